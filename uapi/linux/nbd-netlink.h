@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * Network block device: the generic netlink family "nbd".
+ *
+ * Numbers below NBD_ATTR_EXT_FIRST are the mainline kernel's, with mainline's
+ * meaning. The others are extensions: a client recognises each of them by
+ * asking the generic netlink controller for the family's policy
+ * (CTRL_CMD_GETPOLICY), never by a version number. All commands but STATUS need
+ * CAP_SYS_ADMIN in the initial user namespace. Every refusal carries an
+ * extended-ack sentence. Unless said otherwise, a refused command has changed
+ * nothing.
+ *
+ * NBD_CMD_CONNECT: attach a device.
+ *   NBD_ATTR_INDEX               which device; absent: a free one, made if there is none
+ *   NBD_ATTR_SIZE_BYTES          required, not 0 and a multiple of the block size, or 0
+ *   NBD_ATTR_BLOCK_SIZE_BYTES    512..page size, power of two; 0 or absent: 1024
+ *   NBD_ATTR_SOCKETS             required: nest of NBD_SOCK_ITEM, each a nest with
+ *                                NBD_SOCK_FD, a connected TCP or AF_UNIX stream socket
+ *                                that has finished its handshake
+ *   NBD_ATTR_TIMEOUT, NBD_ATTR_DEAD_CONN_TIMEOUT, NBD_ATTR_SERVER_FLAGS,
+ *   NBD_ATTR_CLIENT_FLAGS, NBD_ATTR_BACKEND_IDENTIFIER, NBD_ATTR_BLOCK_MIN,
+ *   NBD_ATTR_BLOCK_PREFERRED, NBD_ATTR_BLOCK_MAX, NBD_ATTR_QUEUE_DEPTH,
+ *   NBD_ATTR_SLOW_TIMEOUT, NBD_ATTR_WRITE_POLICY
+ *   Reply: NBD_ATTR_INDEX, NBD_ATTR_SESSION_ID.
+ *   Errors: EINVAL (an argument), EBUSY (the device is in use or the socket belongs
+ *   to another device), EBADF, ENOTCONN (the socket), ENOMEM, ENODEV (the module is
+ *   being removed), EAGAIN (the device of that index is just being removed).
+ *
+ * NBD_CMD_DISCONNECT: detach. The servers are told goodbye where that does not
+ *   wait, in-flight requests fail, and the command returns when the session is gone.
+ *   NBD_ATTR_INDEX               required
+ *   NBD_ATTR_IF_UNUSED           flag: EBUSY while the device is open
+ *   NBD_ATTR_SESSION_ID          ESTALE unless the attachment is that one
+ *   No error for a device that is not attached.
+ *
+ * NBD_CMD_RECONFIGURE: change an attached device.
+ *   NBD_ATTR_INDEX               required
+ *   NBD_ATTR_SOCKETS             new connections for the dead ones, in order; with
+ *                                NBD_ATTR_REPLACE for all of them
+ *   NBD_ATTR_REPLACE             flag: the sockets given become the device's only
+ *                                connections, however many there were; requests that
+ *                                were in flight on the old ones are sent again
+ *   NBD_ATTR_SIZE_BYTES, NBD_ATTR_TIMEOUT, NBD_ATTR_DEAD_CONN_TIMEOUT,
+ *   NBD_ATTR_CLIENT_FLAGS, NBD_ATTR_BACKEND_IDENTIFIER (compared),
+ *   NBD_ATTR_SERVER_FLAGS (compared: EINVAL if the new server lacks something that
+ *   the device relies on), NBD_ATTR_SLOW_TIMEOUT, NBD_ATTR_SESSION_ID (compared)
+ *   Reply, only if NBD_ATTR_SESSION_ID or NBD_ATTR_REPLACE was given:
+ *   NBD_ATTR_INDEX, NBD_ATTR_SOCKETS_USED, NBD_ATTR_SOCKETS_CLOSED.
+ *   Sockets beyond the number of dead connections are not used and stay the
+ *   caller's; mainline's success for that is kept, the reply tells.
+ *
+ * NBD_CMD_STATUS: without NLM_F_DUMP as mainline: one reply with
+ *   NBD_ATTR_DEVICE_LIST, of one device (NBD_ATTR_INDEX) or of all; EMSGSIZE when
+ *   the list does not fit into one attribute (64 KiB).
+ *   With NLM_F_DUMP one message a device: NBD_ATTR_INDEX, NBD_ATTR_STATE,
+ *   NBD_ATTR_OPENERS and, while a session exists, everything about it.
+ *   NBD_ATTR_INDEX in the request limits the dump to that device.
+ *
+ * Multicast group "nbd_mc_group", delivered in every network namespace:
+ *   NBD_CMD_LINK_DEAD with NBD_ATTR_INDEX, as mainline: a connection died and may
+ *   be replaced through RECONFIGURE.
+ *   NBD_CMD_EVENT with NBD_ATTR_INDEX, NBD_ATTR_SESSION_ID, NBD_ATTR_EVENT and
+ *   what the event says it carries.
+ *   A receiver that sees ENOBUFS has lost messages and asks STATUS.
+ */
+#ifndef _UAPI_LINUX_NBD_NETLINK_H
+#define _UAPI_LINUX_NBD_NETLINK_H
+
+#include <linux/types.h>
+
+#define NBD_GENL_FAMILY_NAME		"nbd"
+#define NBD_GENL_VERSION		0x1
+#define NBD_GENL_MCAST_GROUP_NAME	"nbd_mc_group"
+
+enum {
+	NBD_ATTR_UNSPEC,
+	NBD_ATTR_INDEX,			/* u32 */
+	NBD_ATTR_SIZE_BYTES,		/* u64 */
+	NBD_ATTR_BLOCK_SIZE_BYTES,	/* u64, the logical block size */
+	NBD_ATTR_TIMEOUT,		/* u64 seconds until a request is failed over; 0 never */
+	NBD_ATTR_SERVER_FLAGS,		/* u64, NBD_FLAG_* */
+	NBD_ATTR_CLIENT_FLAGS,		/* u64, NBD_CFLAG_* */
+	NBD_ATTR_SOCKETS,		/* nest of NBD_SOCK_ITEM */
+	NBD_ATTR_DEAD_CONN_TIMEOUT,	/* u64 seconds without a connection until I/O
+					 * fails; 0 at once, NBD_DEAD_CONN_FOREVER never
+					 */
+	NBD_ATTR_DEVICE_LIST,		/* nest of NBD_DEVICE_ITEM */
+	NBD_ATTR_BACKEND_IDENTIFIER,	/* string, up to NBD_BACKEND_MAX bytes */
+	__NBD_ATTR_MAX,
+
+	NBD_ATTR_EXT_FIRST = 64,
+	/* u32 bytes: the server's block size constraints; 0 or absent: unknown */
+	NBD_ATTR_BLOCK_MIN = NBD_ATTR_EXT_FIRST,
+	NBD_ATTR_BLOCK_PREFERRED,
+	NBD_ATTR_BLOCK_MAX,		/* the largest READ or WRITE payload */
+	/* u32 requests for each hardware queue, 1..NBD_QUEUE_DEPTH_MAX; CONNECT.
+	 * A change makes a new disk of the same name, so EBUSY while it is open.
+	 */
+	NBD_ATTR_QUEUE_DEPTH,
+	/* u64 seconds until an unanswered request is logged and counted as slow;
+	 * 0 never; default NBD_SLOW_TIMEOUT_DEFAULT
+	 */
+	NBD_ATTR_SLOW_TIMEOUT,
+	NBD_ATTR_WRITE_POLICY,		/* u32, enum nbd_write_policy; CONNECT */
+	NBD_ATTR_REPLACE,		/* flag; RECONFIGURE */
+	NBD_ATTR_IF_UNUSED,		/* flag; DISCONNECT */
+	/* u64, not 0: names one attachment, never used again while the module is loaded */
+	NBD_ATTR_SESSION_ID,
+	NBD_ATTR_SOCKETS_USED,		/* u32, reply: sockets that became connections */
+	NBD_ATTR_SOCKETS_CLOSED,	/* u32, reply: live connections that were given up */
+	NBD_ATTR_STATE,			/* u32, enum nbd_device_state; STATUS, EVENT */
+	NBD_ATTR_OPENERS,		/* u32; STATUS */
+	NBD_ATTR_CONNS,			/* nest of NBD_CONN_ITEM; STATUS */
+	NBD_ATTR_COUNTERS,		/* nest of NBD_COUNTER_*; STATUS */
+	NBD_ATTR_EVENT,			/* u32, enum nbd_event */
+	NBD_ATTR_CAUSE,			/* string: why, for people; EVENT, STATUS */
+	NBD_ATTR_PID,			/* u32, the task that attached; STATUS */
+	NBD_ATTR_SINCE_MS,		/* u64 milliseconds in the present state; STATUS */
+	NBD_ATTR_CONN_SLOT,		/* u32, which connection; EVENT */
+	NBD_ATTR_PAD,
+	__NBD_ATTR_EXT_MAX,
+};
+#define NBD_ATTR_MAX		(__NBD_ATTR_MAX - 1)
+#define NBD_ATTR_EXT_MAX	(__NBD_ATTR_EXT_MAX - 1)
+
+/* NBD_ATTR_DEAD_CONN_TIMEOUT: requests wait until the device is detached. */
+#define NBD_DEAD_CONN_FOREVER		(~0ULL)
+/* Largest finite value of the timeouts, in seconds (about 24 days). */
+#define NBD_TIMEOUT_MAX			2000000
+#define NBD_SLOW_TIMEOUT_DEFAULT	30
+#define NBD_QUEUE_DEPTH_MAX		4096
+#define NBD_BACKEND_MAX			1023
+
+enum {
+	NBD_DEVICE_ITEM_UNSPEC,
+	NBD_DEVICE_ITEM,		/* nest of NBD_DEVICE_* */
+	__NBD_DEVICE_ITEM_MAX,
+};
+#define NBD_DEVICE_ITEM_MAX (__NBD_DEVICE_ITEM_MAX - 1)
+
+enum {
+	NBD_DEVICE_UNSPEC,
+	NBD_DEVICE_INDEX,		/* u32 */
+	NBD_DEVICE_CONNECTED,		/* u8, 0 or 1 */
+	__NBD_DEVICE_MAX,
+};
+#define NBD_DEVICE_ATTR_MAX (__NBD_DEVICE_MAX - 1)
+
+enum {
+	NBD_SOCK_ITEM_UNSPEC,
+	NBD_SOCK_ITEM,			/* nest of NBD_SOCK_* */
+	__NBD_SOCK_ITEM_MAX,
+};
+#define NBD_SOCK_ITEM_MAX (__NBD_SOCK_ITEM_MAX - 1)
+
+enum {
+	NBD_SOCK_UNSPEC,
+	NBD_SOCK_FD,			/* u32 */
+	__NBD_SOCK_MAX,
+};
+#define NBD_SOCK_MAX (__NBD_SOCK_MAX - 1)
+
+enum {
+	NBD_CMD_UNSPEC,
+	NBD_CMD_CONNECT,
+	NBD_CMD_DISCONNECT,
+	NBD_CMD_RECONFIGURE,
+	NBD_CMD_LINK_DEAD,		/* multicast only */
+	NBD_CMD_STATUS,
+	__NBD_CMD_MAX,
+
+	NBD_CMD_EVENT = 64,		/* multicast only */
+};
+#define NBD_CMD_MAX	(__NBD_CMD_MAX - 1)
+
+/**
+ * enum nbd_device_state - NBD_ATTR_STATE
+ * @NBD_STATE_FREE:	no session
+ * @NBD_STATE_LIVE:	at least one connection carries requests
+ * @NBD_STATE_WAITING:	no connection; requests wait for one
+ * @NBD_STATE_FAILED:	no connection, and the wait is over: requests fail until
+ *			a connection comes or the device is detached
+ * @NBD_STATE_CLOSING:	being detached
+ */
+enum nbd_device_state {
+	NBD_STATE_FREE,
+	NBD_STATE_LIVE,
+	NBD_STATE_WAITING,
+	NBD_STATE_FAILED,
+	NBD_STATE_CLOSING,
+};
+
+/**
+ * enum nbd_write_policy - NBD_ATTR_WRITE_POLICY: what a server crash may cost
+ * @NBD_WRITE_BACK:	writes may be in the server's cache until a flush; what a
+ *			crash takes from that cache is lost unnoticed
+ * @NBD_WRITE_THROUGH:	every write carries FUA, the disk is presented without a
+ *			volatile cache; EINVAL unless the server offers FUA
+ * @NBD_WRITE_STRICT:	as NBD_WRITE_BACK, but the first flush after a connection
+ *			was replaced fails with EIO if writes were acknowledged since
+ *			the last flush
+ */
+enum nbd_write_policy {
+	NBD_WRITE_BACK,
+	NBD_WRITE_THROUGH,
+	NBD_WRITE_STRICT,
+};
+
+/**
+ * enum nbd_event - NBD_ATTR_EVENT
+ * @NBD_EVENT_ATTACHED:		a session began
+ * @NBD_EVENT_DETACHED:		it is over, the device is free
+ * @NBD_EVENT_CONN_UP:		a connection was added (NBD_ATTR_CONN_SLOT)
+ * @NBD_EVENT_CONN_DEAD:	one died (NBD_ATTR_CONN_SLOT, NBD_ATTR_CAUSE); its slot
+ *				can be filled from now on
+ * @NBD_EVENT_STATE:		NBD_ATTR_STATE changed between live, waiting and failed
+ * @NBD_EVENT_RESIZED:		NBD_ATTR_SIZE_BYTES changed
+ */
+enum nbd_event {
+	NBD_EVENT_ATTACHED = 1,
+	NBD_EVENT_DETACHED,
+	NBD_EVENT_CONN_UP,
+	NBD_EVENT_CONN_DEAD,
+	NBD_EVENT_STATE,
+	NBD_EVENT_RESIZED,
+};
+
+/* One connection slot in NBD_ATTR_CONNS. */
+enum {
+	NBD_CONN_ITEM_UNSPEC,
+	NBD_CONN_ITEM,			/* nest of NBD_CONN_* */
+};
+
+enum {
+	NBD_CONN_UNSPEC,
+	NBD_CONN_SLOT,			/* u32 */
+	NBD_CONN_STATE,			/* u32, enum nbd_conn_status */
+	NBD_CONN_REQUESTS,		/* u64, sent on this connection */
+	NBD_CONN_REPLIES,		/* u64, received */
+	NBD_CONN_INFLIGHT,		/* u32, sent or being sent, unanswered */
+	NBD_CONN_CAUSE,			/* string, why the slot's last connection died */
+	NBD_CONN_PAD,
+	__NBD_CONN_MAX,
+};
+#define NBD_CONN_MAX (__NBD_CONN_MAX - 1)
+
+/** enum nbd_conn_status - NBD_CONN_STATE */
+enum nbd_conn_status {
+	NBD_CONN_DEAD,
+	NBD_CONN_LIVE,
+};
+
+/* Counters of a session in NBD_ATTR_COUNTERS, all u64, from 0 at attach. */
+enum {
+	NBD_COUNTER_UNSPEC,
+	NBD_COUNTER_RESENT,		/* requests sent again after a connection died */
+	NBD_COUNTER_SLOW,		/* requests that exceeded the slow timeout */
+	NBD_COUNTER_TIMEDOUT,		/* connections given up because of a timeout */
+	NBD_COUNTER_CONN_DEATHS,	/* connections that died, for whatever reason */
+	NBD_COUNTER_CONNECTS,		/* connections that were added, the first included */
+	NBD_COUNTER_SERVER_ERRORS,	/* error replies */
+	NBD_COUNTER_FAILED,		/* requests that ended in an error for the application */
+	NBD_COUNTER_PAD,
+	__NBD_COUNTER_MAX,
+};
+#define NBD_COUNTER_MAX (__NBD_COUNTER_MAX - 1)
+
+#endif /* _UAPI_LINUX_NBD_NETLINK_H */
