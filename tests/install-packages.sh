@@ -1,0 +1,68 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Installs the packages of tests/packages.txt that this machine lacks, and unpacks
+# those that are not to be installed under build/unpacked. Asks the package archive
+# only if something is missing.
+set -euo pipefail
+
+top=$(dirname "$(dirname "$(readlink -f "$0")")")
+list=$top/tests/packages.txt
+unpacked=$top/build/unpacked
+apt=(apt-get -qq -o DPkg::Lock::Timeout=600)
+
+to_install() {
+	local wanted
+
+	wanted=$(awk '!/^[[:space:]]*(#|$)/ && NF == 1 { print $1 }' "$list")
+	# shellcheck disable=SC2086 # one argument a package
+	comm -23 <(sort -u <<<"$wanted") \
+		<(dpkg-query -W -f '${db:Status-Status} ${Package}\n' $wanted 2>/dev/null |
+			sed -n 's/^installed //p' | sort -u)
+}
+
+to_unpack() {
+	local name
+
+	for name in $(awk '$1 == "unpack" { print $2 }' "$list"); do
+		[ -d "$unpacked/$name" ] || echo "$name"
+	done
+}
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		echo "install-packages: neither root nor sudo to install: ${install[*]}" >&2
+		exit 1
+	fi
+}
+
+unpack() {
+	local work
+
+	work=$(mktemp -d "$unpacked/.$1.XXXXXX")
+	(cd "$work" && "${apt[@]}" -o APT::Sandbox::User=root download "$1")
+	dpkg-deb -x "$work"/*.deb "$work/root"
+	mv -T "$work/root" "$unpacked/$1"
+	rm -r "$work"
+}
+
+mapfile -t install < <(to_install)
+mapfile -t unpack < <(to_unpack)
+if [ $((${#install[@]} + ${#unpack[@]})) = 0 ]; then
+	exit 0
+fi
+as_root "${apt[@]}" update
+if [ ${#install[@]} != 0 ]; then
+	echo "install-packages: installing ${install[*]}"
+	as_root env DEBIAN_FRONTEND=noninteractive "${apt[@]}" -y -o Dpkg::Use-Pty=0 \
+		install --no-install-recommends "${install[@]}"
+fi
+mkdir -p "$unpacked"
+for name in "${unpack[@]}"; do
+	echo "install-packages: unpacking $name under build/unpacked"
+	unpack "$name"
+done
