@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0
+# `make help` lists the targets.
+
+# The running kernel where its headers are installed, else the newest that has some.
+KVER ?= $(shell if [ -e /lib/modules/$$(uname -r)/build ]; then uname -r; \
+	else ls -d /lib/modules/*/build 2>/dev/null | cut -d/ -f4 | sort -V | tail -n 1; fi)
+KDIR ?= /lib/modules/$(KVER)/build
+OUT ?= build/$(KVER)
+
+DESTDIR ?=
+PREFIX ?= /usr/local
+SBINDIR ?= $(PREFIX)/sbin
+MANDIR ?= $(PREFIX)/share/man
+COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
+MODDIR ?= /lib/modules/$(KVER)/updates
+DKMSDIR = /usr/src/nbd-$(RELEASE)
+
+# Released as RELEASE; between releases git tells more.
+RELEASE := $(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' dkms.conf)
+GIT_REVISION := $(shell git -C $(CURDIR) rev-parse --short HEAD 2>/dev/null)
+VERSION := $(RELEASE)$(if $(GIT_REVISION),+g$(GIT_REVISION))
+
+LIBS := libnl-3.0 libnl-genl-3.0 libkmod gnutls
+PKG_CONFIG ?= pkg-config
+CFLAGS ?= -O2 -g
+CLIENT_CFLAGS = -std=gnu11 -Wall -Wextra -D_GNU_SOURCE -Iuapi \
+	-DNBD_VERSION='"$(VERSION)"' $(shell $(PKG_CONFIG) --cflags $(LIBS)) $(CFLAGS)
+CLIENT_LIBS = $(shell $(PKG_CONFIG) --libs $(LIBS))
+CLIENT_OBJECTS := $(patsubst client/%.c,build/client/%.o,$(wildcard client/*.c))
+
+MAN8 := $(wildcard Documentation/*.8)
+MAN5 := $(wildcard Documentation/*.5)
+COMPLETION := $(wildcard client/nbd-client.completion)
+
+.PHONY: all
+all: module client
+
+# --- the module ---
+
+# Kbuild writes beside the sources, so it is given a tree of links to them. Two
+# builds into one folder wait for each other.
+.PHONY: module
+module:
+	@test -n "$(KVER)" || { echo "make: no kernel headers are installed" >&2; exit 1; }
+	@test -e "$(KDIR)" || { echo "make: no kernel headers: $(KDIR)" >&2; exit 1; }
+	@mkdir -p $(OUT)
+	+@flock $(OUT)/.lock $(MAKE) --no-print-directory kbuild
+
+.PHONY: kbuild
+kbuild:
+	@find $(OUT) -xtype l -delete
+	@cp -rsf $(abspath kernel) $(abspath Kbuild) $(OUT)/
+	@ln -sfn $(abspath uapi) $(OUT)/uapi
+	$(MAKE) -C $(KDIR) M=$(abspath $(OUT)) NBD_VERSION=$(VERSION) KCFLAGS="$(EXTRA_CFLAGS)" \
+		$(if $(wildcard $(KDIR)/vmlinux),,CONFIG_DEBUG_INFO_BTF_MODULES=) $(KBUILD_ARGS) modules
+
+# --- the client ---
+
+.PHONY: client
+client: build/nbd-client
+
+build/nbd-client: $(CLIENT_OBJECTS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLIENT_LIBS)
+
+build/client/%.o: client/%.c build/client/flags
+	$(CC) $(CLIENT_CFLAGS) -MMD -MP -c -o $@ $<
+
+# Changes when the flags do, the version among them.
+.PHONY: FORCE
+build/client/flags: FORCE
+	@mkdir -p $(@D)
+	@echo "$(subst ",\",$(CC) $(CLIENT_CFLAGS))" | cmp -s - $@ || \
+		echo "$(subst ",\",$(CC) $(CLIENT_CFLAGS))" >$@
+
+-include $(CLIENT_OBJECTS:.o=.d)
+
+# --- installation ---
+
+.PHONY: install
+install: all
+	install -D -m 644 $(OUT)/nbd.ko $(DESTDIR)$(MODDIR)/nbd.ko
+	$(if $(DESTDIR),,depmod $(KVER))
+	$(MAKE) --no-print-directory install-client
+
+.PHONY: install-client
+install-client: client
+	install -D -m 755 build/nbd-client $(DESTDIR)$(SBINDIR)/nbd-client
+	$(if $(MAN8),install -D -m 644 -t $(DESTDIR)$(MANDIR)/man8 $(MAN8))
+	$(if $(MAN5),install -D -m 644 -t $(DESTDIR)$(MANDIR)/man5 $(MAN5))
+	$(if $(COMPLETION),install -D -m 644 $(COMPLETION) $(DESTDIR)$(COMPLETIONDIR)/nbd-client)
+
+.PHONY: uninstall
+uninstall:
+	rm -f $(DESTDIR)$(MODDIR)/nbd.ko $(DESTDIR)$(SBINDIR)/nbd-client \
+		$(addprefix $(DESTDIR)$(MANDIR)/man8/,$(notdir $(MAN8))) \
+		$(addprefix $(DESTDIR)$(MANDIR)/man5/,$(notdir $(MAN5))) \
+		$(DESTDIR)$(COMPLETIONDIR)/nbd-client
+	$(if $(DESTDIR),,depmod $(KVER))
+
+# DKMS builds the module again for every kernel that is installed later.
+.PHONY: dkms-install
+dkms-install:
+	@command -v dkms >/dev/null || { echo "make: dkms is not installed" >&2; exit 1; }
+	install -d $(DESTDIR)$(DKMSDIR)
+	cp -r Kbuild Makefile LICENSE dkms.conf kernel uapi $(DESTDIR)$(DKMSDIR)/
+	$(if $(DESTDIR),,dkms install nbd/$(RELEASE))
+
+.PHONY: clean
+clean:
+	rm -rf build
+
+# --- tests ---
+
+.PHONY: packages
+packages:
+	tests/install-packages.sh
+
+.PHONY: check
+check: packages
+	tests/run
+
+.PHONY: check-debug
+check-debug: packages
+	tests/debug/run
+
+.PHONY: static
+static: packages
+	tests/static/run
+
+.PHONY: demo
+demo: packages
+	tests/demo.sh
+
+.PHONY: help
+help:
+	@echo 'make                     nbd.ko for $(KVER), and nbd-client'
+	@echo 'make module KVER=R       build/R/nbd.ko for the kernel release R'
+	@echo 'make client              build/nbd-client'
+	@echo 'make install, uninstall  both, and the man pages; DESTDIR and PREFIX are honoured'
+	@echo 'make dkms-install        the module through DKMS'
+	@echo 'make demo                attach a disk in a VM and watch'
+	@echo 'make check               all tests, in VMs with the kernels 6.1 and 6.12;'
+	@echo '                         TESTS=pattern KERNELS=6.12 FULL=1 STRICT=1'
+	@echo 'make check-debug         the tests on a kernel that checks itself'
+	@echo 'make static              checkpatch, sparse, analyzers, shellcheck'
+	@echo 'make clean               removes build/, kernels and packages included'
