@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Servers to socket addresses.
+ */
+#ifndef NBD_ADDRESS_H
+#define NBD_ADDRESS_H
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+#include "error.h"
+#include "model.h"
+
+/* All addresses of all servers of one attachment. */
+#define NBD_ADDRESSES_MAX 32
+
+/**
+ * struct nbd_address - one address to try
+ * @server:	index of the server that it belongs to
+ * @len:	bytes used of @sa
+ * @sa:		the address
+ */
+struct nbd_address {
+	unsigned int server;
+	socklen_t len;
+	struct sockaddr_storage sa;
+};
+
+/**
+ * struct nbd_address_list - what to try, best first
+ * @n:		entries
+ * @addr:	the entries, grouped by server, families alternating within each
+ */
+struct nbd_address_list {
+	unsigned int n;
+	struct nbd_address addr[NBD_ADDRESSES_MAX];
+};
+
+/**
+ * nbd_resolve - append the addresses of one server
+ * @list:	appended to; entries beyond its end are dropped
+ * @server:	the server
+ * @number:	its index, for struct nbd_address
+ * @deadline:	on nbd_now_ms()'s clock; a numeric address needs no time
+ * @err:	says why not
+ *
+ * Return: 0, -ENOENT when the name does not exist, -EAGAIN when it may
+ * exist later, -ETIMEDOUT, -EINVAL.
+ */
+int nbd_resolve(struct nbd_address_list *list, const struct nbd_server *server,
+		unsigned int number, int64_t deadline, struct nbd_err *err);
+
+/* As nbd_resolve(), but asks no resolver; -EAGAIN for a name. */
+int nbd_resolve_numeric(struct nbd_address_list *list,
+			const struct nbd_server *server, unsigned int number);
+
+/* Printable form of an address for messages; returns @buf. */
+#define NBD_ADDRESS_TEXT_MAX 600
+char *nbd_address_text(const struct nbd_address *address, char *buf,
+		       size_t size);
+
+#endif /* NBD_ADDRESS_H */

@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Attaching: servers to connections, connections to a device.
+ */
+#include <errno.h>
+#include <linux/nbd.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "attach.h"
+#include "bringup.h"
+#include "clock.h"
+#include "device.h"
+
+/* How long a device that is just being removed may keep its number. */
+#define REMOVAL_WAIT_MS 5000
+#define REMOVAL_LOOK_MS 10
+/* How long the first read and udev may take. */
+#define SETTLE_MS 10000
+
+char *nbd_export_text(const struct nbd_params *params, char *buf, size_t size)
+{
+	const char *name = params->export_name ? params->export_name : "";
+	char clean[512];
+
+	if (!*name)
+		snprintf(buf, size, "the default export");
+	else
+		snprintf(buf, size, "export \"%s\"",
+			 nbd_sanitize(clean, sizeof(clean), name,
+				      strlen(name)));
+	return buf;
+}
+
+static int fit_block_size(struct nbd_kernel_config *c,
+			  const struct nbd_params *params,
+			  const struct nbd_export *e, struct nbd_err *err)
+{
+	unsigned long page = sysconf(_SC_PAGESIZE);
+	uint32_t needed = e->has_block_sizes ? e->block_min : 1;
+
+	c->block_size = needed > 512 ? needed : 512;
+	if (params->given & NBD_GIVEN_BLOCK_SIZE)
+		c->block_size = params->block_size;
+	if (c->block_size < needed)
+		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
+				"-block-size %u is too small: the server accepts no requests below %u bytes",
+				params->block_size, needed);
+	if (c->block_size > page)
+		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
+				"a block size of %llu bytes is needed or was asked for, but the kernel allows no more than %lu (its page size)",
+				(unsigned long long)c->block_size, page);
+	if (e->has_block_sizes && c->block_size > e->block_max)
+		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
+				"a block size of %llu bytes is more than the server's maximum of %u",
+				(unsigned long long)c->block_size,
+				e->block_max);
+	return 0;
+}
+
+static int fit_size(struct nbd_kernel_config *c,
+		    const struct nbd_params *params,
+		    const struct nbd_export *e, struct nbd_err *err)
+{
+	const char *whose = "the server says that the export has";
+	unsigned long long rest;
+
+	c->size = e->size;
+	if (params->given & NBD_GIVEN_SIZE) {
+		c->size = params->size;
+		whose = "-size asks for";
+	}
+	if (!c->size || c->size > INT64_MAX)
+		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
+				"%s %llu bytes, which no block device can have",
+				whose, (unsigned long long)c->size);
+	rest = c->size % c->block_size;
+	if (!rest)
+		return 0;
+	if (c->size == rest)
+		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
+				"%s %llu bytes, less than one block of %llu",
+				whose, (unsigned long long)c->size,
+				(unsigned long long)c->block_size);
+	return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
+			"%s %llu bytes, which is not a multiple of the block size %llu: -size %llu leaves out the last %llu bytes",
+			whose, (unsigned long long)c->size,
+			(unsigned long long)c->block_size,
+			(unsigned long long)c->size - rest, rest);
+}
+
+int nbd_fit(struct nbd_kernel_config *config, const struct nbd_params *params,
+	    const struct nbd_export *export, struct nbd_err *err)
+{
+	int ret = fit_block_size(config, params, export, err);
+
+	if (!ret)
+		ret = fit_size(config, params, export, err);
+	if (ret)
+		return ret;
+	config->server_flags = NBD_FLAG_HAS_FLAGS;
+	if (export->flags & NBD_FLAG_HAS_FLAGS)
+		config->server_flags = export->flags;
+	if (params->readonly)
+		config->server_flags |= NBD_FLAG_READ_ONLY;
+	config->set |= NBD_CONFIG_SIZE | NBD_CONFIG_BLOCK_SIZE |
+		       NBD_CONFIG_SERVER_FLAGS;
+	if (export->has_block_sizes) {
+		config->block_min = export->block_min;
+		config->block_preferred = export->block_preferred;
+		config->block_max = export->block_max;
+		config->set |= NBD_CONFIG_BLOCK_LIMITS;
+	}
+	return 0;
+}
+
+int nbd_resolve_servers(const struct nbd_params *params,
+			struct nbd_address_list *list, struct nbd_err *err)
+{
+	int64_t deadline = nbd_now_ms() + params->connect_timeout * 1000LL;
+	struct nbd_err first = { 0 }, later;
+	unsigned int i;
+	int ret = 0, error;
+
+	list->n = 0;
+	for (i = 0; i < params->nservers; i++) {
+		error = nbd_resolve(list, &params->servers[i], i, deadline,
+				    ret ? &later : &first);
+		if (!ret)
+			ret = error;
+	}
+	if (list->n)
+		return 0;
+	*err = first;
+	return ret ? ret : -EINVAL;
+}
+
+static void fill_config(struct nbd_kernel_config *c,
+			const struct nbd_params *params)
+{
+	c->index = params->index;
+	c->identifier = params->identifier;
+	c->set |= NBD_CONFIG_TIMEOUT;
+	c->timeout = params->timeout;
+}
+
+/* A device that is just going away frees its number within moments. */
+static int connect_device(struct nbd_kernel *k,
+			  const struct nbd_kernel_config *config,
+			  struct nbd_kernel_reply *reply, struct nbd_err *err)
+{
+	int64_t deadline = nbd_now_ms() + REMOVAL_WAIT_MS;
+	int ret;
+
+	for (;;) {
+		ret = nbd_kernel_connect(k, config, reply, err);
+		if (ret != -EAGAIN || nbd_now_ms() >= deadline)
+			return ret;
+		poll(NULL, 0, REMOVAL_LOOK_MS);
+	}
+}
+
+static int hand_over(struct nbd_kernel *k, const struct nbd_params *params,
+		     struct nbd_bringup *b, struct nbd_kernel_reply *reply,
+		     struct nbd_err *err)
+{
+	struct nbd_kernel_config config = { 0 };
+	int fds[NBD_CONNECTIONS_MAX];
+	unsigned int i;
+	int ret;
+
+	fill_config(&config, params);
+	ret = nbd_fit(&config, params, &b->export, err);
+	if (ret)
+		return ret;
+	for (i = 0; i < b->nlinks; i++)
+		fds[i] = b->links[i].fd;
+	config.fds = fds;
+	config.nfds = b->nlinks;
+	ret = connect_device(k, &config, reply, err);
+	if (ret)
+		return ret;
+	for (i = 0; i < b->nlinks; i++)
+		nbd_link_hand_over(&b->links[i]);
+	return 0;
+}
+
+static void print_attached(const struct nbd_params *params,
+			   const struct nbd_export *export, int32_t index,
+			   FILE *out)
+{
+	char path[NBD_DEVICE_PATH_MAX];
+
+	nbd_device_path(index, path);
+	if (!(params->given & NBD_GIVEN_INDEX)) {
+		fprintf(out, "%s\n", path);
+		return;
+	}
+	fprintf(out, "Negotiation: ..size = %lluMB\n",
+		(unsigned long long)export->size >> 20);
+	fprintf(out, "Connected %s\n", path);
+}
+
+/* The device is ours to have: say so before the server is bothered. */
+static int check_free(const struct nbd_params *params, struct nbd_err *err)
+{
+	char path[NBD_DEVICE_PATH_MAX];
+	pid_t pid;
+
+	if (params->index < 0 || nbd_device_pid(params->index, &pid))
+		return 0;
+	return nbd_fail(err, NBD_EXIT_BUSY, EBUSY,
+			"%s is attached already (by process %d): detach it with nbd-client -d, or leave the device away to get a free one",
+			nbd_device_path(params->index, path), pid);
+}
+
+static int attach_device(struct nbd_kernel *k, const struct nbd_params *params,
+			 struct nbd_bringup *b,
+			 const struct nbd_address_list *list, FILE *out,
+			 struct nbd_err *err)
+{
+	struct nbd_kernel_reply reply;
+	struct nbd_err unsettled;
+	char name[600];
+	int ret;
+
+	nbd_bringup_start(b, NBD_GOAL_GO, params, NULL, list,
+			  params->given & NBD_GIVEN_CONNECTIONS ?
+			  params->connections : NBD_CONNECTIONS_AUTO, -1);
+	ret = nbd_bringup_wait(b);
+	if (ret) {
+		*err = b->err;
+		return ret;
+	}
+	ret = hand_over(k, params, b, &reply, err);
+	if (ret) {
+		if (err->status == NBD_EXIT_UNFIT)
+			nbd_err_prefix(err, "%s",
+				       nbd_export_text(params, name,
+						       sizeof(name)));
+		return ret;
+	}
+	if (nbd_device_settle(reply.index, nbd_now_ms() + SETTLE_MS,
+			      &unsettled))
+		fprintf(stderr, "nbd-client: %s\n", unsettled.text);
+	print_attached(params, &b->export, reply.index, out);
+	return 0;
+}
+
+int nbd_attach(const struct nbd_params *params, FILE *out,
+	       struct nbd_err *err)
+{
+	struct nbd_address_list list;
+	struct nbd_kernel kernel;
+	struct nbd_bringup *b;
+	int ret;
+
+	ret = check_free(params, err);
+	if (ret)
+		return ret;
+	ret = nbd_kernel_open(&kernel, true, err);
+	if (ret)
+		return ret;
+	b = calloc(1, sizeof(*b));
+	ret = b ? nbd_resolve_servers(params, &list, err) :
+		  nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
+	if (!ret) {
+		ret = attach_device(&kernel, params, b, &list, out, err);
+		nbd_bringup_close(b);
+	}
+	free(b);
+	nbd_kernel_close(&kernel);
+	return ret;
+}
+
+/**
+ * struct entries - the exports, as they come
+ * @text:	the lines to print
+ * @size:	of @text, for open_memstream
+ * @stream:	writes @text
+ */
+struct entries {
+	char *text;
+	size_t size;
+	FILE *stream;
+};
+
+static void restart_entries(void *arg)
+{
+	struct entries *e = arg;
+
+	rewind(e->stream);
+}
+
+static void print_text(FILE *out, const char *text, size_t len)
+{
+	size_t size = 4 * len + 1;
+	char *clean = malloc(size);
+
+	if (clean)
+		fputs(nbd_sanitize(clean, size, text, len), out);
+	free(clean);
+}
+
+static void add_entry(void *arg, const char *name, size_t name_len,
+		      const char *description, size_t description_len)
+{
+	struct entries *e = arg;
+
+	print_text(e->stream, name, name_len);
+	if (description_len) {
+		fputs(": ", e->stream);
+		print_text(e->stream, description, description_len);
+	}
+	fputc('\n', e->stream);
+}
+
+static int fetch_list(const struct nbd_params *params, struct entries *entries,
+		      struct nbd_err *err)
+{
+	const struct nbd_listing listing = {
+		.restart = restart_entries,
+		.entry = add_entry,
+		.arg = entries,
+	};
+	struct nbd_address_list list;
+	struct nbd_bringup *b;
+	int ret = nbd_resolve_servers(params, &list, err);
+
+	if (ret)
+		return ret;
+	b = calloc(1, sizeof(*b));
+	if (!b)
+		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
+	nbd_bringup_start(b, NBD_GOAL_LIST, params, &listing, &list, 1, -1);
+	ret = nbd_bringup_wait(b);
+	if (ret)
+		*err = b->err;
+	nbd_bringup_close(b);
+	free(b);
+	return ret;
+}
+
+int nbd_list(const struct nbd_params *params, FILE *out, struct nbd_err *err)
+{
+	struct entries entries = { 0 };
+	int ret;
+
+	entries.stream = open_memstream(&entries.text, &entries.size);
+	if (!entries.stream)
+		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
+	ret = fetch_list(params, &entries, err);
+	fclose(entries.stream);
+	if (!ret) {
+		fputs("Negotiation: ..\n", out);
+		fwrite(entries.text, 1, entries.size, out);
+	}
+	free(entries.text);
+	return ret;
+}

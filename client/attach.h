@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Attaching: servers to connections, connections to a device.
+ */
+#ifndef NBD_ATTACH_H
+#define NBD_ATTACH_H
+
+#include <stdio.h>
+
+#include "error.h"
+#include "kernel.h"
+#include "model.h"
+
+/**
+ * nbd_fit - what the kernel shall be told about an export
+ * @config:	size, block sizes, flags and their bits are filled in
+ * @params:	the user's wishes
+ * @export:	the server's conditions
+ * @err:	says where they contradict each other, or the kernel's limits
+ *
+ * Return: 0 or -EINVAL.
+ */
+int nbd_fit(struct nbd_kernel_config *config, const struct nbd_params *params,
+	    const struct nbd_export *export, struct nbd_err *err);
+
+/* "export "name"" or "the default export", printable; returns @buf. */
+char *nbd_export_text(const struct nbd_params *params, char *buf, size_t size);
+
+/* Addresses of all servers; fails only if none of them has any. */
+struct nbd_address_list;
+int nbd_resolve_servers(const struct nbd_params *params,
+			struct nbd_address_list *list, struct nbd_err *err);
+
+/**
+ * nbd_attach - attach a device as the user asked
+ * @params:	what to attach
+ * @out:	gets the device's name, or the classic progress lines
+ * @err:	why it failed
+ *
+ * Return: 0 when the device can be used, partitions included; otherwise
+ * nothing is attached.
+ */
+int nbd_attach(const struct nbd_params *params, FILE *out,
+	       struct nbd_err *err);
+
+/* Print the server's exports in the classic form. */
+int nbd_list(const struct nbd_params *params, FILE *out, struct nbd_err *err);
+
+#endif /* NBD_ATTACH_H */

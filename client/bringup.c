@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * All connections of one attachment, brought up without blocking.
+ */
+#include <errno.h>
+#include <linux/nbd.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bringup.h"
+#include "clock.h"
+
+/*
+ * The head start of an address over the next one. RFC 8305 suggests 250 ms
+ * between addresses of one host; another server is a bigger step.
+ */
+#define HEAD_START_MS		250
+#define SERVER_HEAD_START_MS	500
+/* Connections that are made unasked, where the server allows several. */
+#define AUTO_CONNECTIONS	4
+
+static unsigned int auto_connections(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (cpus < 1)
+		return 1;
+	return cpus < AUTO_CONNECTIONS ? (unsigned int)cpus : AUTO_CONNECTIONS;
+}
+
+static void bringup_fail(struct nbd_bringup *b, const struct nbd_err *err)
+{
+	if (err)
+		b->err = *err;
+	b->state = NBD_BRINGUP_FAILED;
+	nbd_bringup_close(b);
+}
+
+/* A link that can be started; links[0] keeps the first error. */
+static struct nbd_link *idle_link(struct nbd_bringup *b)
+{
+	unsigned int i;
+
+	for (i = 0; i < NBD_CONNECTIONS_MAX; i++)
+		if (b->links[i].state == NBD_LINK_IDLE)
+			return &b->links[i];
+	for (i = 1; i < NBD_CONNECTIONS_MAX; i++)
+		if (b->links[i].state == NBD_LINK_FAILED)
+			return &b->links[i];
+	return NULL;
+}
+
+static void start_link(struct nbd_bringup *b, struct nbd_link *link,
+		       const struct nbd_address *address)
+{
+	nbd_link_start(link, b->goal, b->params, b->listing, address, b->netns,
+		       nbd_now_ms() + b->params->connect_timeout * 1000LL);
+}
+
+/*
+ * Sends the next address into the race and sets the time for the one after. A
+ * list is not asked for twice at a time: its entries would mix.
+ */
+static void start_next_address(struct nbd_bringup *b)
+{
+	struct nbd_link *link = idle_link(b);
+	const struct nbd_address *a, *after;
+
+	b->next_start = NBD_NEVER;
+	if (!link || b->next_address == b->list->n)
+		return;
+	a = &b->list->addr[b->next_address++];
+	start_link(b, link, a);
+	if (b->next_address == b->list->n || b->goal == NBD_GOAL_LIST)
+		return;
+	after = a + 1;
+	b->next_start = nbd_now_ms() + (after->server == a->server ?
+					HEAD_START_MS : SERVER_HEAD_START_MS);
+}
+
+void nbd_bringup_start(struct nbd_bringup *b, enum nbd_goal goal,
+		       const struct nbd_params *params,
+		       const struct nbd_listing *listing,
+		       const struct nbd_address_list *list,
+		       unsigned int wanted, int netns)
+{
+	unsigned int i;
+
+	b->state = NBD_BRINGUP_RACE;
+	b->err.text[0] = '\0';
+	b->nlinks = 0;
+	b->params = params;
+	b->listing = listing;
+	b->list = list;
+	b->goal = goal;
+	b->netns = netns;
+	b->wanted = wanted;
+	b->next_address = 0;
+	for (i = 0; i < NBD_CONNECTIONS_MAX; i++) {
+		b->links[i].state = NBD_LINK_IDLE;
+		b->links[i].fd = -1;
+	}
+	start_next_address(b);
+}
+
+/* Ends the race for every link but the winner, which becomes links[0]. */
+static void crown(struct nbd_bringup *b, struct nbd_link *winner)
+{
+	unsigned int i;
+
+	if (winner != &b->links[0]) {
+		nbd_link_close(&b->links[0]);
+		b->links[0] = *winner;
+		winner->fd = -1;
+	}
+	for (i = 1; i < NBD_CONNECTIONS_MAX; i++) {
+		nbd_link_close(&b->links[i]);
+		b->links[i].state = NBD_LINK_IDLE;
+	}
+	b->export = b->links[0].hs.export;
+	b->server = b->links[0].address->server;
+	b->nlinks = 1;
+}
+
+static unsigned int connections_to_make(struct nbd_bringup *b)
+{
+	if (b->wanted != NBD_CONNECTIONS_AUTO)
+		return b->wanted;
+	if (b->export.flags & NBD_FLAG_CAN_MULTI_CONN)
+		return auto_connections();
+	return 1;
+}
+
+/* Several connections to a server without a common cache would lose data. */
+static bool may_multiply(struct nbd_bringup *b)
+{
+	if (b->params->preinit || b->export.flags & NBD_FLAG_CAN_MULTI_CONN)
+		return true;
+	nbd_fail(&b->err, NBD_EXIT_UNFIT, EINVAL,
+		 "the server does not allow several connections to this export (no NBD_FLAG_CAN_MULTI_CONN): use -connections 1");
+	return false;
+}
+
+static void start_fill(struct nbd_bringup *b)
+{
+	unsigned int i, n = connections_to_make(b);
+
+	if (n > 1 && !may_multiply(b)) {
+		bringup_fail(b, NULL);
+		return;
+	}
+	b->state = NBD_BRINGUP_FILL;
+	b->next_start = NBD_NEVER;
+	for (i = 1; i < n; i++)
+		start_link(b, &b->links[i], b->links[0].address);
+	b->nlinks = n;
+}
+
+/* The error to report: that of the first address, unless a later one got further. */
+static const struct nbd_err *race_error(const struct nbd_bringup *b)
+{
+	const struct nbd_err *best = &b->links[0].err;
+	unsigned int i;
+
+	for (i = 1; i < NBD_CONNECTIONS_MAX; i++)
+		if (b->links[i].state == NBD_LINK_FAILED &&
+		    best->status == NBD_EXIT_CONNECT &&
+		    b->links[i].err.status != NBD_EXIT_CONNECT)
+			best = &b->links[i].err;
+	return best;
+}
+
+static void run_race(struct nbd_bringup *b)
+{
+	bool busy = false, failed = false;
+	unsigned int i;
+
+	for (i = 0; i < NBD_CONNECTIONS_MAX; i++) {
+		struct nbd_link *link = &b->links[i];
+		bool was_busy = nbd_link_busy(link);
+
+		if (was_busy)
+			nbd_link_run(link);
+		if (link->state == NBD_LINK_UP) {
+			crown(b, link);
+			start_fill(b);
+			return;
+		}
+		busy |= nbd_link_busy(link);
+		failed |= was_busy && link->state == NBD_LINK_FAILED;
+	}
+	if (b->next_address < b->list->n &&
+	    (failed || !busy || nbd_now_ms() >= b->next_start)) {
+		start_next_address(b);
+		run_race(b);
+	} else if (!busy) {
+		bringup_fail(b, race_error(b));
+	}
+}
+
+/* What two connections to one export must agree about. */
+static bool same_export(const struct nbd_export *a, const struct nbd_export *b)
+{
+	return a->size == b->size && a->flags == b->flags &&
+	       a->has_block_sizes == b->has_block_sizes &&
+	       (!a->has_block_sizes ||
+		(a->block_min == b->block_min && a->block_max == b->block_max));
+}
+
+static bool check_same_export(struct nbd_bringup *b, struct nbd_link *link)
+{
+	const struct nbd_export *e = &link->hs.export;
+	char text[NBD_ADDRESS_TEXT_MAX];
+
+	if (same_export(&b->export, e))
+		return true;
+	nbd_fail(&b->err, NBD_EXIT_UNFIT, EINVAL,
+		 "%s: the server offers different exports under one name: %llu bytes, flags 0x%x on the first connection, %llu bytes, flags 0x%x on another",
+		 nbd_address_text(link->address, text, sizeof(text)),
+		 (unsigned long long)b->export.size, b->export.flags,
+		 (unsigned long long)e->size, e->flags);
+	return false;
+}
+
+/* Connections that nobody asked for are no reason to fail. */
+static void drop_failed_links(struct nbd_bringup *b)
+{
+	unsigned int i, n = 1;
+
+	for (i = 1; i < b->nlinks; i++) {
+		if (b->links[i].state != NBD_LINK_UP)
+			continue;
+		if (n != i) {
+			b->links[n] = b->links[i];
+			b->links[i].fd = -1;
+		}
+		n++;
+	}
+	b->nlinks = n;
+}
+
+static void run_fill(struct nbd_bringup *b)
+{
+	const struct nbd_err *err = NULL;
+	bool busy = false;
+	unsigned int i;
+
+	for (i = 1; i < b->nlinks; i++) {
+		struct nbd_link *link = &b->links[i];
+
+		if (nbd_link_busy(link))
+			nbd_link_run(link);
+		if (link->state == NBD_LINK_UP && !check_same_export(b, link)) {
+			bringup_fail(b, NULL);
+			return;
+		}
+		if (link->state == NBD_LINK_FAILED)
+			err = &link->err;
+		busy |= nbd_link_busy(link);
+	}
+	if (err && b->wanted != NBD_CONNECTIONS_AUTO) {
+		bringup_fail(b, err);
+	} else if (!busy) {
+		drop_failed_links(b);
+		b->state = NBD_BRINGUP_UP;
+	}
+}
+
+void nbd_bringup_run(struct nbd_bringup *b)
+{
+	if (b->state == NBD_BRINGUP_RACE)
+		run_race(b);
+	if (b->state == NBD_BRINGUP_FILL)
+		run_fill(b);
+}
+
+bool nbd_bringup_busy(const struct nbd_bringup *b)
+{
+	return b->state == NBD_BRINGUP_RACE || b->state == NBD_BRINGUP_FILL;
+}
+
+unsigned int nbd_bringup_poll(const struct nbd_bringup *b,
+			      struct pollfd *pfds, int64_t *wake)
+{
+	unsigned int i, n = 0;
+
+	*wake = b->next_start;
+	for (i = 0; i < NBD_CONNECTIONS_MAX; i++) {
+		if (!nbd_link_busy(&b->links[i]))
+			continue;
+		pfds[n++] = nbd_link_poll(&b->links[i]);
+		*wake = nbd_min_time(*wake, nbd_link_wake(&b->links[i]));
+	}
+	return n;
+}
+
+int nbd_bringup_wait(struct nbd_bringup *b)
+{
+	struct pollfd pfds[NBD_CONNECTIONS_MAX];
+	unsigned int n;
+	int64_t wake;
+
+	nbd_bringup_run(b);
+	while (nbd_bringup_busy(b)) {
+		n = nbd_bringup_poll(b, pfds, &wake);
+		poll(pfds, n, nbd_poll_timeout(wake));
+		nbd_bringup_run(b);
+	}
+	return b->state == NBD_BRINGUP_UP ? 0 : -ECONNREFUSED;
+}
+
+void nbd_bringup_close(struct nbd_bringup *b)
+{
+	unsigned int i;
+
+	for (i = 0; i < NBD_CONNECTIONS_MAX; i++)
+		nbd_link_close(&b->links[i]);
+}

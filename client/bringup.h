@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * All connections of one attachment, brought up without blocking.
+ *
+ * First a race: every address of every server gets a link, one after the
+ * other with a head start, and the first that ends its handshake wins. Then
+ * the others that are wanted are made to the winner's address, and what they
+ * report must be the same export. The same code serves the first attach
+ * (nbd_bringup_wait) and the monitor's reconnects (in its poll loop).
+ */
+#ifndef NBD_BRINGUP_H
+#define NBD_BRINGUP_H
+
+#include "link.h"
+
+/* Let nbd_bringup choose the number of connections. */
+#define NBD_CONNECTIONS_AUTO 0
+
+/** enum nbd_bringup_state - where it stands */
+enum nbd_bringup_state {
+	NBD_BRINGUP_RACE,	/* links to different addresses compete */
+	NBD_BRINGUP_FILL,	/* more connections to the winner */
+	NBD_BRINGUP_UP,		/* all there */
+	NBD_BRINGUP_FAILED,	/* err says why */
+};
+
+/**
+ * struct nbd_bringup - connections in the making
+ * @state:	where it stands
+ * @err:	why it failed
+ * @export:	in NBD_BRINGUP_UP: what the server offers
+ * @nlinks:	in NBD_BRINGUP_UP: connections, in links[0..@nlinks - 1]
+ * @links:	the connections; hand over or close
+ * @server:	in NBD_BRINGUP_UP: index of the server that was reached
+ *
+ * The rest is private to bringup.c.
+ */
+struct nbd_bringup {
+	enum nbd_bringup_state state;
+	struct nbd_err err;
+	struct nbd_export export;
+	unsigned int nlinks;
+	struct nbd_link links[NBD_CONNECTIONS_MAX];
+	unsigned int server;
+
+	const struct nbd_params *params;
+	const struct nbd_listing *listing;
+	const struct nbd_address_list *list;
+	enum nbd_goal goal;
+	int netns;
+	unsigned int wanted;
+	unsigned int next_address;
+	int64_t next_start;
+};
+
+/**
+ * nbd_bringup_start - begin
+ * @b:		not in use
+ * @goal:	NBD_GOAL_GO, or NBD_GOAL_LIST with one connection
+ * @params:	must outlive @b
+ * @listing:	for NBD_GOAL_LIST
+ * @list:	addresses, at least one; must outlive @b
+ * @wanted:	connections, or NBD_CONNECTIONS_AUTO
+ * @netns:	network namespace to connect in, or -1 for the caller's
+ */
+void nbd_bringup_start(struct nbd_bringup *b, enum nbd_goal goal,
+		       const struct nbd_params *params,
+		       const struct nbd_listing *listing,
+		       const struct nbd_address_list *list,
+		       unsigned int wanted, int netns);
+
+/* Go on as far as possible without blocking. */
+void nbd_bringup_run(struct nbd_bringup *b);
+
+/* Neither up nor failed. */
+bool nbd_bringup_busy(const struct nbd_bringup *b);
+
+/*
+ * Fills @pfds, at most NBD_CONNECTIONS_MAX, with what to poll() for; returns
+ * how many. *@wake is when nbd_bringup_run() must be called at the latest.
+ */
+unsigned int nbd_bringup_poll(const struct nbd_bringup *b,
+			      struct pollfd *pfds, int64_t *wake);
+
+/* Blocks until it is up or failed; 0 or a negative errno with @b->err. */
+int nbd_bringup_wait(struct nbd_bringup *b);
+
+/* Closes every socket that is still owned. */
+void nbd_bringup_close(struct nbd_bringup *b);
+
+#endif /* NBD_BRINGUP_H */

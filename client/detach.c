@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Detaching.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "detach.h"
+#include "device.h"
+#include "holders.h"
+#include "kernel.h"
+
+/* How long a probing udev may keep a device open. */
+#define PROBE_WAIT_MS 3000
+/* An open that is not announced (another /dev) is noticed after this time. */
+#define PROBE_LOOK_MS 50
+#define FREE_WAIT_MS 5000
+
+/* Wakes up when somebody closes the device, or after a moment. */
+static void wait_for_close(int inotify)
+{
+	struct pollfd pfd = { .fd = inotify, .events = POLLIN };
+	char events[1024];
+
+	if (poll(&pfd, 1, PROBE_LOOK_MS) > 0 &&
+	    read(inotify, events, sizeof(events)) < 0)
+		poll(NULL, 0, PROBE_LOOK_MS);
+}
+
+static int busy(int32_t index, const struct nbd_holders *holders,
+		struct nbd_err *err)
+{
+	char path[NBD_DEVICE_PATH_MAX];
+
+	return nbd_fail(err, NBD_EXIT_BUSY, EBUSY,
+			"%s is in use (%s): end that first, or take the device away with -force",
+			nbd_device_path(index, path),
+			holders->n ? holders->text : "by whom cannot be seen");
+}
+
+/*
+ * Our driver refuses by itself, in one step with the detaching; for the stock
+ * driver the holders are looked for before. The process in NBD_DO_IT keeps the
+ * device open, but not because it uses it.
+ */
+static int detach_if_unused(struct nbd_kernel *k, int32_t index,
+			    struct nbd_holders *holders, struct nbd_err *err)
+{
+	bool atomic = nbd_kernel_knows(k, NBD_ATTR_IF_UNUSED);
+	int ret;
+
+	if (!atomic) {
+		nbd_holders_find(index, holders);
+		if (holders->n)
+			return -EBUSY;
+	}
+	ret = nbd_kernel_disconnect(k, index, 0, true, err);
+	if (ret != -EBUSY || !atomic)
+		return ret;
+	nbd_holders_find(index, holders);
+	if (!holders->n && holders->served)
+		ret = nbd_kernel_disconnect(k, index, 0, false, err);
+	return ret;
+}
+
+static int detach_when_unused(struct nbd_kernel *k, int32_t index,
+			      struct nbd_err *err)
+{
+	int64_t deadline = nbd_now_ms() + PROBE_WAIT_MS;
+	int inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	char path[NBD_DEVICE_PATH_MAX];
+	struct nbd_holders holders;
+	int ret;
+
+	if (inotify >= 0)
+		inotify_add_watch(inotify, nbd_device_path(index, path),
+				  IN_CLOSE);
+	while ((ret = detach_if_unused(k, index, &holders, err)) == -EBUSY) {
+		if (holders.lasting || nbd_now_ms() >= deadline) {
+			busy(index, &holders, err);
+			break;
+		}
+		wait_for_close(inotify);
+	}
+	if (inotify >= 0)
+		close(inotify);
+	return ret;
+}
+
+static int wait_until_free(int32_t index, struct nbd_err *err)
+{
+	char path[NBD_DEVICE_PATH_MAX];
+	struct nbd_holders holders;
+
+	if (!nbd_device_wait_free(index, nbd_now_ms() + FREE_WAIT_MS))
+		return 0;
+	nbd_holders_find(index, &holders);
+	return nbd_fail(err, NBD_EXIT_BUSY, EBUSY,
+			"%s is disconnected from its server, but the driver keeps it until it is let go (%s)",
+			nbd_device_path(index, path),
+			holders.n ? holders.text : "by whom cannot be seen");
+}
+
+int nbd_detach(int32_t index, bool force, struct nbd_err *err)
+{
+	struct nbd_kernel kernel;
+	pid_t pid;
+	int ret;
+
+	ret = nbd_kernel_open(&kernel, false, err);
+	if (ret)
+		return ret;
+	if (nbd_device_pid(index, &pid) == -ENOENT)
+		ret = 0;
+	else if (force)
+		ret = nbd_kernel_disconnect(&kernel, index, 0, false, err);
+	else
+		ret = detach_when_unused(&kernel, index, err);
+	nbd_kernel_close(&kernel);
+	return ret ? ret : wait_until_free(index, err);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Detaching. */
+#ifndef NBD_DETACH_H
+#define NBD_DETACH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "error.h"
+
+/**
+ * nbd_detach - detach a device and wait until it is free
+ * @index:	device
+ * @force:	take it away from whoever uses it
+ * @err:	why not; names the holders
+ *
+ * A device that is free already is no error. Without @force a device that is
+ * mounted, stacked upon or open is left alone; who only looks at it for a
+ * moment (udev) is waited for.
+ *
+ * Return: 0, -EBUSY, -ETIMEDOUT or another negative errno.
+ */
+int nbd_detach(int32_t index, bool force, struct nbd_err *err);
+
+#endif /* NBD_DETACH_H */

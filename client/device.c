@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * NBD devices as the system shows them.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "device.h"
+
+/* Where nothing announces a change: how often to look. */
+#define LOOK_AGAIN_MS 10
+
+/* The number in "nbd<number>", or -1; no leading zeros, no partition. */
+static int32_t index_of_name(const char *name)
+{
+	const char *digits = name + 3;
+	size_t len;
+
+	if (strncmp(name, "nbd", 3))
+		return -1;
+	len = strlen(digits);
+	if (!len || len > 7 || strspn(digits, "0123456789") != len ||
+	    (digits[0] == '0' && len > 1))
+		return -1;
+	return atoi(digits);
+}
+
+static const char *without_dev(const char *name)
+{
+	return strncmp(name, "/dev/", 5) ? name : name + 5;
+}
+
+bool nbd_device_looks_like(const char *name)
+{
+	return index_of_name(without_dev(name)) >= 0;
+}
+
+static int not_a_device(const char *name, const char *why, struct nbd_err *err)
+{
+	char text[256];
+
+	return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL, "\"%s\" %s",
+			nbd_sanitize(text, sizeof(text), name, strlen(name)),
+			why);
+}
+
+/* A node or a symbolic link of any name: the kernel knows what it is. */
+static int index_of_node(const char *path, int32_t *index, struct nbd_err *err)
+{
+	char link[64], target[512];
+	const char *name;
+	struct stat st;
+	ssize_t len;
+
+	if (stat(path, &st))
+		return not_a_device(path, "is not an NBD device: such names are nbd0, /dev/nbd0", err);
+	if (!S_ISBLK(st.st_mode) || major(st.st_rdev) != NBD_MAJOR)
+		return not_a_device(path, "is not an NBD device (block device with major number 43)", err);
+	snprintf(link, sizeof(link), "/sys/dev/block/%u:%u",
+		 major(st.st_rdev), minor(st.st_rdev));
+	len = readlink(link, target, sizeof(target) - 1);
+	if (len < 0)
+		return not_a_device(path, "is the node of an NBD device that does not exist (is the driver loaded?)", err);
+	target[len] = '\0';
+	name = strrchr(target, '/');
+	*index = index_of_name(name ? name + 1 : target);
+	if (*index < 0)
+		return not_a_device(path, "is a partition: name the whole device", err);
+	return 0;
+}
+
+int nbd_device_parse(const char *name, int32_t *index, struct nbd_err *err)
+{
+	*index = index_of_name(without_dev(name));
+	if (*index >= 0)
+		return 0;
+	return index_of_node(name, index, err);
+}
+
+char *nbd_device_path(int32_t index, char *buf)
+{
+	snprintf(buf, NBD_DEVICE_PATH_MAX, "/dev/nbd%d", index);
+	return buf;
+}
+
+int nbd_device_pid(int32_t index, pid_t *pid)
+{
+	char path[64];
+	FILE *f;
+	int n;
+
+	snprintf(path, sizeof(path), "/sys/block/nbd%d/pid", index);
+	f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	n = fscanf(f, "%d", pid);
+	fclose(f);
+	return n == 1 ? 0 : -ENOENT;
+}
+
+static void pause_briefly(int64_t deadline)
+{
+	int left = nbd_poll_timeout(deadline);
+
+	poll(NULL, 0, left >= 0 && left < LOOK_AGAIN_MS ? left : LOOK_AGAIN_MS);
+}
+
+/* The kernel does not announce the removal of an attribute. */
+int nbd_device_wait_free(int32_t index, int64_t deadline)
+{
+	pid_t pid;
+
+	while (nbd_device_pid(index, &pid) != -ENOENT) {
+		if (!nbd_poll_timeout(deadline))
+			return -ETIMEDOUT;
+		pause_briefly(deadline);
+	}
+	return 0;
+}
+
+/* Is there a node for the disk and for each partition in its sysfs folder? */
+static bool all_nodes_exist(int32_t index)
+{
+	char path[NBD_DEVICE_PATH_MAX], prefix[24];
+	bool complete = true;
+	struct dirent *e;
+	DIR *dir;
+
+	if (access(nbd_device_path(index, path), F_OK))
+		return false;
+	snprintf(path, sizeof(path), "/sys/block/nbd%d", index);
+	snprintf(prefix, sizeof(prefix), "nbd%dp", index);
+	dir = opendir(path);
+	if (!dir)
+		return false;
+	while (complete && (e = readdir(dir))) {
+		char node[sizeof(e->d_name) + 8];
+
+		if (strncmp(e->d_name, prefix, strlen(prefix)))
+			continue;
+		snprintf(node, sizeof(node), "/dev/%s", e->d_name);
+		complete = !access(node, F_OK);
+	}
+	closedir(dir);
+	return complete;
+}
+
+/* Sleeps until something appears in /dev, at most until the deadline. */
+static void wait_for_dev(int inotify, int64_t deadline)
+{
+	struct pollfd pfd = { .fd = inotify, .events = POLLIN };
+	char buf[4096];
+
+	if (inotify < 0) {
+		pause_briefly(deadline);
+		return;
+	}
+	if (poll(&pfd, 1, nbd_poll_timeout(deadline)) > 0 &&
+	    read(inotify, buf, sizeof(buf)) < 0)
+		pause_briefly(deadline);
+}
+
+static int wait_for_nodes(int32_t index, int64_t deadline)
+{
+	int inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	int ret = 0;
+
+	if (inotify >= 0)
+		inotify_add_watch(inotify, "/dev", IN_CREATE | IN_MOVED_TO);
+	while (!all_nodes_exist(index)) {
+		if (!nbd_poll_timeout(deadline)) {
+			ret = -ETIMEDOUT;
+			break;
+		}
+		wait_for_dev(inotify, deadline);
+	}
+	if (inotify >= 0)
+		close(inotify);
+	return ret;
+}
+
+/* In the child: the first open reads the partition table. */
+static void __attribute__((noreturn)) open_and_exit(int32_t index, int report)
+{
+	char path[NBD_DEVICE_PATH_MAX];
+	int fd = open(nbd_device_path(index, path), O_RDONLY | O_CLOEXEC);
+	int error = fd < 0 ? errno : 0;
+
+	if (fd >= 0)
+		close(fd);
+	_exit(write(report, &error, sizeof(error)) != sizeof(error));
+}
+
+/* The errno of the open, or -ETIMEDOUT if it has not come back. */
+static int open_in_child(int32_t index, int64_t deadline)
+{
+	struct pollfd pfd = { .events = POLLIN };
+	int pipes[2], error = EIO;
+	pid_t child;
+
+	if (pipe2(pipes, O_CLOEXEC))
+		return -errno;
+	child = fork();
+	if (child < 0) {
+		error = errno;
+		close(pipes[0]);
+		close(pipes[1]);
+		return -error;
+	}
+	if (!child)
+		open_and_exit(index, pipes[1]);
+	close(pipes[1]);
+	pfd.fd = pipes[0];
+	if (!poll(&pfd, 1, nbd_poll_timeout(deadline)))
+		error = ETIMEDOUT;
+	else if (read(pipes[0], &error, sizeof(error)) != sizeof(error))
+		error = EIO;
+	close(pipes[0]);
+	if (error == ETIMEDOUT)
+		kill(child, SIGKILL);
+	else
+		waitpid(child, NULL, 0);
+	return -error;
+}
+
+int nbd_device_settle(int32_t index, int64_t deadline, struct nbd_err *err)
+{
+	char path[NBD_DEVICE_PATH_MAX];
+	int ret = wait_for_nodes(index, deadline);
+
+	nbd_device_path(index, path);
+	if (ret)
+		return nbd_fail(err, NBD_EXIT_TIMEOUT, ETIMEDOUT,
+				"%s is attached, but its node did not appear: is /dev a devtmpfs, or udev running?",
+				path);
+	ret = open_in_child(index, deadline);
+	if (ret == -ETIMEDOUT)
+		return nbd_fail(err, NBD_EXIT_TIMEOUT, ETIMEDOUT,
+				"%s is attached, but the server does not answer the first reads: the partition table is not known yet",
+				path);
+	if (ret)
+		return nbd_fail(err, nbd_exit_of_errno(-ret), -ret,
+				"%s is attached, but cannot be opened: %s",
+				path, strerror(-ret));
+	if (wait_for_nodes(index, deadline))
+		return nbd_fail(err, NBD_EXIT_TIMEOUT, ETIMEDOUT,
+				"%s is attached, but the nodes of its partitions did not appear: is /dev a devtmpfs, or udev running?",
+				path);
+	return 0;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * NBD devices as the system shows them: names, /dev nodes, sysfs.
+ */
+#ifndef NBD_DEVICE_H
+#define NBD_DEVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "error.h"
+
+#define NBD_MAJOR 43
+#define NBD_DEVICE_PATH_MAX 32
+
+/* "nbd3" or "/dev/nbd3", in form; such a device need not exist. */
+bool nbd_device_looks_like(const char *name);
+
+/**
+ * nbd_device_parse - which device a name means
+ * @name:	"nbd3", "/dev/nbd3", or a path that leads to such a node
+ * @index:	gets its number
+ * @err:	says why it is none
+ *
+ * Return: 0 or -EINVAL; a partition is not a device.
+ */
+int nbd_device_parse(const char *name, int32_t *index, struct nbd_err *err);
+
+/* "/dev/nbd3" in @buf of NBD_DEVICE_PATH_MAX bytes; returns @buf. */
+char *nbd_device_path(int32_t index, char *buf);
+
+/* /sys/block/nbd3/pid: 0 and *@pid, -ENOENT when it is not attached. */
+int nbd_device_pid(int32_t index, pid_t *pid);
+
+/* Waits until the device is not attached any more; -ETIMEDOUT. */
+int nbd_device_wait_free(int32_t index, int64_t deadline);
+
+/**
+ * nbd_device_settle - let the kernel read the partition table
+ * @index:	an attached device
+ * @deadline:	when to stop waiting
+ * @err:	says what went wrong
+ *
+ * Opens the device once, which makes the kernel scan it, and waits for the
+ * /dev nodes of the device and of its partitions. The open is done by a child
+ * process: with a server that does not answer it may take for ever.
+ *
+ * Return: 0, -ETIMEDOUT, or another negative errno.
+ */
+int nbd_device_settle(int32_t index, int64_t deadline, struct nbd_err *err);
+
+#endif /* NBD_DEVICE_H */

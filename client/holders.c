@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Who uses a device.
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "device.h"
+#include "error.h"
+#include "holders.h"
+
+/* More device numbers (partitions) than a disk can have minors for here. */
+#define NUMBERS_MAX 260
+/* Mount namespaces that are looked at. */
+#define NAMESPACES_MAX 256
+
+/**
+ * struct search - what to look for and what was found
+ * @index:	the device
+ * @n:		device numbers of the disk and its partitions
+ * @number:	them
+ * @seen:	mount namespaces whose mounts were looked at
+ * @nseen:	how many
+ * @server:	the process that serves the device, 0 if there is none
+ * @holders:	the result
+ */
+struct search {
+	int32_t index;
+	unsigned int n;
+	dev_t number[NUMBERS_MAX];
+	ino_t seen[NAMESPACES_MAX];
+	unsigned int nseen;
+	pid_t server;
+	struct nbd_holders *holders;
+};
+
+static void add_holder(struct search *s, bool lasting, const char *kind,
+		       const char *name)
+{
+	struct nbd_holders *h = s->holders;
+	size_t used = strlen(h->text);
+	char clean[160], entry[200];
+
+	nbd_sanitize(clean, sizeof(clean), name, strlen(name));
+	snprintf(entry, sizeof(entry), "%s%s", kind, clean);
+	h->lasting |= lasting;
+	if (strstr(h->text, entry))
+		return;
+	h->n++;
+	snprintf(h->text + used, sizeof(h->text) - used, "%s%s",
+		 used ? "; " : "", entry);
+}
+
+static void add_number(struct search *s, const char *sysfs)
+{
+	char path[320], text[32] = "";
+	unsigned int maj, min;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/dev", sysfs);
+	f = fopen(path, "re");
+	if (!f)
+		return;
+	if (fgets(text, sizeof(text), f) &&
+	    sscanf(text, "%u:%u", &maj, &min) == 2 && s->n < NUMBERS_MAX)
+		s->number[s->n++] = makedev(maj, min);
+	fclose(f);
+}
+
+static bool is_ours(const struct search *s, dev_t number)
+{
+	unsigned int i;
+
+	for (i = 0; i < s->n; i++)
+		if (s->number[i] == number)
+			return true;
+	return false;
+}
+
+static void find_upper_devices(struct search *s, const char *sysfs)
+{
+	char path[320];
+	struct dirent *e;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "%s/holders", sysfs);
+	dir = opendir(path);
+	if (!dir)
+		return;
+	while ((e = readdir(dir)))
+		if (e->d_name[0] != '.')
+			add_holder(s, true, "used by block device ", e->d_name);
+	closedir(dir);
+}
+
+/* The disk and its partitions: their numbers, and what is stacked on them. */
+static void search_sysfs(struct search *s)
+{
+	char disk[64], prefix[32], path[320];
+	struct dirent *e;
+	DIR *dir;
+
+	snprintf(disk, sizeof(disk), "/sys/block/nbd%d", s->index);
+	snprintf(prefix, sizeof(prefix), "nbd%dp", s->index);
+	add_number(s, disk);
+	find_upper_devices(s, disk);
+	dir = opendir(disk);
+	if (!dir)
+		return;
+	while ((e = readdir(dir))) {
+		if (strncmp(e->d_name, prefix, strlen(prefix)))
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", disk, e->d_name);
+		add_number(s, path);
+		find_upper_devices(s, path);
+	}
+	closedir(dir);
+}
+
+/* Undoes the octal escapes of mountinfo and swaps, in place. */
+static void unescape(char *text)
+{
+	char *out = text;
+
+	for (; *text; text++) {
+		if (text[0] == '\\' && isdigit((unsigned char)text[1]) &&
+		    isdigit((unsigned char)text[2]) &&
+		    isdigit((unsigned char)text[3])) {
+			*out++ = (text[1] - '0') << 6 | (text[2] - '0') << 3 |
+				 (text[3] - '0');
+			text += 3;
+		} else {
+			*out++ = *text;
+		}
+	}
+	*out = '\0';
+}
+
+/* Does the mount's source, its second-last field group, name our device? */
+static bool is_our_source(const struct search *s, char *line)
+{
+	char *dash = strstr(line, " - ");
+	char source[256];
+	struct stat st;
+
+	if (!dash || sscanf(dash + 3, "%*s %255s", source) != 1)
+		return false;
+	unescape(source);
+	return !strncmp(source, "/dev/", 5) && !stat(source, &st) &&
+	       S_ISBLK(st.st_mode) && is_ours(s, st.st_rdev);
+}
+
+/* Some file systems (btrfs) have a number of their own: look at the source. */
+static void search_mounts(struct search *s, const char *mountinfo)
+{
+	unsigned int maj, min;
+	char *line = NULL;
+	size_t size = 0;
+	char where[256];
+	FILE *f = fopen(mountinfo, "re");
+
+	if (!f)
+		return;
+	while (getline(&line, &size, f) > 0) {
+		if (sscanf(line, "%*s %*s %u:%u %*s %255s", &maj, &min,
+			   where) != 3)
+			continue;
+		if (!is_ours(s, makedev(maj, min)) && !is_our_source(s, line))
+			continue;
+		unescape(where);
+		add_holder(s, true, "mounted on ", where);
+	}
+	free(line);
+	fclose(f);
+}
+
+static void search_swaps(struct search *s)
+{
+	char *line = NULL;
+	size_t size = 0;
+	struct stat st;
+	char path[256];
+	FILE *f = fopen("/proc/swaps", "re");
+
+	if (!f)
+		return;
+	while (getline(&line, &size, f) > 0) {
+		if (sscanf(line, "%255s", path) != 1)
+			continue;
+		unescape(path);
+		if (!stat(path, &st) && S_ISBLK(st.st_mode) &&
+		    is_ours(s, st.st_rdev))
+			add_holder(s, true, "swap area ", path);
+	}
+	free(line);
+	fclose(f);
+}
+
+/* A new mount namespace is remembered; one that was looked at is not new. */
+static bool is_new_namespace(struct search *s, const char *pid)
+{
+	char path[300];
+	struct stat st;
+	unsigned int i;
+
+	snprintf(path, sizeof(path), "/proc/%s/ns/mnt", pid);
+	if (stat(path, &st) || s->nseen == NAMESPACES_MAX)
+		return false;
+	for (i = 0; i < s->nseen; i++)
+		if (s->seen[i] == st.st_ino)
+			return false;
+	s->seen[s->nseen++] = st.st_ino;
+	return true;
+}
+
+static void add_process(struct search *s, const char *pid)
+{
+	char path[300], name[32] = "", text[320];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%s/comm", pid);
+	f = fopen(path, "re");
+	if (f) {
+		if (fgets(name, sizeof(name), f))
+			name[strcspn(name, "\n")] = '\0';
+		fclose(f);
+	}
+	snprintf(text, sizeof(text), "%s (%s)", pid, name);
+	add_holder(s, false, "open in process ", text);
+}
+
+/* statx() without synchronising: a dead network file system does not matter. */
+static void search_files(struct search *s, const char *pid)
+{
+	struct statx stx;
+	struct dirent *e;
+	char path[300];
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
+	dir = opendir(path);
+	if (!dir)
+		return;
+	while ((e = readdir(dir))) {
+		if (e->d_name[0] == '.' ||
+		    statx(dirfd(dir), e->d_name,
+			  AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_TYPE,
+			  &stx))
+			continue;
+		if (!S_ISBLK(stx.stx_mode) ||
+		    !is_ours(s, makedev(stx.stx_rdev_major,
+					stx.stx_rdev_minor)))
+			continue;
+		add_process(s, pid);
+		break;
+	}
+	closedir(dir);
+}
+
+/* sysfs names the thread that is in NBD_DO_IT; its process owns the files. */
+static pid_t serving_process(int32_t index)
+{
+	char path[64], line[128];
+	pid_t thread, process = 0;
+	FILE *f;
+
+	if (nbd_device_pid(index, &thread))
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/status", thread);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	while (!process && fgets(line, sizeof(line), f))
+		if (sscanf(line, "Tgid: %d", &process) != 1)
+			process = 0;
+	fclose(f);
+	return process;
+}
+
+static void search_processes(struct search *s)
+{
+	char path[300];
+	struct dirent *e;
+	DIR *dir = opendir("/proc");
+
+	if (!dir)
+		return;
+	while ((e = readdir(dir))) {
+		if (!isdigit((unsigned char)e->d_name[0]))
+			continue;
+		if (is_new_namespace(s, e->d_name)) {
+			snprintf(path, sizeof(path), "/proc/%s/mountinfo",
+				 e->d_name);
+			search_mounts(s, path);
+		}
+		if (atoi(e->d_name) != s->server)
+			search_files(s, e->d_name);
+	}
+	closedir(dir);
+}
+
+void nbd_holders_find(int32_t index, struct nbd_holders *holders)
+{
+	struct search s = { .index = index, .holders = holders };
+
+	memset(holders, 0, sizeof(*holders));
+	s.server = serving_process(index);
+	holders->served = s.server;
+	search_sysfs(&s);
+	search_swaps(&s);
+	search_processes(&s);
+}

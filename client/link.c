@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * One connection to one address of a server.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/nbd.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "link.h"
+
+/* How long to leave a Unix server alone whose backlog is full. */
+#define BACKLOG_RETRY_MS 20
+
+static int link_fail(struct nbd_link *link, int ret)
+{
+	char text[NBD_ADDRESS_TEXT_MAX];
+
+	nbd_err_prefix(&link->err, "%s",
+		       nbd_address_text(link->address, text, sizeof(text)));
+	link->state = NBD_LINK_FAILED;
+	nbd_link_close(link);
+	return ret;
+}
+
+static void connect_failed(struct nbd_link *link, int error)
+{
+	const char *hint = "";
+
+	if (error == ECONNREFUSED)
+		hint = ": is a server running there?";
+	else if (error == ENOENT)
+		hint = ": no server has made that socket";
+	link_fail(link, nbd_fail(&link->err, error == EACCES ? NBD_EXIT_PERM :
+				 NBD_EXIT_CONNECT, error,
+				 "cannot connect: %s%s", strerror(error), hint));
+}
+
+static int int_option(int fd, int level, int name, int value)
+{
+	return setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+/*
+ * A peer is dead when its TCP stack is silent for peer_timeout seconds, on an
+ * idle connection (keep-alive) as well as with data on its way (user timeout).
+ */
+static void set_tcp_options(int fd, unsigned int peer_timeout)
+{
+	unsigned int interval = peer_timeout >= 3 ? peer_timeout / 3 : 1;
+
+	int_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	if (!peer_timeout)
+		return;
+	int_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	int_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, interval);
+	int_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval);
+	int_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 2);
+	int_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, peer_timeout * 1000);
+}
+
+/* A socket belongs to the namespace that its maker is in at that moment. */
+static int socket_in_netns(int family, int netns)
+{
+	const int type = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+	int home, fd, error;
+
+	if (netns < 0)
+		return socket(family, type, 0);
+	home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (home < 0)
+		return -1;
+	fd = setns(netns, CLONE_NEWNET) ? -1 : socket(family, type, 0);
+	error = errno;
+	if (setns(home, CLONE_NEWNET) && fd >= 0) {
+		error = errno;
+		close(fd);
+		fd = -1;
+	}
+	close(home);
+	errno = error;
+	return fd;
+}
+
+static void begin_handshake(struct nbd_link *link)
+{
+	struct nbd_params params = *link->params;
+	int flags = fcntl(link->fd, F_GETFL);
+
+	if (flags >= 0)
+		fcntl(link->fd, F_SETFL, flags & ~O_NONBLOCK);
+	if (params.preinit) {
+		memset(&link->hs.export, 0, sizeof(link->hs.export));
+		link->hs.export.size = params.size;
+		link->hs.export.flags = NBD_FLAG_HAS_FLAGS;
+		link->state = NBD_LINK_UP;
+		return;
+	}
+	params.no_optgo |= link->without_go;
+	if (nbd_handshake_init(&link->hs, link->goal, &params, link->listing,
+			       &link->err)) {
+		link_fail(link, 0);
+		return;
+	}
+	nbd_socket_transport_init(&link->transport, link->fd);
+	link->state = NBD_LINK_HANDSHAKE;
+}
+
+static void try_connect(struct nbd_link *link)
+{
+	const struct nbd_address *a = link->address;
+
+	if (!connect(link->fd, (const void *)&a->sa, a->len) ||
+	    errno == EISCONN) {
+		begin_handshake(link);
+	} else if (errno == EINPROGRESS || errno == EINTR) {
+		link->state = NBD_LINK_CONNECTING;
+	} else if (errno == EAGAIN) {
+		link->state = NBD_LINK_RETRY;
+		link->retry_at = nbd_now_ms() + BACKLOG_RETRY_MS;
+	} else {
+		connect_failed(link, errno);
+	}
+}
+
+static void open_socket(struct nbd_link *link)
+{
+	int family = link->address->sa.ss_family;
+
+	link->fd = socket_in_netns(family, link->netns);
+	if (link->fd < 0) {
+		link_fail(link, nbd_fail(&link->err, NBD_EXIT_CONNECT, errno,
+					 "cannot make a socket: %s",
+					 strerror(errno)));
+		return;
+	}
+	if (family == AF_INET || family == AF_INET6)
+		set_tcp_options(link->fd, link->params->peer_timeout);
+	try_connect(link);
+}
+
+void nbd_link_start(struct nbd_link *link, enum nbd_goal goal,
+		    const struct nbd_params *params,
+		    const struct nbd_listing *listing,
+		    const struct nbd_address *address, int netns,
+		    int64_t deadline)
+{
+	link->fd = -1;
+	link->address = address;
+	link->deadline = deadline;
+	link->params = params;
+	link->listing = listing;
+	link->goal = goal;
+	link->netns = netns;
+	link->without_go = false;
+	open_socket(link);
+}
+
+static void finish_connect(struct nbd_link *link)
+{
+	struct pollfd pfd = { .fd = link->fd, .events = POLLOUT };
+	socklen_t len = sizeof(int);
+	int error = 0;
+
+	if (poll(&pfd, 1, 0) <= 0)
+		return;
+	if (getsockopt(link->fd, SOL_SOCKET, SO_ERROR, &error, &len))
+		error = errno;
+	if (error)
+		connect_failed(link, error);
+	else
+		begin_handshake(link);
+}
+
+/* An old server that hangs up on NBD_OPT_GO gets another chance without. */
+static bool start_without_go(struct nbd_link *link)
+{
+	if (!link->hs.dropped_on_go || link->without_go)
+		return false;
+	nbd_link_close(link);
+	link->without_go = true;
+	open_socket(link);
+	return true;
+}
+
+static void run_handshake(struct nbd_link *link)
+{
+	int ret = nbd_handshake_run(&link->hs, &link->transport.base,
+				    &link->err);
+
+	if (ret == -EAGAIN)
+		return;
+	if (ret && start_without_go(link))
+		return;
+	if (!ret && link->hs.state == NBD_HS_TLS_READY)
+		ret = nbd_fail(&link->err, NBD_EXIT_TLS, EOPNOTSUPP,
+			       "this nbd-client cannot do TLS");
+	if (ret)
+		link_fail(link, ret);
+	else
+		link->state = NBD_LINK_UP;
+}
+
+static void check_deadline(struct nbd_link *link)
+{
+	const char *what = "cannot connect: no answer from that address in time";
+	struct nbd_err *err = &link->err;
+
+	if (!nbd_link_busy(link) || nbd_now_ms() < link->deadline)
+		return;
+	if (link->state == NBD_LINK_HANDSHAKE)
+		nbd_fail(err, NBD_EXIT_TIMEOUT, ETIMEDOUT,
+			 "connected, but the server is silent: waited for %s in vain (is it an NBD server?)",
+			 nbd_handshake_waits_for(&link->hs));
+	else
+		nbd_fail(err, NBD_EXIT_TIMEOUT, ETIMEDOUT, "%s", what);
+	link_fail(link, 0);
+}
+
+void nbd_link_run(struct nbd_link *link)
+{
+	if (link->state == NBD_LINK_RETRY && nbd_now_ms() >= link->retry_at)
+		try_connect(link);
+	if (link->state == NBD_LINK_CONNECTING)
+		finish_connect(link);
+	if (link->state == NBD_LINK_HANDSHAKE)
+		run_handshake(link);
+	check_deadline(link);
+}
+
+bool nbd_link_busy(const struct nbd_link *link)
+{
+	return link->state == NBD_LINK_CONNECTING ||
+	       link->state == NBD_LINK_RETRY ||
+	       link->state == NBD_LINK_HANDSHAKE;
+}
+
+struct pollfd nbd_link_poll(const struct nbd_link *link)
+{
+	struct pollfd pfd = { .fd = -1 };
+
+	if (link->state == NBD_LINK_CONNECTING) {
+		pfd.fd = link->fd;
+		pfd.events = POLLOUT;
+	} else if (link->state == NBD_LINK_HANDSHAKE) {
+		pfd.fd = link->fd;
+		pfd.events = nbd_handshake_writes(&link->hs) ? POLLOUT : POLLIN;
+	}
+	return pfd;
+}
+
+int64_t nbd_link_wake(const struct nbd_link *link)
+{
+	if (link->state == NBD_LINK_RETRY)
+		return nbd_min_time(link->retry_at, link->deadline);
+	return link->deadline;
+}
+
+/* Best effort: a server whose socket buffer is full will see the hang-up. */
+static void say_goodbye(struct nbd_link *link)
+{
+	const struct nbd_request disc = {
+		.magic = htobe32(NBD_REQUEST_MAGIC),
+		.type = htobe32(NBD_CMD_DISC),
+	};
+
+	send(link->fd, &disc, sizeof(disc), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+void nbd_link_close(struct nbd_link *link)
+{
+	if (link->fd < 0)
+		return;
+	if (link->state == NBD_LINK_UP && link->goal == NBD_GOAL_GO)
+		say_goodbye(link);
+	close(link->fd);
+	link->fd = -1;
+}
+
+void nbd_link_hand_over(struct nbd_link *link)
+{
+	if (link->fd >= 0)
+		close(link->fd);
+	link->fd = -1;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * One connection to one address of a server, from socket() to the end of the
+ * handshake, without ever blocking. A link that failed is started again or
+ * thrown away; one that is up gives its socket to the kernel.
+ */
+#ifndef NBD_LINK_H
+#define NBD_LINK_H
+
+#include <poll.h>
+
+#include "address.h"
+#include "negotiate.h"
+
+/** enum nbd_link_state - what the link waits for */
+enum nbd_link_state {
+	NBD_LINK_IDLE,		/* not started */
+	NBD_LINK_CONNECTING,	/* connect() is under way */
+	NBD_LINK_RETRY,		/* Unix socket with a full backlog: a moment */
+	NBD_LINK_HANDSHAKE,	/* the server */
+	NBD_LINK_UP,		/* socket and export are ready */
+	NBD_LINK_FAILED,	/* err says why */
+};
+
+/**
+ * struct nbd_link - one connection in the making
+ * @state:	where it stands
+ * @fd:		its socket, owned by the link; -1 for none
+ * @address:	where it goes; points into the caller's list
+ * @deadline:	when it fails, on nbd_now_ms()'s clock
+ * @retry_at:	in NBD_LINK_RETRY: when to try again
+ * @err:	why it failed
+ * @hs:		the handshake
+ *
+ * The rest is private to link.c.
+ */
+struct nbd_link {
+	enum nbd_link_state state;
+	int fd;
+	const struct nbd_address *address;
+	int64_t deadline;
+	int64_t retry_at;
+	struct nbd_err err;
+	struct nbd_handshake hs;
+
+	const struct nbd_params *params;
+	const struct nbd_listing *listing;
+	enum nbd_goal goal;
+	int netns;
+	bool without_go;
+	struct nbd_socket_transport transport;
+};
+
+/**
+ * nbd_link_start - begin to connect
+ * @link:	not in use
+ * @goal:	what the handshake is for
+ * @params:	must outlive the link
+ * @listing:	for NBD_GOAL_LIST
+ * @address:	where to; must outlive the link
+ * @netns:	network namespace to connect in, or -1 for the caller's
+ * @deadline:	when to give up
+ */
+void nbd_link_start(struct nbd_link *link, enum nbd_goal goal,
+		    const struct nbd_params *params,
+		    const struct nbd_listing *listing,
+		    const struct nbd_address *address, int netns,
+		    int64_t deadline);
+
+/* Go on as far as possible without blocking. */
+void nbd_link_run(struct nbd_link *link);
+
+/* The link is neither up nor failed. */
+bool nbd_link_busy(const struct nbd_link *link);
+
+/* What to poll() for; fd -1 when only the clock matters. */
+struct pollfd nbd_link_poll(const struct nbd_link *link);
+
+/* When nbd_link_run() must be called even if nothing came. */
+int64_t nbd_link_wake(const struct nbd_link *link);
+
+/*
+ * Close the socket, if the link still has one. A server that was ready for
+ * requests is told goodbye.
+ */
+void nbd_link_close(struct nbd_link *link);
+
+/* The kernel has the socket now: drop ours without a word to the server. */
+void nbd_link_hand_over(struct nbd_link *link);
+
+#endif /* NBD_LINK_H */

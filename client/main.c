@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * nbd-client: from the command line to what it asks for.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "attach.h"
+#include "detach.h"
+#include "device.h"
+#include "options.h"
+#include "version.h"
+
+static int run_check(const struct nbd_command *cmd, struct nbd_err *err)
+{
+	int32_t index;
+	pid_t pid;
+	int ret;
+
+	ret = nbd_device_parse(cmd->device, &index, err);
+	if (!ret) {
+		ret = nbd_device_pid(index, &pid);
+		if (!ret) {
+			printf("%d\n", pid);
+			return NBD_EXIT_OK;
+		}
+		if (ret == -ENOENT)
+			return NBD_EXIT_FAILURE;
+		nbd_fail(err, NBD_EXIT_CHECK, -ret, "/dev/nbd%d: %s", index,
+			 strerror(-ret));
+	}
+	fprintf(stderr, "nbd-client: %s\n", err->text);
+	return NBD_EXIT_CHECK;
+}
+
+static int run_detach(const struct nbd_command *cmd, struct nbd_err *err)
+{
+	int32_t index;
+	int ret = nbd_device_parse(cmd->device, &index, err);
+
+	return ret ? ret : nbd_detach(index, cmd->force, err);
+}
+
+static int run(const struct nbd_command *cmd, struct nbd_err *err)
+{
+	switch (cmd->action) {
+	case NBD_ACTION_ATTACH:
+		return nbd_attach(&cmd->params, stdout, err);
+	case NBD_ACTION_DETACH:
+		return run_detach(cmd, err);
+	case NBD_ACTION_LIST:
+		return nbd_list(&cmd->params, stdout, err);
+	case NBD_ACTION_HELP:
+		nbd_options_help(stdout);
+		return 0;
+	case NBD_ACTION_VERSION:
+		printf("This is nbd-client, version %s\n", NBD_VERSION);
+		return 0;
+	default:
+		nbd_options_list(stdout);
+		return 0;
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct nbd_command cmd;
+	struct nbd_err err = { .status = NBD_EXIT_FAILURE };
+	int status = NBD_EXIT_OK;
+	int ret;
+
+	signal(SIGPIPE, SIG_IGN);
+	ret = nbd_options_parse(&cmd, argc, argv, &err);
+	if (!ret && cmd.action == NBD_ACTION_CHECK)
+		status = run_check(&cmd, &err);
+	else if (!ret)
+		ret = run(&cmd, &err);
+	if (ret) {
+		fprintf(stderr, "nbd-client: %s\n", err.text);
+		status = err.status;
+	}
+	nbd_command_free(&cmd);
+	return status;
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The neutral model of an attachment.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+#include "model.h"
+
+/* Seconds; nbd-client(8) explains each. */
+#define DEFAULT_PEER_TIMEOUT	15
+#define DEFAULT_CONNECT_TIMEOUT	10
+
+void nbd_params_init(struct nbd_params *params)
+{
+	memset(params, 0, sizeof(*params));
+	params->index = NBD_INDEX_AUTO;
+	params->peer_timeout = DEFAULT_PEER_TIMEOUT;
+	params->connect_timeout = DEFAULT_CONNECT_TIMEOUT;
+	params->tls_verify = true;
+}
+
+void nbd_params_free(struct nbd_params *params)
+{
+	free(params->export_name);
+	free(params->identifier);
+	free(params->tls_cert);
+	free(params->tls_key);
+	free(params->tls_ca);
+	free(params->tls_hostname);
+	free(params->tls_priority);
+	memset(params, 0, sizeof(*params));
+}
+
+char *nbd_server_text(const struct nbd_server *server, char *buf, size_t size)
+{
+	char host[4 * NBD_HOST_MAX + 1];
+
+	nbd_sanitize(host, sizeof(host), server->host, server->host_len);
+	switch (server->family) {
+	case NBD_UNIX:
+		snprintf(buf, size, "%s", host);
+		break;
+	case NBD_VSOCK:
+		snprintf(buf, size, "vsock %s:%s", host, server->port);
+		break;
+	default:
+		snprintf(buf, size, strchr(host, ':') ? "[%s]:%s" : "%s:%s",
+			 host, server->port);
+		break;
+	}
+	return buf;
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The neutral model of an attachment.
+ *
+ * The command line, a URI, a line of nbdtab and a record under /run/nbd all
+ * fill struct nbd_params; negotiation fills struct nbd_export; the kernel
+ * backends and the printers read both. None of them knows of the others.
+ */
+#ifndef NBD_MODEL_H
+#define NBD_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define NBD_DEFAULT_PORT	"10809"
+#define NBD_CONNECTIONS_MAX	16
+#define NBD_SERVERS_MAX		8
+/* proto.md, "Conventions": no string is longer. */
+#define NBD_STRING_MAX		4096
+#define NBD_HOST_MAX		255
+#define NBD_INDEX_AUTO		(-1)
+
+/** enum nbd_family - how a server is reached */
+enum nbd_family {
+	NBD_TCP,
+	NBD_UNIX,
+	NBD_VSOCK,
+};
+
+/**
+ * struct nbd_server - where one server listens
+ * @family:	how it is reached
+ * @host:	TCP: name or address, an IPv6 zone included; VSOCK: the CID;
+ *		UNIX: path of the socket, or an abstract name after a NUL byte
+ * @host_len:	bytes in @host, which may hold a NUL for UNIX
+ * @port:	TCP: number or service name; VSOCK: number
+ */
+struct nbd_server {
+	enum nbd_family family;
+	char host[NBD_HOST_MAX + 1];
+	size_t host_len;
+	char port[32];
+};
+
+/** enum nbd_reconnect - what happens when all connections are lost */
+enum nbd_reconnect {
+	NBD_RECONNECT_DEFAULT,	/* -persist or nothing: the monitor reconnects */
+	NBD_RECONNECT_NEVER,	/* -no-persist */
+};
+
+/**
+ * struct nbd_params - what the user asked for
+ * @given:		NBD_GIVEN_* bits of the fields that the user set
+ * @index:		device number, or NBD_INDEX_AUTO
+ * @servers:		addresses of the export, in order of preference
+ * @nservers:		how many of them
+ * @export_name:	name of the export, empty for the server's default
+ * @connections:	number of connections
+ * @block_size:		logical block size in bytes
+ * @size:		size in bytes instead of the server's
+ * @timeout:		seconds until a request is failed over, 0 never
+ * @dead_timeout:	seconds without a connection until I/O fails
+ * @peer_timeout:	seconds until a silent TCP peer is dead, 0 never
+ * @slow_timeout:	seconds until a request is counted as slow
+ * @connect_timeout:	seconds that connecting and negotiating may take
+ * @queue_depth:	requests for each hardware queue
+ * @write_policy:	enum nbd_write_policy
+ * @reconnect_limit:	attempts before the monitor gives up, 0 never
+ * @reconnect:		enum nbd_reconnect
+ * @identifier:		backend identifier
+ * @readonly:		device is read-only whatever the server says
+ * @swap:		device holds swap space
+ * @nofork:		stay in the foreground
+ * @ioctl_mode:		use the ioctl interface
+ * @preinit:		the server sends no handshake
+ * @no_optgo:		negotiate with NBD_OPT_EXPORT_NAME
+ * @systemd_mark:	mark processes as not to be killed at shutdown
+ * @tls:		TLS is required
+ * @tls_verify:		check the server's certificate
+ * @tls_cert:		file of the client certificate
+ * @tls_key:		file of its key
+ * @tls_ca:		file of certificate authorities
+ * @tls_hostname:	name that the server's certificate must have
+ * @tls_priority:	GnuTLS priority string
+ *
+ * Strings are owned by the struct; nbd_params_free() frees them.
+ */
+struct nbd_params {
+	uint64_t given;
+	int32_t index;
+	struct nbd_server servers[NBD_SERVERS_MAX];
+	unsigned int nservers;
+	char *export_name;
+	uint32_t connections;
+	uint32_t block_size;
+	uint64_t size;
+	uint32_t timeout;
+	uint64_t dead_timeout;
+	uint32_t peer_timeout;
+	uint32_t slow_timeout;
+	uint32_t connect_timeout;
+	uint32_t queue_depth;
+	uint32_t write_policy;
+	uint32_t reconnect_limit;
+	uint32_t reconnect;
+	char *identifier;
+	bool readonly;
+	bool swap;
+	bool nofork;
+	bool ioctl_mode;
+	bool preinit;
+	bool no_optgo;
+	bool systemd_mark;
+	bool tls;
+	bool tls_verify;
+	char *tls_cert;
+	char *tls_key;
+	char *tls_ca;
+	char *tls_hostname;
+	char *tls_priority;
+};
+
+#define NBD_GIVEN_INDEX			(1ULL << 0)
+#define NBD_GIVEN_NAME			(1ULL << 1)
+#define NBD_GIVEN_CONNECTIONS		(1ULL << 2)
+#define NBD_GIVEN_BLOCK_SIZE		(1ULL << 3)
+#define NBD_GIVEN_SIZE			(1ULL << 4)
+#define NBD_GIVEN_TIMEOUT		(1ULL << 5)
+#define NBD_GIVEN_DEAD_TIMEOUT		(1ULL << 6)
+#define NBD_GIVEN_PEER_TIMEOUT		(1ULL << 7)
+#define NBD_GIVEN_SLOW_TIMEOUT		(1ULL << 8)
+#define NBD_GIVEN_CONNECT_TIMEOUT	(1ULL << 9)
+#define NBD_GIVEN_QUEUE_DEPTH		(1ULL << 10)
+#define NBD_GIVEN_WRITE_POLICY		(1ULL << 11)
+#define NBD_GIVEN_RECONNECT_LIMIT	(1ULL << 12)
+#define NBD_GIVEN_RECONNECT		(1ULL << 13)
+#define NBD_GIVEN_IDENTIFIER		(1ULL << 14)
+
+/**
+ * struct nbd_export - what the server said about the export
+ * @size:		bytes
+ * @flags:		transmission flags, NBD_FLAG_*
+ * @has_block_sizes:	the following three are valid
+ * @block_min:		smallest block, a power of two, 1..65536
+ * @block_preferred:	efficient block, a power of two, at least @block_min
+ * @block_max:		largest READ or WRITE, 0xffffffff for no limit
+ */
+struct nbd_export {
+	uint64_t size;
+	uint16_t flags;
+	bool has_block_sizes;
+	uint32_t block_min;
+	uint32_t block_preferred;
+	uint32_t block_max;
+};
+
+/* Sets every field to its default. */
+void nbd_params_init(struct nbd_params *params);
+void nbd_params_free(struct nbd_params *params);
+
+/*
+ * "host:port" or path of a server, printable, for messages. Returns @buf.
+ */
+#define NBD_SERVER_TEXT_MAX 1200
+char *nbd_server_text(const struct nbd_server *server, char *buf, size_t size);
+
+#endif /* NBD_MODEL_H */

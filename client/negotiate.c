@@ -1,0 +1,558 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The handshake of an NBD client, as a state machine.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <linux/nbd.h>
+#include <string.h>
+
+#include "negotiate.h"
+#include "protocol.h"
+#include "util.h"
+
+static int hs_fail(struct nbd_handshake *hs, int ret)
+{
+	hs->state = NBD_HS_FAILED;
+	return ret;
+}
+
+#define hs_violation(hs, err, ...) \
+	hs_fail(hs, nbd_fail(err, NBD_EXIT_PROTOCOL, EPROTO, __VA_ARGS__))
+
+/* Receive the next @want bytes into hs->in, then act according to @state. */
+static void expect(struct nbd_handshake *hs, enum nbd_hs_state state,
+		   size_t want)
+{
+	hs->state = state;
+	hs->in_want = want;
+	hs->in_len = 0;
+}
+
+static void put(struct nbd_handshake *hs, const void *data, size_t len)
+{
+	memcpy(hs->out + hs->out_len, data, len);
+	hs->out_len += len;
+}
+
+static void put_option(struct nbd_handshake *hs, uint32_t option,
+		       uint32_t length)
+{
+	const struct nbd_hs_option header = {
+		.magic = htobe64(NBD_OPTION_MAGIC),
+		.option = htobe32(option),
+		.length = htobe32(length),
+	};
+
+	put(hs, &header, sizeof(header));
+	hs->option = option;
+	hs->replies = 0;
+	expect(hs, NBD_HS_RECV_REPLY, sizeof(struct nbd_hs_reply));
+}
+
+/* NBD_OPT_GO: name, then the list of what we want to be told. */
+static void put_go(struct nbd_handshake *hs)
+{
+	const __be32 len = htobe32(hs->name_len);
+	const __be16 infos[] = { htobe16(1), htobe16(NBD_INFO_BLOCK_SIZE) };
+
+	put_option(hs, NBD_OPT_GO, sizeof(len) + hs->name_len + sizeof(infos));
+	put(hs, &len, sizeof(len));
+	put(hs, hs->name, hs->name_len);
+	put(hs, infos, sizeof(infos));
+}
+
+static void put_export_name(struct nbd_handshake *hs)
+{
+	put_option(hs, NBD_OPT_EXPORT_NAME, hs->name_len);
+	put(hs, hs->name, hs->name_len);
+	expect(hs, NBD_HS_RECV_EXPORT, sizeof(struct nbd_hs_export));
+}
+
+static void put_goodbye(struct nbd_handshake *hs)
+{
+	put_option(hs, NBD_OPT_ABORT, 0);
+	hs->state = NBD_HS_GOODBYE;
+}
+
+/* The option that brings us to the goal, once TLS is out of the way. */
+static void put_next_option(struct nbd_handshake *hs)
+{
+	if (hs->want_tls && !hs->in_tls)
+		put_option(hs, NBD_OPT_STARTTLS, 0);
+	else if (hs->goal == NBD_GOAL_LIST)
+		put_option(hs, NBD_OPT_LIST, 0);
+	else if (hs->no_optgo)
+		put_export_name(hs);
+	else
+		put_go(hs);
+}
+
+int nbd_handshake_init(struct nbd_handshake *hs, enum nbd_goal goal,
+		       const struct nbd_params *params,
+		       const struct nbd_listing *listing, struct nbd_err *err)
+{
+	const char *name = params->export_name ? params->export_name : "";
+	size_t len = strlen(name);
+
+	if (len > NBD_STRING_MAX)
+		return nbd_fail(err, NBD_EXIT_FAILURE, ENAMETOOLONG,
+				"the export name is %zu bytes long, the protocol allows %d",
+				len, NBD_STRING_MAX);
+	memset(hs, 0, offsetof(struct nbd_handshake, out));
+	hs->goal = goal;
+	hs->name = name;
+	hs->name_len = len;
+	hs->no_optgo = params->no_optgo;
+	hs->want_tls = params->tls;
+	hs->listing = listing;
+	if (listing)
+		listing->restart(listing->arg);
+	expect(hs, NBD_HS_RECV_GREETING, sizeof(struct nbd_hs_greeting));
+	return 0;
+}
+
+/* Says what talks there instead of an NBD server, as far as it shows. */
+static int not_nbd(struct nbd_handshake *hs, struct nbd_err *err)
+{
+	char text[64];
+
+	return hs_violation(hs, err,
+			    "not an NBD server: it greets with \"%s\"",
+			    nbd_sanitize(text, sizeof(text),
+					 (const char *)hs->in, 8));
+}
+
+static int handle_greeting(struct nbd_handshake *hs, struct nbd_err *err)
+{
+	struct nbd_hs_greeting greeting;
+	uint16_t flags;
+	__be32 answer;
+
+	memcpy(&greeting, hs->in, sizeof(greeting));
+	if (be64toh(greeting.magic) != NBD_INIT_MAGIC)
+		return not_nbd(hs, err);
+	if (be64toh(greeting.style) == NBD_OLDSTYLE_MAGIC)
+		return hs_fail(hs, nbd_fail(err, NBD_EXIT_UNSUPPORTED, EPROTO,
+					    "the server speaks the oldstyle handshake, which ended with nbd 3.10: start it in newstyle mode"));
+	if (be64toh(greeting.style) != NBD_OPTION_MAGIC)
+		return hs_violation(hs, err,
+				    "the server's handshake has an unknown style 0x%016llx",
+				    (unsigned long long)be64toh(greeting.style));
+
+	flags = be16toh(greeting.flags);
+	hs->no_zeroes = flags & NBD_FLAG_NO_ZEROES;
+	answer = htobe32((flags & NBD_FLAG_FIXED_NEWSTYLE ?
+			  NBD_FLAG_C_FIXED_NEWSTYLE : 0) |
+			 (hs->no_zeroes ? NBD_FLAG_C_NO_ZEROES : 0));
+	put(hs, &answer, sizeof(answer));
+	if (flags & NBD_FLAG_FIXED_NEWSTYLE) {
+		put_next_option(hs);
+		return 0;
+	}
+	if (hs->want_tls)
+		return hs_fail(hs, nbd_fail(err, NBD_EXIT_TLS, EPROTO,
+					    "TLS was asked for, but the server does not know the fixed newstyle handshake that it needs"));
+	if (hs->goal == NBD_GOAL_LIST)
+		return hs_fail(hs, nbd_fail(err, NBD_EXIT_UNSUPPORTED, EPROTO,
+					    "the server is too old to list its exports"));
+	hs->fell_back = !hs->no_optgo;
+	put_export_name(hs);
+	return 0;
+}
+
+/* Text that may follow an error reply: ", it says: ...", or nothing. */
+static const char *server_says(struct nbd_handshake *hs, char *buf, size_t size)
+{
+	static const char says[] = "; it says: ";
+
+	buf[0] = '\0';
+	if (hs->in_len) {
+		memcpy(buf, says, sizeof(says));
+		nbd_sanitize(buf + sizeof(says) - 1, size - sizeof(says) + 1,
+			     (const char *)hs->in, hs->in_len);
+	}
+	return buf;
+}
+
+static const char *option_name(uint32_t option)
+{
+	switch (option) {
+	case NBD_OPT_EXPORT_NAME:
+		return "NBD_OPT_EXPORT_NAME";
+	case NBD_OPT_ABORT:
+		return "NBD_OPT_ABORT";
+	case NBD_OPT_LIST:
+		return "NBD_OPT_LIST";
+	case NBD_OPT_STARTTLS:
+		return "NBD_OPT_STARTTLS";
+	case NBD_OPT_GO:
+		return "NBD_OPT_GO";
+	default:
+		return "an unknown option";
+	}
+}
+
+/* What an option error means for the user, by error number. */
+static const struct {
+	enum nbd_exit status;
+	int error;
+	const char *text;
+} option_errors[] = {
+	[NBD_REP_ERR_UNSUP] = { NBD_EXIT_UNSUPPORTED, EOPNOTSUPP,
+		"the server does not support that" },
+	[NBD_REP_ERR_POLICY] = { NBD_EXIT_EXPORT, EACCES,
+		"the server's policy forbids it" },
+	[NBD_REP_ERR_INVALID] = { NBD_EXIT_PROTOCOL, EINVAL,
+		"the server calls the request invalid" },
+	[NBD_REP_ERR_PLATFORM] = { NBD_EXIT_UNSUPPORTED, EOPNOTSUPP,
+		"the server's platform does not support that" },
+	[NBD_REP_ERR_TLS_REQD] = { NBD_EXIT_TLS, EACCES,
+		"the server demands TLS: use an nbds:// URI or -enable-tls" },
+	[NBD_REP_ERR_UNKNOWN] = { NBD_EXIT_EXPORT, ENOENT,
+		"the server has no such export (nbd-client -l lists them)" },
+	[NBD_REP_ERR_SHUTDOWN] = { NBD_EXIT_CONNECT, ESHUTDOWN,
+		"the server is shutting down" },
+	[NBD_REP_ERR_BLOCK_SIZE_REQD] = { NBD_EXIT_UNFIT, EINVAL,
+		"the server insists on its block sizes" },
+	[NBD_REP_ERR_TOO_BIG] = { NBD_EXIT_PROTOCOL, E2BIG,
+		"the server calls the request too long" },
+	[NBD_REP_ERR_EXT_HEADER_REQD] = { NBD_EXIT_UNSUPPORTED, EOPNOTSUPP,
+		"the server demands extended headers" },
+};
+
+static int option_refused(struct nbd_handshake *hs, struct nbd_err *err)
+{
+	uint32_t code = hs->reply_type & ~NBD_REP_ERROR_BIT;
+	char says[512];
+
+	server_says(hs, says, sizeof(says));
+	if (code < ARRAY_SIZE(option_errors) &&
+	    option_errors[code].text)
+		return hs_fail(hs, nbd_fail(err, option_errors[code].status,
+					    option_errors[code].error, "%s%s",
+					    option_errors[code].text, says));
+	return hs_fail(hs, nbd_fail(err, NBD_EXIT_PROTOCOL, EPROTO,
+				    "the server refused %s with unknown error %u%s",
+				    option_name(hs->option), code, says));
+}
+
+static int handle_option_error(struct nbd_handshake *hs, struct nbd_err *err)
+{
+	if (hs->option == NBD_OPT_GO &&
+	    hs->reply_type == (NBD_REP_ERROR_BIT | NBD_REP_ERR_UNSUP)) {
+		hs->fell_back = true;
+		put_export_name(hs);
+		return 0;
+	}
+	return option_refused(hs, err);
+}
+
+static bool is_power_of_two(uint32_t n)
+{
+	return n && !(n & (n - 1));
+}
+
+static int handle_info_export(struct nbd_handshake *hs, struct nbd_err *err)
+{
+	struct nbd_hs_info_export info;
+
+	if (hs->in_len != sizeof(info))
+		return hs_violation(hs, err,
+				    "the server's NBD_INFO_EXPORT has %zu bytes instead of %zu",
+				    hs->in_len, sizeof(info));
+	memcpy(&info, hs->in, sizeof(info));
+	hs->export.size = be64toh(info.size);
+	hs->export.flags = be16toh(info.flags);
+	hs->got_export = true;
+	return 0;
+}
+
+/* proto.md, "Block size constraints" */
+static int handle_info_block_size(struct nbd_handshake *hs, struct nbd_err *err)
+{
+	struct nbd_hs_info_block_size info;
+	uint32_t min, preferred, max;
+
+	if (hs->in_len != sizeof(info))
+		return hs_violation(hs, err,
+				    "the server's NBD_INFO_BLOCK_SIZE has %zu bytes instead of %zu",
+				    hs->in_len, sizeof(info));
+	memcpy(&info, hs->in, sizeof(info));
+	min = be32toh(info.minimum);
+	preferred = be32toh(info.preferred);
+	max = be32toh(info.maximum);
+	if (!is_power_of_two(min) || min > 65536 ||
+	    !is_power_of_two(preferred) || preferred < min ||
+	    max < min || (max != UINT32_MAX && max % min))
+		return hs_violation(hs, err,
+				    "the server announces impossible block sizes: minimum %u, preferred %u, maximum %u",
+				    min, preferred, max);
+	hs->export.has_block_sizes = true;
+	hs->export.block_min = min;
+	hs->export.block_preferred = preferred;
+	hs->export.block_max = max;
+	return 0;
+}
+
+static int handle_go_reply(struct nbd_handshake *hs, struct nbd_err *err)
+{
+	__be16 type;
+
+	if (hs->reply_type == NBD_REP_ACK) {
+		if (!hs->got_export)
+			return hs_violation(hs, err,
+					    "the server acknowledged NBD_OPT_GO without describing the export");
+		hs->state = NBD_HS_DONE;
+		return 0;
+	}
+	if (hs->reply_type != NBD_REP_INFO || hs->in_len < sizeof(type))
+		return hs_violation(hs, err,
+				    "the server answered NBD_OPT_GO with type %u, %zu bytes",
+				    hs->reply_type, hs->in_len);
+	memcpy(&type, hs->in, sizeof(type));
+	switch (be16toh(type)) {
+	case NBD_INFO_EXPORT:
+		return handle_info_export(hs, err);
+	case NBD_INFO_BLOCK_SIZE:
+		return handle_info_block_size(hs, err);
+	default:
+		return 0;	/* a client must ignore what it did not ask for */
+	}
+}
+
+static int handle_list_reply(struct nbd_handshake *hs, struct nbd_err *err)
+{
+	const char *text = (const char *)hs->in;
+	uint32_t name_len;
+
+	if (hs->reply_type == NBD_REP_ACK) {
+		put_goodbye(hs);
+		return 0;
+	}
+	if (hs->reply_type != NBD_REP_SERVER || hs->in_len < sizeof(__be32))
+		return hs_violation(hs, err,
+				    "the server answered NBD_OPT_LIST with type %u, %zu bytes",
+				    hs->reply_type, hs->in_len);
+	name_len = (uint32_t)hs->in[0] << 24 | hs->in[1] << 16 |
+		   hs->in[2] << 8 | hs->in[3];
+	if (name_len > NBD_STRING_MAX || name_len > hs->in_len - 4)
+		return hs_violation(hs, err,
+				    "the server's list has an export name of %u bytes in a message of %zu",
+				    name_len, hs->in_len);
+	if (hs->listing)
+		hs->listing->entry(hs->listing->arg, text + 4, name_len,
+				   text + 4 + name_len,
+				   hs->in_len - 4 - name_len);
+	return 0;
+}
+
+static int handle_starttls_reply(struct nbd_handshake *hs, struct nbd_err *err)
+{
+	if (hs->reply_type != NBD_REP_ACK || hs->in_len)
+		return hs_violation(hs, err,
+				    "the server answered NBD_OPT_STARTTLS with type %u, %zu bytes",
+				    hs->reply_type, hs->in_len);
+	hs->state = NBD_HS_TLS_READY;
+	return 0;
+}
+
+/* A whole option reply is in. What it does not end waits for another. */
+static int handle_reply(struct nbd_handshake *hs, struct nbd_err *err)
+{
+	int ret;
+
+	hs->state = NBD_HS_RECV_REPLY;
+	if (hs->reply_type & NBD_REP_ERROR_BIT)
+		return handle_option_error(hs, err);
+	if (hs->option == NBD_OPT_GO)
+		ret = handle_go_reply(hs, err);
+	else if (hs->option == NBD_OPT_LIST)
+		ret = handle_list_reply(hs, err);
+	else
+		ret = handle_starttls_reply(hs, err);
+	if (!ret && hs->state == NBD_HS_RECV_REPLY)
+		expect(hs, NBD_HS_RECV_REPLY, sizeof(struct nbd_hs_reply));
+	return ret;
+}
+
+static int handle_reply_header(struct nbd_handshake *hs, struct nbd_err *err)
+{
+	unsigned int max = hs->option == NBD_OPT_LIST ? NBD_HS_ENTRIES_MAX :
+							NBD_HS_REPLIES_MAX;
+	struct nbd_hs_reply reply;
+	uint32_t length;
+
+	memcpy(&reply, hs->in, sizeof(reply));
+	if (be64toh(reply.magic) != NBD_OPTION_REPLY_MAGIC)
+		return hs_violation(hs, err,
+				    "the server's answer to %s has a wrong magic number 0x%016llx (-no-optgo may help with an old server)",
+				    option_name(hs->option),
+				    (unsigned long long)be64toh(reply.magic));
+	if (be32toh(reply.option) != hs->option)
+		return hs_violation(hs, err,
+				    "the server answered option %u while %s was asked",
+				    be32toh(reply.option),
+				    option_name(hs->option));
+	length = be32toh(reply.length);
+	if (length > NBD_HS_PAYLOAD_MAX)
+		return hs_violation(hs, err,
+				    "the server's answer to %s is %u bytes long, more than %d",
+				    option_name(hs->option), length,
+				    NBD_HS_PAYLOAD_MAX);
+	if (++hs->replies > max)
+		return hs_violation(hs, err,
+				    "the server answered %s with more than %u messages",
+				    option_name(hs->option), max);
+	hs->reply_type = be32toh(reply.type);
+	expect(hs, NBD_HS_RECV_PAYLOAD, length);
+	return 0;
+}
+
+static int handle_export(struct nbd_handshake *hs)
+{
+	struct nbd_hs_export export;
+
+	memcpy(&export, hs->in, sizeof(export));
+	hs->export.size = be64toh(export.size);
+	hs->export.flags = be16toh(export.flags);
+	hs->export.has_block_sizes = false;
+	if (hs->no_zeroes)
+		hs->state = NBD_HS_DONE;
+	else
+		expect(hs, NBD_HS_RECV_ZEROES, NBD_HS_ZEROES);
+	return 0;
+}
+
+/* All that the state waited for is in hs->in. */
+static int handle_input(struct nbd_handshake *hs, struct nbd_err *err)
+{
+	switch (hs->state) {
+	case NBD_HS_RECV_GREETING:
+		return handle_greeting(hs, err);
+	case NBD_HS_RECV_REPLY:
+		return handle_reply_header(hs, err);
+	case NBD_HS_RECV_PAYLOAD:
+		return handle_reply(hs, err);
+	case NBD_HS_RECV_EXPORT:
+		return handle_export(hs);
+	default:
+		hs->state = NBD_HS_DONE;
+		return 0;
+	}
+}
+
+static int flush_output(struct nbd_handshake *hs, struct nbd_transport *t,
+			struct nbd_err *err)
+{
+	ssize_t n;
+
+	hs->writing = true;
+	while (hs->out_done < hs->out_len) {
+		n = t->ops->send(t, hs->out + hs->out_done,
+				 hs->out_len - hs->out_done);
+		if (n == -EAGAIN)
+			return -EAGAIN;
+		if (n < 0)
+			return hs_fail(hs, nbd_fail(err, NBD_EXIT_CONNECT, -n,
+						    "sending %s failed: %s",
+						    option_name(hs->option),
+						    strerror(-n)));
+		hs->out_done += n;
+	}
+	hs->out_len = 0;
+	hs->out_done = 0;
+	hs->writing = false;
+	return 0;
+}
+
+/* The stream ended or broke while we waited for @hs->in_want bytes. */
+static int lost(struct nbd_handshake *hs, int error, struct nbd_err *err)
+{
+	const char *how = error ? strerror(error) : "it closed the connection";
+
+	hs->dropped_on_go = hs->option == NBD_OPT_GO && !hs->got_export;
+	if (hs->state == NBD_HS_RECV_EXPORT)
+		return hs_fail(hs, nbd_fail(err, NBD_EXIT_EXPORT, ECONNRESET,
+					    "the server ended the connection when asked for the export (%s): it has no such export, or not for this client",
+					    how));
+	return hs_fail(hs, nbd_fail(err, NBD_EXIT_CONNECT, ECONNRESET,
+				    "the server ended the connection while we waited for %s (%s)",
+				    nbd_handshake_waits_for(hs), how));
+}
+
+static int fill_input(struct nbd_handshake *hs, struct nbd_transport *t,
+		      struct nbd_err *err)
+{
+	ssize_t n;
+
+	while (hs->in_len < hs->in_want) {
+		n = t->ops->recv(t, hs->in + hs->in_len,
+				 hs->in_want - hs->in_len);
+		if (n == -EAGAIN)
+			return -EAGAIN;
+		if (n <= 0)
+			return lost(hs, -n, err);
+		hs->in_len += n;
+		if (hs->state == NBD_HS_RECV_GREETING && hs->in_len >= 8 &&
+		    memcmp(hs->in, "NBDMAGIC", 8))
+			return not_nbd(hs, err);
+	}
+	return 0;
+}
+
+int nbd_handshake_run(struct nbd_handshake *hs, struct nbd_transport *t,
+		      struct nbd_err *err)
+{
+	int ret;
+
+	for (;;) {
+		ret = flush_output(hs, t, err);
+		if (hs->state == NBD_HS_GOODBYE && ret != -EAGAIN)
+			hs->state = NBD_HS_DONE;
+		if (hs->state == NBD_HS_DONE || hs->state == NBD_HS_TLS_READY)
+			return 0;
+		if (ret)
+			return ret;
+		ret = fill_input(hs, t, err);
+		if (ret)
+			return ret;
+		ret = handle_input(hs, err);
+		if (ret)
+			return ret;
+	}
+}
+
+bool nbd_handshake_writes(const struct nbd_handshake *hs)
+{
+	return hs->writing;
+}
+
+void nbd_handshake_tls_done(struct nbd_handshake *hs)
+{
+	hs->in_tls = true;
+	put_next_option(hs);
+}
+
+const char *nbd_handshake_waits_for(const struct nbd_handshake *hs)
+{
+	switch (hs->state) {
+	case NBD_HS_RECV_GREETING:
+		return "its greeting";
+	case NBD_HS_RECV_EXPORT:
+	case NBD_HS_RECV_ZEROES:
+		return "its answer to NBD_OPT_EXPORT_NAME";
+	case NBD_HS_TLS_READY:
+		return "the TLS handshake";
+	default:
+		break;
+	}
+	switch (hs->option) {
+	case NBD_OPT_LIST:
+		return "its list of exports";
+	case NBD_OPT_STARTTLS:
+		return "its answer to NBD_OPT_STARTTLS";
+	default:
+		return "its answer to NBD_OPT_GO";
+	}
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The handshake of an NBD client, as a state machine.
+ *
+ * Pure protocol: bytes go through a struct nbd_transport, nothing else is
+ * touched, nothing blocks, nothing is allocated. Every length that the server
+ * sends is checked before it is used, and no text of its reaches the user
+ * unsanitized. What the server sends without being asked costs it the
+ * connection. Deadlines are the caller's business.
+ *
+ * proto.md, "Handshake phase": fixed newstyle with NBD_OPT_GO, with
+ * NBD_OPT_EXPORT_NAME where the server does not know that, or plain newstyle.
+ */
+#ifndef NBD_NEGOTIATE_H
+#define NBD_NEGOTIATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "error.h"
+#include "model.h"
+#include "transport.h"
+
+/** enum nbd_goal - what the handshake is for */
+enum nbd_goal {
+	NBD_GOAL_GO,		/* enter the transmission phase */
+	NBD_GOAL_LIST,		/* list the exports, then say goodbye */
+};
+
+/**
+ * struct nbd_listing - receives what NBD_OPT_LIST brings
+ * @restart:	called before each attempt: forget the entries so far
+ * @entry:	called for each export; both texts are raw bytes of the server,
+ *		not terminated, at most NBD_STRING_MAX each
+ * @arg:	passed to @entry
+ */
+struct nbd_listing {
+	void (*restart)(void *arg);
+	void (*entry)(void *arg, const char *name, size_t name_len,
+		      const char *description, size_t description_len);
+	void *arg;
+};
+
+/* The largest message in either direction that is not refused. */
+#define NBD_HS_PAYLOAD_MAX (2 * NBD_STRING_MAX + 64)
+/* A server may answer one option with so many messages, list entries apart. */
+#define NBD_HS_REPLIES_MAX 64
+#define NBD_HS_ENTRIES_MAX 100000
+
+/** enum nbd_hs_state - where the handshake stands; "recv" states wait for it */
+enum nbd_hs_state {
+	NBD_HS_RECV_GREETING,	/* magic, style, handshake flags */
+	NBD_HS_RECV_REPLY,	/* header of an option reply */
+	NBD_HS_RECV_PAYLOAD,	/* its payload */
+	NBD_HS_RECV_EXPORT,	/* answer to NBD_OPT_EXPORT_NAME */
+	NBD_HS_RECV_ZEROES,	/* its padding */
+	NBD_HS_TLS_READY,	/* caller: do the TLS handshake, then resume */
+	NBD_HS_GOODBYE,		/* NBD_OPT_ABORT on its way, then done */
+	NBD_HS_DONE,
+	NBD_HS_FAILED,
+};
+
+/**
+ * struct nbd_handshake - one handshake
+ * @state:	where it stands
+ * @goal:	what it is for
+ * @export:	result of NBD_GOAL_GO, valid in NBD_HS_DONE
+ * @dropped_on_go: the server closed the connection in answer to NBD_OPT_GO:
+ *		another try with @no_optgo may work
+ * @fell_back:	NBD_OPT_EXPORT_NAME was used because the server has no
+ *		NBD_OPT_GO
+ *
+ * The rest is private to negotiate.c.
+ */
+struct nbd_handshake {
+	enum nbd_hs_state state;
+	enum nbd_goal goal;
+	struct nbd_export export;
+	bool dropped_on_go;
+	bool fell_back;
+
+	const char *name;
+	size_t name_len;
+	bool no_optgo;
+	bool want_tls;
+	bool in_tls;
+	bool no_zeroes;
+	bool got_export;
+	bool writing;
+	uint32_t option;
+	uint32_t reply_type;
+	unsigned int replies;
+	const struct nbd_listing *listing;
+	size_t out_len;
+	size_t out_done;
+	size_t in_want;
+	size_t in_len;
+	unsigned char out[NBD_STRING_MAX + 64];
+	unsigned char in[NBD_HS_PAYLOAD_MAX];
+};
+
+/**
+ * nbd_handshake_init - prepare for a fresh connection
+ * @hs:		zeroed or used before
+ * @goal:	what for
+ * @params:	export_name, no_optgo and tls are used; must outlive @hs
+ * @listing:	for NBD_GOAL_LIST; must outlive @hs
+ * @err:	says why not
+ *
+ * Return: 0, or -ENAMETOOLONG for an export name beyond NBD_STRING_MAX.
+ */
+int nbd_handshake_init(struct nbd_handshake *hs, enum nbd_goal goal,
+		       const struct nbd_params *params,
+		       const struct nbd_listing *listing, struct nbd_err *err);
+
+/**
+ * nbd_handshake_run - go on until done, failed, or the stream would block
+ * @hs:		the handshake
+ * @t:		the connection
+ * @err:	why it failed
+ *
+ * Return: 0 in NBD_HS_DONE and NBD_HS_TLS_READY; -EAGAIN when it waits for
+ * the stream, see nbd_handshake_writes(); another negative errno in
+ * NBD_HS_FAILED, with @err filled in.
+ */
+int nbd_handshake_run(struct nbd_handshake *hs, struct nbd_transport *t,
+		      struct nbd_err *err);
+
+/* After -EAGAIN: it waits for the stream to take bytes, not to bring some. */
+bool nbd_handshake_writes(const struct nbd_handshake *hs);
+
+/* The TLS handshake is done; go on with nbd_handshake_run() over TLS. */
+void nbd_handshake_tls_done(struct nbd_handshake *hs);
+
+/* What the handshake waits for, in words, for a message about a deadline. */
+const char *nbd_handshake_waits_for(const struct nbd_handshake *hs);
+
+#endif /* NBD_NEGOTIATE_H */

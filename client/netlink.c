@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The driver's generic netlink interface.
+ */
+#include <errno.h>
+#include <linux/genetlink.h>
+#include <linux/netlink.h>
+#include <netlink/genl/ctrl.h>
+#include <netlink/genl/genl.h>
+#include <netlink/netlink.h>
+#include <string.h>
+
+#include "kernel.h"
+#include "module.h"
+
+/**
+ * struct exchange - one request and what came back
+ * @error:	0 or a positive errno from the kernel
+ * @text:	the kernel's sentence about it, sanitized; empty if none
+ * @done:	the answer is complete
+ * @handle:	called for each message of the answer; NULL to ignore them
+ * @arg:	for @handle
+ */
+struct exchange {
+	int error;
+	char text[256];
+	bool done;
+	void (*handle)(struct nlmsghdr *hdr, void *arg);
+	void *arg;
+};
+
+/* The extended acknowledgment behind an error message. */
+static void take_extack(struct exchange *x, const struct nlmsghdr *hdr,
+			const struct nlmsgerr *e)
+{
+	size_t skip = sizeof(*e);
+	struct nlattr *attr;
+
+	if (!(hdr->nlmsg_flags & NLM_F_ACK_TLVS))
+		return;
+	if (!(hdr->nlmsg_flags & NLM_F_CAPPED))
+		skip += NLMSG_ALIGN(e->msg.nlmsg_len) - sizeof(e->msg);
+	if (NLMSG_HDRLEN + skip > hdr->nlmsg_len)
+		return;
+	attr = nla_find((struct nlattr *)((char *)e + skip),
+			hdr->nlmsg_len - NLMSG_HDRLEN - skip,
+			NLMSGERR_ATTR_MSG);
+	if (attr)
+		nbd_sanitize(x->text, sizeof(x->text), nla_data(attr),
+			     strnlen(nla_data(attr), nla_len(attr)));
+}
+
+static int on_error(struct sockaddr_nl *nla, struct nlmsgerr *e, void *arg)
+{
+	const struct nlmsghdr *hdr = (void *)((char *)e - NLMSG_HDRLEN);
+	struct exchange *x = arg;
+
+	(void)nla;
+	x->error = -e->error;
+	x->done = true;
+	take_extack(x, hdr, e);
+	return NL_STOP;
+}
+
+static int on_ack(struct nl_msg *msg, void *arg)
+{
+	struct exchange *x = arg;
+
+	(void)msg;
+	x->done = true;
+	return NL_STOP;
+}
+
+static int on_message(struct nl_msg *msg, void *arg)
+{
+	struct exchange *x = arg;
+
+	if (x->handle)
+		x->handle(nlmsg_hdr(msg), x->arg);
+	return NL_OK;
+}
+
+static int receive_answer(struct nl_sock *sock, struct exchange *x)
+{
+	struct nl_cb *cb = nl_cb_alloc(NL_CB_CUSTOM);
+	int ret = 0;
+
+	if (!cb)
+		return -ENOMEM;
+	nl_cb_err(cb, NL_CB_CUSTOM, on_error, x);
+	nl_cb_set(cb, NL_CB_ACK, NL_CB_CUSTOM, on_ack, x);
+	nl_cb_set(cb, NL_CB_FINISH, NL_CB_CUSTOM, on_ack, x);
+	nl_cb_set(cb, NL_CB_VALID, NL_CB_CUSTOM, on_message, x);
+	while (!x->done && ret >= 0)
+		ret = nl_recvmsgs(sock, cb);
+	nl_cb_put(cb);
+	if (!x->done)
+		return -EIO;
+	return -x->error;
+}
+
+/* Sends @msg, frees it, waits for the end of the answer. */
+static int transact(struct nl_sock *sock, struct nl_msg *msg,
+		    struct exchange *x)
+{
+	int ret = nl_send_auto(sock, msg);
+
+	nlmsg_free(msg);
+	return ret < 0 ? -EIO : receive_answer(sock, x);
+}
+
+static struct nl_msg *new_message(int family, int flags, int command)
+{
+	struct nl_msg *msg = nlmsg_alloc_size(16384);
+
+	if (!msg)
+		return NULL;
+	if (!genlmsg_put(msg, NL_AUTO_PORT, NL_AUTO_SEQ, family, 0,
+			 flags | NLM_F_ACK, command, NBD_GENL_VERSION)) {
+		nlmsg_free(msg);
+		return NULL;
+	}
+	return msg;
+}
+
+/**
+ * struct policy_dump - the family's policies, as the controller tells them
+ * @top:	number of the policy of NBD_CMD_CONNECT, -1 if not told
+ * @known:	attributes by policy number; few policies are expected
+ */
+#define POLICIES_MAX 8
+struct policy_dump {
+	int top;
+	uint64_t known[POLICIES_MAX][2];
+};
+
+static void take_op_policies(struct policy_dump *dump, struct nlattr *ops)
+{
+	struct nlattr *op, *which;
+	int rem;
+
+	nla_for_each_nested(op, ops, rem) {
+		if (nla_type(op) != NBD_CMD_CONNECT)
+			continue;
+		which = nla_find(nla_data(op), nla_len(op), CTRL_ATTR_POLICY_DO);
+		if (which && nla_len(which) >= 4)
+			dump->top = nla_get_u32(which);
+	}
+}
+
+static void take_policies(struct policy_dump *dump, struct nlattr *policies)
+{
+	struct nlattr *policy, *attr;
+	int rem, rem2;
+
+	nla_for_each_nested(policy, policies, rem) {
+		if (nla_type(policy) >= POLICIES_MAX)
+			continue;
+		nla_for_each_nested(attr, policy, rem2) {
+			int type = nla_type(attr);
+
+			if (type < 128)
+				dump->known[nla_type(policy)][type / 64] |=
+					1ULL << type % 64;
+		}
+	}
+}
+
+static void handle_policy(struct nlmsghdr *hdr, void *arg)
+{
+	struct nlattr *tb[CTRL_ATTR_MAX + 1];
+
+	if (genlmsg_parse(hdr, 0, tb, CTRL_ATTR_MAX, NULL))
+		return;
+	if (tb[CTRL_ATTR_OP_POLICY])
+		take_op_policies(arg, tb[CTRL_ATTR_OP_POLICY]);
+	if (tb[CTRL_ATTR_POLICY])
+		take_policies(arg, tb[CTRL_ATTR_POLICY]);
+}
+
+/* A kernel that cannot tell its policy has none of our extensions. */
+static void ask_policy(struct nbd_kernel *k)
+{
+	struct policy_dump dump = { .top = -1 };
+	struct exchange x = { .handle = handle_policy, .arg = &dump };
+	struct nl_msg *msg;
+
+	memset(k->known, 0, sizeof(k->known));
+	k->known[0] = (1ULL << __NBD_ATTR_MAX) - 1;
+	msg = new_message(GENL_ID_CTRL, NLM_F_DUMP, CTRL_CMD_GETPOLICY);
+	if (!msg)
+		return;
+	nla_put_u16(msg, CTRL_ATTR_FAMILY_ID, k->family);
+	if (transact(k->sock, msg, &x) || dump.top < 0 ||
+	    dump.top >= POLICIES_MAX)
+		return;
+	memcpy(k->known, dump.known[dump.top], sizeof(k->known));
+}
+
+static struct nl_sock *open_socket(void)
+{
+	struct nl_sock *sock = nl_socket_alloc();
+	int on = 1;
+
+	if (!sock)
+		return NULL;
+	if (genl_connect(sock)) {
+		nl_socket_free(sock);
+		return NULL;
+	}
+	nl_socket_enable_msg_peek(sock);
+	setsockopt(nl_socket_get_fd(sock), SOL_NETLINK, NETLINK_EXT_ACK, &on,
+		   sizeof(on));
+	setsockopt(nl_socket_get_fd(sock), SOL_NETLINK, NETLINK_CAP_ACK, &on,
+		   sizeof(on));
+	return sock;
+}
+
+int nbd_kernel_open(struct nbd_kernel *k, bool load, struct nbd_err *err)
+{
+	int ret;
+
+	memset(k, 0, sizeof(*k));
+	k->sock = open_socket();
+	if (!k->sock)
+		return nbd_fail(err, NBD_EXIT_NO_DRIVER, EPROTONOSUPPORT,
+				"cannot open a generic netlink socket: %s",
+				strerror(errno));
+	k->family = genl_ctrl_resolve(k->sock, NBD_GENL_FAMILY_NAME);
+	if (k->family < 0 && load) {
+		ret = nbd_module_load(err);
+		if (ret) {
+			nbd_kernel_close(k);
+			return ret;
+		}
+		k->family = genl_ctrl_resolve(k->sock, NBD_GENL_FAMILY_NAME);
+	}
+	if (k->family < 0) {
+		nbd_kernel_close(k);
+		return nbd_fail(err, NBD_EXIT_NO_DRIVER, ENOENT,
+				"the kernel's nbd driver is not loaded, or has no netlink interface");
+	}
+	k->group = genl_ctrl_resolve_grp(k->sock, NBD_GENL_FAMILY_NAME,
+					 NBD_GENL_MCAST_GROUP_NAME);
+	ask_policy(k);
+	return 0;
+}
+
+void nbd_kernel_close(struct nbd_kernel *k)
+{
+	nl_socket_free(k->sock);
+	k->sock = NULL;
+}
+
+bool nbd_kernel_knows(const struct nbd_kernel *k, unsigned int attribute)
+{
+	return attribute < 128 &&
+	       k->known[attribute / 64] >> attribute % 64 & 1;
+}
+
+static int put_sockets(struct nl_msg *msg, const int *fds, unsigned int n)
+{
+	struct nlattr *nest = nla_nest_start(msg, NBD_ATTR_SOCKETS);
+	struct nlattr *item;
+	unsigned int i;
+
+	if (!nest)
+		return -ENOMEM;
+	for (i = 0; i < n; i++) {
+		item = nla_nest_start(msg, NBD_SOCK_ITEM);
+		if (!item || nla_put_u32(msg, NBD_SOCK_FD, fds[i]))
+			return -ENOMEM;
+		nla_nest_end(msg, item);
+	}
+	nla_nest_end(msg, nest);
+	return 0;
+}
+
+/* The message has room for every attribute, so that no put can fail. */
+static void put_u64_if(const struct nbd_kernel *k, struct nl_msg *msg,
+		       bool wanted, int attribute, uint64_t value)
+{
+	if (wanted && nbd_kernel_knows(k, attribute))
+		nla_put_u64(msg, attribute, value);
+}
+
+static void put_u32_if(const struct nbd_kernel *k, struct nl_msg *msg,
+		       bool wanted, int attribute, uint32_t value)
+{
+	if (wanted && nbd_kernel_knows(k, attribute))
+		nla_put_u32(msg, attribute, value);
+}
+
+static void put_config(const struct nbd_kernel *k, struct nl_msg *msg,
+		       const struct nbd_kernel_config *c)
+{
+	bool limits = c->set & NBD_CONFIG_BLOCK_LIMITS;
+
+	put_u64_if(k, msg, c->set & NBD_CONFIG_SIZE, NBD_ATTR_SIZE_BYTES,
+		   c->size);
+	put_u64_if(k, msg, c->set & NBD_CONFIG_BLOCK_SIZE,
+		   NBD_ATTR_BLOCK_SIZE_BYTES, c->block_size);
+	put_u64_if(k, msg, c->set & NBD_CONFIG_TIMEOUT, NBD_ATTR_TIMEOUT,
+		   c->timeout);
+	put_u64_if(k, msg, c->set & NBD_CONFIG_DEAD_TIMEOUT,
+		   NBD_ATTR_DEAD_CONN_TIMEOUT, c->dead_timeout);
+	put_u64_if(k, msg, c->set & NBD_CONFIG_SERVER_FLAGS,
+		   NBD_ATTR_SERVER_FLAGS, c->server_flags);
+	put_u64_if(k, msg, c->set & NBD_CONFIG_CLIENT_FLAGS,
+		   NBD_ATTR_CLIENT_FLAGS, c->client_flags);
+	put_u64_if(k, msg, c->set & NBD_CONFIG_SLOW_TIMEOUT,
+		   NBD_ATTR_SLOW_TIMEOUT, c->slow_timeout);
+	put_u64_if(k, msg, c->set & NBD_CONFIG_SESSION_ID,
+		   NBD_ATTR_SESSION_ID, c->session_id);
+	put_u32_if(k, msg, limits, NBD_ATTR_BLOCK_MIN, c->block_min);
+	put_u32_if(k, msg, limits, NBD_ATTR_BLOCK_PREFERRED,
+		   c->block_preferred);
+	put_u32_if(k, msg, limits, NBD_ATTR_BLOCK_MAX, c->block_max);
+	put_u32_if(k, msg, c->set & NBD_CONFIG_QUEUE_DEPTH,
+		   NBD_ATTR_QUEUE_DEPTH, c->queue_depth);
+	put_u32_if(k, msg, c->set & NBD_CONFIG_WRITE_POLICY,
+		   NBD_ATTR_WRITE_POLICY, c->write_policy);
+	if (c->set & NBD_CONFIG_REPLACE &&
+	    nbd_kernel_knows(k, NBD_ATTR_REPLACE))
+		nla_put_flag(msg, NBD_ATTR_REPLACE);
+	if (c->identifier && nbd_kernel_knows(k, NBD_ATTR_BACKEND_IDENTIFIER))
+		nla_put_string(msg, NBD_ATTR_BACKEND_IDENTIFIER, c->identifier);
+}
+
+static void handle_reply(struct nlmsghdr *hdr, void *arg)
+{
+	struct nlattr *tb[NBD_ATTR_EXT_MAX + 1];
+	struct nbd_kernel_reply *reply = arg;
+
+	if (genlmsg_parse(hdr, 0, tb, NBD_ATTR_EXT_MAX, NULL))
+		return;
+	if (tb[NBD_ATTR_INDEX] && nla_len(tb[NBD_ATTR_INDEX]) >= 4)
+		reply->index = nla_get_u32(tb[NBD_ATTR_INDEX]);
+	if (tb[NBD_ATTR_SESSION_ID] && nla_len(tb[NBD_ATTR_SESSION_ID]) >= 8)
+		reply->session_id = nla_get_u64(tb[NBD_ATTR_SESSION_ID]);
+	if (tb[NBD_ATTR_SOCKETS_USED] &&
+	    nla_len(tb[NBD_ATTR_SOCKETS_USED]) >= 4) {
+		reply->sockets_used = nla_get_u32(tb[NBD_ATTR_SOCKETS_USED]);
+		reply->has_sockets_used = true;
+	}
+	if (tb[NBD_ATTR_SOCKETS_CLOSED] &&
+	    nla_len(tb[NBD_ATTR_SOCKETS_CLOSED]) >= 4)
+		reply->sockets_closed =
+			nla_get_u32(tb[NBD_ATTR_SOCKETS_CLOSED]);
+}
+
+/* A refusal in words: the device, the driver's own sentence or the errno's. */
+static int driver_refused(int32_t index, const char *what, int error,
+		   const struct exchange *x, struct nbd_err *err)
+{
+	const char *hint = "";
+	char device[32] = "";
+
+	if (index >= 0)
+		snprintf(device, sizeof(device), "/dev/nbd%d: ", index);
+	if (error == EPERM)
+		hint = ": root (CAP_SYS_ADMIN) may do that";
+	else if (error == EBUSY && !x->text[0])
+		hint = ": the device is in use";
+	return nbd_fail(err, nbd_exit_of_errno(error), error,
+			"%sthe driver refused to %s: %s%s%s%s", device, what,
+			x->text, x->text[0] ? ": " : "", strerror(error), hint);
+}
+
+static int configure(struct nbd_kernel *k, int command, const char *what,
+		     const struct nbd_kernel_config *config,
+		     struct nbd_kernel_reply *reply, struct nbd_err *err)
+{
+	struct exchange x = { .handle = handle_reply, .arg = reply };
+	struct nl_msg *msg = new_message(k->family, 0, command);
+	int ret;
+
+	memset(reply, 0, sizeof(*reply));
+	reply->index = config->index;
+	if (!msg)
+		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
+	if (config->index >= 0)
+		nla_put_u32(msg, NBD_ATTR_INDEX, config->index);
+	if (config->nfds && put_sockets(msg, config->fds, config->nfds)) {
+		nlmsg_free(msg);
+		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
+	}
+	put_config(k, msg, config);
+	ret = transact(k->sock, msg, &x);
+	if (ret)
+		return driver_refused(config->index, what, -ret, &x, err);
+	return 0;
+}
+
+int nbd_kernel_connect(struct nbd_kernel *k,
+		       const struct nbd_kernel_config *config,
+		       struct nbd_kernel_reply *reply, struct nbd_err *err)
+{
+	return configure(k, NBD_CMD_CONNECT, "attach the device", config,
+			 reply, err);
+}
+
+int nbd_kernel_reconfigure(struct nbd_kernel *k,
+			   const struct nbd_kernel_config *config,
+			   struct nbd_kernel_reply *reply, struct nbd_err *err)
+{
+	return configure(k, NBD_CMD_RECONFIGURE, "change the device", config,
+			 reply, err);
+}
+
+int nbd_kernel_disconnect(struct nbd_kernel *k, int32_t index,
+			  uint64_t session_id, bool if_unused,
+			  struct nbd_err *err)
+{
+	struct nl_msg *msg = new_message(k->family, 0, NBD_CMD_DISCONNECT);
+	struct exchange x = { 0 };
+	int ret;
+
+	if (!msg)
+		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
+	nla_put_u32(msg, NBD_ATTR_INDEX, index);
+	put_u64_if(k, msg, session_id, NBD_ATTR_SESSION_ID, session_id);
+	if (if_unused && nbd_kernel_knows(k, NBD_ATTR_IF_UNUSED))
+		nla_put_flag(msg, NBD_ATTR_IF_UNUSED);
+	ret = transact(k->sock, msg, &x);
+	if (ret)
+		return driver_refused(index, "detach the device", -ret, &x, err);
+	return 0;
+}

@@ -1,0 +1,598 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The command line.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <linux/nbd-netlink.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device.h"
+#include "options.h"
+#include "uri.h"
+#include "util.h"
+
+/** enum kind - what an option takes and what it does with it */
+enum kind {
+	ACTION,		/* nothing; sets cmd->action to @min */
+	ACTION_DEVICE,	/* a device; sets cmd->action and cmd->device */
+	FLAG,		/* nothing; sets a bool */
+	CONSTANT,	/* nothing; sets a uint32_t to @min */
+	TEXT,		/* a string */
+	U32,		/* a number from @min to @max */
+	U64,		/* the same, with a suffix K, M, G or T */
+	SECONDS,	/* U64 without suffix, or "forever" */
+	BLOCK_SIZE,	/* a power of two from @min to @max */
+	POLICY,		/* a write policy */
+	SERVER,		/* appends to the servers */
+};
+
+#define IMPLIES_TLS	(1U << 0)	/* giving it asks for TLS */
+#define HIDDEN		(1U << 1)	/* not for people */
+
+/**
+ * struct nbd_option - one option
+ * @name:	long name
+ * @letter:	short form, or 0
+ * @tab:	name in nbdtab, NULL if it has none
+ * @arg:	name of what it takes, NULL for nothing
+ * @kind:	how to read it
+ * @offset:	of the field in struct nbd_command
+ * @given:	NBD_GIVEN_* bit, or 0
+ * @min:	smallest value, or the constant
+ * @max:	largest value
+ * @flags:	IMPLIES_TLS, HIDDEN
+ * @help:	its line in --help
+ */
+struct nbd_option {
+	const char *name;
+	char letter;
+	const char *tab;
+	const char *arg;
+	enum kind kind;
+	size_t offset;
+	uint64_t given;
+	uint64_t min;
+	uint64_t max;
+	unsigned int flags;
+	const char *help;
+};
+
+#define CMD(field) offsetof(struct nbd_command, field)
+#define PARAM(field) offsetof(struct nbd_command, params.field)
+
+static const struct nbd_option options[] = {
+	{ "name", 'N', NULL, "NAME", TEXT, PARAM(export_name), NBD_GIVEN_NAME,
+	  0, 0, 0, "name of the export (default: the server's default export)" },
+	{ "unix", 'u', "unix", NULL, FLAG, CMD(unix_socket), 0, 0, 0, 0,
+	  "the server is the path of a Unix socket" },
+	{ "connections", 'C', "conns", "N", U32, PARAM(connections),
+	  NBD_GIVEN_CONNECTIONS, 1, NBD_CONNECTIONS_MAX, 0,
+	  "connections (default: up to 4 where the server allows several)" },
+	{ "readonly", 'R', "readonly", NULL, FLAG, PARAM(readonly), 0, 0, 0, 0,
+	  "make the device read-only" },
+	{ "block-size", 'b', "bs", "BYTES", BLOCK_SIZE, PARAM(block_size),
+	  NBD_GIVEN_BLOCK_SIZE, 512, 65536, 0,
+	  "logical block size (default: 512, or more if the server needs it)" },
+	{ "size", 'B', "size", "BYTES", U64, PARAM(size), NBD_GIVEN_SIZE, 1,
+	  INT64_MAX, 0, "size of the device instead of the server's" },
+	{ "timeout", 't', "timeout", "SECONDS", U32, PARAM(timeout),
+	  NBD_GIVEN_TIMEOUT, 0, NBD_TIMEOUT_MAX, 0,
+	  "fail a request over after this time (default: 0, never)" },
+	{ "connect-timeout", 0, "connect_timeout", "SECONDS", U32,
+	  PARAM(connect_timeout), NBD_GIVEN_CONNECT_TIMEOUT, 1, 3600, 0,
+	  "time for connecting and negotiating (default: 10)" },
+	{ "peer-timeout", 0, "peer_timeout", "SECONDS", U32,
+	  PARAM(peer_timeout), NBD_GIVEN_PEER_TIMEOUT, 0, 300, 0,
+	  "a TCP peer silent for so long is dead (default: 15; 0: never)" },
+	{ "identifier", 'i', "identifier", "TEXT", TEXT, PARAM(identifier),
+	  NBD_GIVEN_IDENTIFIER, 0, NBD_BACKEND_MAX, 0,
+	  "backend identifier that the kernel keeps with the device" },
+	{ "nofork", 'n', NULL, NULL, FLAG, PARAM(nofork), 0, 0, 0, 0,
+	  "stay in the foreground" },
+	{ "no-optgo", 'g', "no_optgo", NULL, FLAG, PARAM(no_optgo), 0, 0, 0, 0,
+	  "negotiate with NBD_OPT_EXPORT_NAME, for old servers" },
+	{ "disconnect", 'd', NULL, "DEVICE", ACTION_DEVICE, 0, 0,
+	  NBD_ACTION_DETACH, 0, 0, "detach the device" },
+	{ "force", 'f', NULL, NULL, FLAG, CMD(force), 0, 0, 0, 0,
+	  "with -disconnect: detach a device that is in use" },
+	{ "check", 'c', NULL, "DEVICE", ACTION_DEVICE, 0, 0, NBD_ACTION_CHECK,
+	  0, 0, "print the PID behind the device if it is attached" },
+	{ "list", 'l', NULL, NULL, ACTION, 0, 0, NBD_ACTION_LIST, 0, 0,
+	  "list the server's exports" },
+	{ "help", 'h', NULL, NULL, ACTION, 0, 0, NBD_ACTION_HELP, 0, 0,
+	  "print this text" },
+	{ "version", 'V', NULL, NULL, ACTION, 0, 0, NBD_ACTION_VERSION, 0, 0,
+	  "print the version" },
+	{ "list-options", 0, NULL, NULL, ACTION, 0, 0, NBD_ACTION_COMPLETION,
+	  0, HIDDEN, "print the options for the shell's completion" },
+};
+
+#define N_OPTIONS ARRAY_SIZE(options)
+/* What getopt returns for option n. */
+#define OPTION_VALUE(n) (256 + (int)(n))
+
+static int bad_value(const struct nbd_option *o, const char *value,
+		     const char *expected, struct nbd_err *err)
+{
+	char text[128];
+
+	nbd_sanitize(text, sizeof(text), value, strlen(value));
+	return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
+			"-%s: \"%s\" is not %s", o->name, text, expected);
+}
+
+/* Shift of a size suffix, or -1. */
+static int suffix_shift(const char *suffix)
+{
+	static const char letters[] = "KMGT";
+	const char *at;
+
+	if (!*suffix)
+		return 0;
+	at = strchr(letters, toupper((unsigned char)*suffix));
+	if (!at || suffix[1])
+		return -1;
+	return 10 * (int)(at - letters + 1);
+}
+
+/* A whole decimal number, and where it ends. */
+static bool parse_digits(const char *value, uint64_t *number, char **end)
+{
+	if (!isdigit((unsigned char)*value))
+		return false;
+	errno = 0;
+	*number = strtoull(value, end, 10);
+	return !errno;
+}
+
+static int set_number(const struct nbd_option *o, const char *value,
+		      bool suffix, uint64_t *number, struct nbd_err *err)
+{
+	char expected[96];
+	char *end;
+	int shift;
+
+	if (!parse_digits(value, number, &end))
+		return bad_value(o, value, "a number", err);
+	shift = suffix ? suffix_shift(end) : *end ? -1 : 0;
+	if (shift < 0)
+		return bad_value(o, value, suffix ?
+				 "a number with nothing but K, M, G or T behind it" :
+				 "a number", err);
+	if (*number > UINT64_MAX >> shift ||
+	    (*number <<= shift) < o->min || *number > o->max) {
+		snprintf(expected, sizeof(expected),
+			 "in the range from %llu to %llu",
+			 (unsigned long long)o->min,
+			 (unsigned long long)o->max);
+		return bad_value(o, value, expected, err);
+	}
+	return 0;
+}
+
+static int set_block_size(const struct nbd_option *o, const char *value,
+			  uint32_t *field, struct nbd_err *err)
+{
+	uint64_t number;
+	int ret = set_number(o, value, false, &number, err);
+
+	if (ret)
+		return ret;
+	if (number & (number - 1))
+		return bad_value(o, value, "a power of two", err);
+	*field = number;
+	return 0;
+}
+
+static int set_seconds(const struct nbd_option *o, const char *value,
+		       uint64_t *field, struct nbd_err *err)
+{
+	if (!strcmp(value, "forever")) {
+		*field = NBD_DEAD_CONN_FOREVER;
+		return 0;
+	}
+	return set_number(o, value, false, field, err);
+}
+
+static int set_policy(const struct nbd_option *o, const char *value,
+		      uint32_t *field, struct nbd_err *err)
+{
+	static const char *const names[] = {
+		[NBD_WRITE_BACK] = "back",
+		[NBD_WRITE_THROUGH] = "through",
+		[NBD_WRITE_STRICT] = "strict",
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		if (!strcmp(value, names[i])) {
+			*field = i;
+			return 0;
+		}
+	}
+	return bad_value(o, value, "one of back, through and strict", err);
+}
+
+static int set_text(const struct nbd_option *o, const char *value,
+		    char **field, struct nbd_err *err)
+{
+	char *copy;
+
+	if (o->max && strlen(value) > o->max)
+		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
+				"-%s: %zu bytes are too many, %llu are allowed",
+				o->name, strlen(value),
+				(unsigned long long)o->max);
+	copy = strdup(value);
+	if (!copy)
+		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
+	free(*field);
+	*field = copy;
+	return 0;
+}
+
+static int set_action(struct nbd_command *cmd, const struct nbd_option *o,
+		      const char *device, struct nbd_err *err)
+{
+	if (cmd->action != NBD_ACTION_ATTACH && cmd->action != o->min &&
+	    o->min != NBD_ACTION_HELP)
+		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
+				"-%s cannot be combined with the other action that was given",
+				o->name);
+	cmd->action = o->min;
+	cmd->device = device;
+	return 0;
+}
+
+/* @value is NULL for an option that takes none. */
+static int set_option(struct nbd_command *cmd, const struct nbd_option *o,
+		      const char *value, struct nbd_err *err)
+{
+	void *field = (char *)cmd + o->offset;
+	uint64_t number;
+	int ret = 0;
+
+	switch (o->kind) {
+	case ACTION:
+	case ACTION_DEVICE:
+		return set_action(cmd, o, value, err);
+	case FLAG:
+		*(bool *)field = true;
+		break;
+	case CONSTANT:
+		*(uint32_t *)field = o->min;
+		break;
+	case TEXT:
+		ret = set_text(o, value, field, err);
+		break;
+	case U32:
+		ret = set_number(o, value, false, &number, err);
+		if (!ret)
+			*(uint32_t *)field = number;
+		break;
+	case U64:
+		ret = set_number(o, value, true, field, err);
+		break;
+	case SECONDS:
+		ret = set_seconds(o, value, field, err);
+		break;
+	case BLOCK_SIZE:
+		ret = set_block_size(o, value, field, err);
+		break;
+	case POLICY:
+		ret = set_policy(o, value, field, err);
+		break;
+	case SERVER:
+		ret = nbd_server_append(&cmd->params, value, err);
+		break;
+	}
+	if (ret)
+		return ret;
+	cmd->params.given |= o->given;
+	if (o->flags & IMPLIES_TLS)
+		cmd->params.tls = true;
+	return 0;
+}
+
+int nbd_options_set_tab(struct nbd_command *cmd, const char *name,
+			const char *value, struct nbd_err *err)
+{
+	size_t i;
+
+	for (i = 0; i < N_OPTIONS; i++) {
+		const struct nbd_option *o = &options[i];
+
+		if (!o->tab || strcmp(o->tab, name))
+			continue;
+		if (!o->arg != !value)
+			return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
+					"option \"%s\" %s", name, o->arg ?
+					"needs a value (=...)" :
+					"takes no value");
+		return set_option(cmd, o, value, err);
+	}
+	return -ENOENT;
+}
+
+/* getopt's view of the table. */
+static void build_getopt(struct option *longs, char *shorts)
+{
+	size_t i;
+
+	*shorts++ = '-';	/* other arguments in order, as option 1 */
+	*shorts++ = ':';	/* a missing argument is reported as ':' */
+	for (i = 0; i < N_OPTIONS; i++) {
+		longs[i].name = options[i].name;
+		longs[i].has_arg = options[i].arg ? required_argument :
+						    no_argument;
+		longs[i].flag = NULL;
+		longs[i].val = OPTION_VALUE(i);
+		if (!options[i].letter)
+			continue;
+		*shorts++ = options[i].letter;
+		if (options[i].arg)
+			*shorts++ = ':';
+	}
+	memset(&longs[N_OPTIONS], 0, sizeof(longs[0]));
+	*shorts = '\0';
+}
+
+/* Which entry getopt found: by its place for a long name, or by its letter. */
+static const struct nbd_option *find_option(int value)
+{
+	size_t i = 0;
+
+	if (value >= OPTION_VALUE(0))
+		return &options[value - OPTION_VALUE(0)];
+	while (i < N_OPTIONS - 1 && options[i].letter != value)
+		i++;
+	return &options[i];
+}
+
+static int bad_option(int how, const char *text, struct nbd_err *err)
+{
+	char clean[128];
+
+	nbd_sanitize(clean, sizeof(clean), text, strlen(text));
+	return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL, how == ':' ?
+			"option %s needs an argument (nbd-client --help)" :
+			"unknown, ambiguous or misused option %s (nbd-client --help lists them)",
+			clean);
+}
+
+#define ARGUMENTS_MAX 3
+
+/**
+ * struct arguments - what is not an option
+ * @n:	how many
+ * @v:	the arguments
+ */
+struct arguments {
+	int n;
+	char *v[ARGUMENTS_MAX];
+};
+
+/* "bs=1024" and "timeout=30": how nbd-client 2.9 wrote options. */
+static int take_oldstyle(struct nbd_command *cmd, char *arg,
+			 struct nbd_err *err)
+{
+	char *value;
+
+	if (strncmp(arg, "bs=", 3) && strncmp(arg, "timeout=", 8))
+		return -ENOENT;
+	fprintf(stderr, "nbd-client: %s: this form is deprecated, see nbd-client --help\n",
+		arg);
+	value = arg + strcspn(arg, "=");
+	*value = '\0';
+	return nbd_options_set_tab(cmd, arg, value + 1, err);
+}
+
+static int take_argument(struct nbd_command *cmd, struct arguments *args,
+			 char *arg, struct nbd_err *err)
+{
+	int ret = take_oldstyle(cmd, arg, err);
+	char clean[128];
+
+	if (ret != -ENOENT)
+		return ret;
+	if (args->n == ARGUMENTS_MAX)
+		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
+				"too many arguments: do not know what to do with \"%s\"",
+				nbd_sanitize(clean, sizeof(clean), arg,
+					     strlen(arg)));
+	args->v[args->n++] = arg;
+	return 0;
+}
+
+static int parse_argv(struct nbd_command *cmd, struct arguments *args,
+		      int argc, char **argv, struct nbd_err *err)
+{
+	struct option longs[N_OPTIONS + 1];
+	char shorts[2 * N_OPTIONS + 3];
+	int c, ret;
+
+	build_getopt(longs, shorts);
+	optind = 0;
+	opterr = 0;
+	while ((c = getopt_long_only(argc, argv, shorts, longs, NULL)) != -1) {
+		if (c == '?' || c == ':')
+			return bad_option(c, argv[optind - 1], err);
+		if (c == 1)
+			ret = take_argument(cmd, args, optarg, err);
+		else
+			ret = set_option(cmd, find_option(c), optarg, err);
+		if (ret)
+			return ret;
+	}
+	for (; optind < argc; optind++) {
+		ret = take_argument(cmd, args, argv[optind], err);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static bool is_number(const char *text)
+{
+	return *text && strspn(text, "0123456789") == strlen(text);
+}
+
+/* host [port] at the front of @args, or a URI, or the path of a socket. */
+static int take_server(struct nbd_command *cmd, struct arguments *args,
+		       int *used, struct nbd_err *err)
+{
+	const char *port = NBD_DEFAULT_PORT;
+
+	*used = 1;
+	if (nbd_is_uri(args->v[0]))
+		return nbd_uri_apply(&cmd->params, args->v[0], err);
+	if (cmd->unix_socket)
+		return nbd_server_add_unix(&cmd->params, args->v[0], err);
+	if (args->n > 1 && is_number(args->v[1])) {
+		port = args->v[1];
+		*used = 2;
+	}
+	return nbd_server_add_tcp(&cmd->params, args->v[0], port, err);
+}
+
+static int take_device(struct nbd_command *cmd, const char *device,
+		       struct nbd_err *err)
+{
+	cmd->params.given |= NBD_GIVEN_INDEX;
+	return nbd_device_parse(device, &cmd->params.index, err);
+}
+
+static int finish_attach(struct nbd_command *cmd, struct arguments *args,
+			 struct nbd_err *err)
+{
+	int used = 0, ret;
+
+	if (args->n == 1 && nbd_device_looks_like(args->v[0])) {
+		if (!cmd->params.nservers)
+			cmd->tab = args->v[0];
+		return take_device(cmd, args->v[0], err);
+	}
+	if (args->n) {
+		ret = take_server(cmd, args, &used, err);
+		if (ret)
+			return ret;
+	} else if (!cmd->params.nservers) {
+		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
+				"no server given: nbd-client HOST [PORT] [DEVICE] (nbd-client --help)");
+	}
+	if (args->n > used + 1)
+		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
+				"too many arguments: HOST [PORT] [DEVICE] are expected, and the port must be a number");
+	if (args->n == used)
+		return 0;
+	return take_device(cmd, args->v[used], err);
+}
+
+static int finish_list(struct nbd_command *cmd, struct arguments *args,
+		       struct nbd_err *err)
+{
+	int used, ret;
+
+	if (!args->n)
+		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
+				"-list needs a server: nbd-client -l HOST [PORT]");
+	ret = take_server(cmd, args, &used, err);
+	if (!ret && args->n > used)
+		ret = nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
+			       "too many arguments: HOST [PORT] is all that -list takes");
+	return ret;
+}
+
+static int check_combination(const struct nbd_command *cmd,
+			     struct nbd_err *err)
+{
+	const struct nbd_params *p = &cmd->params;
+
+	if (cmd->sdp)
+		return nbd_fail(err, NBD_EXIT_UNSUPPORTED, EOPNOTSUPP,
+				"-sdp: Linux has no Sockets Direct Protocol any more; leave the option away to use TCP");
+	if (p->preinit && p->tls)
+		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
+				"-preinit skips the handshake, so it cannot be combined with TLS");
+	if (p->preinit && !(p->given & NBD_GIVEN_SIZE))
+		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
+				"-preinit skips the handshake, so it needs the size (-size BYTES)");
+	return 0;
+}
+
+int nbd_options_parse(struct nbd_command *cmd, int argc, char **argv,
+		      struct nbd_err *err)
+{
+	struct arguments args = { 0 };
+	int ret;
+
+	memset(cmd, 0, sizeof(*cmd));
+	nbd_params_init(&cmd->params);
+	ret = parse_argv(cmd, &args, argc, argv, err);
+	if (ret)
+		return ret;
+	ret = check_combination(cmd, err);
+	if (ret)
+		return ret;
+	if (cmd->action == NBD_ACTION_ATTACH)
+		return finish_attach(cmd, &args, err);
+	if (cmd->action == NBD_ACTION_LIST)
+		return finish_list(cmd, &args, err);
+	return 0;
+}
+
+void nbd_command_free(struct nbd_command *cmd)
+{
+	nbd_params_free(&cmd->params);
+}
+
+static const char usage[] =
+	"Usage: nbd-client [OPTIONS] HOST [PORT] [DEVICE]    attach an export\n"
+	"       nbd-client [OPTIONS] URI [DEVICE]            (nbd://..., nbd+unix://...)\n"
+	"       nbd-client [OPTIONS] -unix PATH [DEVICE]\n"
+	"       nbd-client nbdN                              attach as /etc/nbdtab says\n"
+	"       nbd-client [-force] -d DEVICE                detach\n"
+	"       nbd-client -c DEVICE                         is it attached?\n"
+	"       nbd-client -l HOST [PORT] | URI              list the exports of a server\n"
+	"\n"
+	"Without DEVICE the kernel chooses a free one; its name is printed.\n"
+	"Long options take one dash or two.\n\n";
+
+void nbd_options_help(FILE *out)
+{
+	char left[64];
+	size_t i;
+
+	fputs(usage, out);
+	for (i = 0; i < N_OPTIONS; i++) {
+		const struct nbd_option *o = &options[i];
+		char letter[8] = "    ";
+
+		if (o->flags & HIDDEN)
+			continue;
+		if (o->letter)
+			snprintf(letter, sizeof(letter), "-%c, ", o->letter);
+		snprintf(left, sizeof(left), "%s-%s%s%s", letter, o->name,
+			 o->arg ? " " : "", o->arg ? o->arg : "");
+		fprintf(out, "  %-30s %s\n", left, o->help);
+	}
+}
+
+void nbd_options_list(FILE *out)
+{
+	size_t i;
+
+	for (i = 0; i < N_OPTIONS; i++) {
+		const struct nbd_option *o = &options[i];
+
+		if (o->flags & HIDDEN)
+			continue;
+		fprintf(out, "-%s %s\n", o->name, o->arg ? o->arg : "");
+		if (o->letter)
+			fprintf(out, "-%c %s\n", o->letter,
+				o->arg ? o->arg : "");
+	}
+}
