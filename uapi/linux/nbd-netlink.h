@@ -12,7 +12,7 @@
  *
  * NBD_CMD_CONNECT: attach a device.
  *   NBD_ATTR_INDEX               which device; absent: a free one, made if there is none
- *   NBD_ATTR_SIZE_BYTES          required, not 0 and a multiple of the block size, or 0
+ *   NBD_ATTR_SIZE_BYTES          required, below 2^63; the disk ends at the last whole block
  *   NBD_ATTR_BLOCK_SIZE_BYTES    512..page size, power of two; 0 or absent: 1024
  *   NBD_ATTR_SOCKETS             required: nest of NBD_SOCK_ITEM, each a nest with
  *                                NBD_SOCK_FD, a connected TCP or AF_UNIX stream socket
@@ -23,8 +23,9 @@
  *   NBD_ATTR_SLOW_TIMEOUT, NBD_ATTR_WRITE_POLICY
  *   Reply: NBD_ATTR_INDEX, NBD_ATTR_SESSION_ID.
  *   Errors: EINVAL (an argument), EBUSY (the device is in use or the socket belongs
- *   to another device), EBADF, ENOTCONN (the socket), ENOMEM, ENODEV (the module is
- *   being removed), EAGAIN (the device of that index is just being removed).
+ *   to another device), EBADF, ENOTSOCK, ENOTCONN (the socket), ENOMEM, ENODEV (the
+ *   module is being removed), EINTR (a signal while the device of that index was being
+ *   removed).
  *
  * NBD_CMD_DISCONNECT: detach. The servers are told goodbye where that does not
  *   wait, in-flight requests fail, and the command returns when the session is gone.
@@ -125,8 +126,8 @@ enum {
 
 /* NBD_ATTR_DEAD_CONN_TIMEOUT: requests wait until the device is detached. */
 #define NBD_DEAD_CONN_FOREVER		(~0ULL)
-/* Largest finite value of the timeouts, in seconds (about 24 days). */
-#define NBD_TIMEOUT_MAX			2000000
+/* Largest finite value of the timeouts, in seconds. */
+#define NBD_TIMEOUT_MAX			0xffffffffULL
 #define NBD_SLOW_TIMEOUT_DEFAULT	30
 #define NBD_QUEUE_DEPTH_MAX		4096
 #define NBD_BACKEND_MAX			1023

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Every difference between kernel versions. The code is written for the newest
+ * one; this file bends older ones to it. Supported: 6.1 to 6.12.
+ */
+#ifndef _NBD_COMPAT_H
+#define _NBD_COMPAT_H
+
+#include <linux/blk-mq.h>
+#include <linux/blkdev.h>
+#include <linux/jiffies.h>
+#include <linux/minmax.h>
+#include <linux/timer.h>
+#include <linux/version.h>
+
+#ifndef __counted_by
+#define __counted_by(member)
+#endif
+
+#define nbd_timer_container(var, timer, field)	from_timer(var, timer, field)
+#define nbd_timer_delete_sync(timer)		del_timer_sync(timer)
+
+/* Seconds to jiffies, for any number of seconds. */
+static inline unsigned long nbd_seconds_to_jiffies(u64 seconds)
+{
+	return min_t(u64, seconds, MAX_JIFFY_OFFSET / HZ) * HZ;
+}
+
+/* Before 6.11 the block layer has no word for EINVAL. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
+#define NBD_STS_INVAL	BLK_STS_INVAL
+#else
+#define NBD_STS_INVAL	BLK_STS_IOERR
+#endif
+
+/* open, release and ioctl got the disk and blk_mode_t in 6.5. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 5, 0)
+#define NBD_OPEN_ARGS		struct gendisk *disk, blk_mode_t mode
+#define NBD_RELEASE_ARGS	struct gendisk *disk
+#define NBD_IOCTL_MODE		blk_mode_t
+#define nbd_open_disk(disk)	(disk)
+#else
+#define NBD_OPEN_ARGS		struct block_device *disk, fmode_t mode
+#define NBD_RELEASE_ARGS	struct gendisk *disk, fmode_t mode
+#define NBD_IOCTL_MODE		fmode_t
+#define nbd_open_disk(bdev)	((bdev)->bd_disk)
+#endif
+
+/*
+ * Queue limits were set one by one before 6.9, and the cache flags became limits in
+ * 6.11.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
+
+static inline struct gendisk *nbd_alloc_disk(struct blk_mq_tag_set *set,
+					     struct queue_limits *lim, void *queuedata)
+{
+	return blk_mq_alloc_disk(set, lim, queuedata);
+}
+
+static inline struct queue_limits nbd_limits_start(struct request_queue *q)
+{
+	return queue_limits_start_update(q);
+}
+
+static inline int nbd_limits_commit(struct request_queue *q, struct queue_limits *lim)
+{
+	int err;
+
+	blk_mq_freeze_queue(q);
+	err = queue_limits_commit_update(q, lim);
+	blk_mq_unfreeze_queue(q);
+	return err;
+}
+
+static inline void nbd_limits_cache(struct queue_limits *lim, bool cache, bool fua,
+				    bool rotational)
+{
+	lim->features &= ~(BLK_FEAT_WRITE_CACHE | BLK_FEAT_FUA | BLK_FEAT_ROTATIONAL);
+	if (cache)
+		lim->features |= BLK_FEAT_WRITE_CACHE;
+	if (cache && fua)
+		lim->features |= BLK_FEAT_FUA;
+	if (rotational)
+		lim->features |= BLK_FEAT_ROTATIONAL;
+}
+
+/* The cache flags went with the limits. */
+static inline void nbd_queue_cache(struct request_queue *q, bool cache, bool fua, bool rotational)
+{
+}
+
+static inline void nbd_limits_discard(struct queue_limits *lim, unsigned int sectors)
+{
+	lim->max_hw_discard_sectors = sectors;
+}
+
+#else
+
+static inline struct gendisk *nbd_alloc_disk(struct blk_mq_tag_set *set,
+					     struct queue_limits *lim, void *queuedata)
+{
+	return blk_mq_alloc_disk(set, queuedata);
+}
+
+static inline struct queue_limits nbd_limits_start(struct request_queue *q)
+{
+	return q->limits;
+}
+
+static inline int nbd_limits_commit(struct request_queue *q, struct queue_limits *lim)
+{
+	blk_mq_freeze_queue(q);
+	blk_queue_logical_block_size(q, lim->logical_block_size);
+	blk_queue_physical_block_size(q, lim->physical_block_size);
+	blk_queue_io_min(q, lim->io_min);
+	blk_queue_io_opt(q, lim->io_opt);
+	blk_queue_max_hw_sectors(q, lim->max_hw_sectors);
+	blk_queue_max_segments(q, lim->max_segments);
+	blk_queue_max_segment_size(q, lim->max_segment_size);
+	blk_queue_max_discard_sectors(q, lim->max_hw_discard_sectors);
+	q->limits.discard_granularity = lim->discard_granularity;
+	blk_queue_max_write_zeroes_sectors(q, lim->max_write_zeroes_sectors);
+	blk_mq_unfreeze_queue(q);
+	return 0;
+}
+
+static inline void nbd_limits_cache(struct queue_limits *lim, bool cache, bool fua,
+				    bool rotational)
+{
+}
+
+static inline void nbd_queue_cache(struct request_queue *q, bool cache, bool fua, bool rotational)
+{
+	blk_queue_write_cache(q, cache, cache && fua);
+	if (rotational)
+		blk_queue_flag_clear(QUEUE_FLAG_NONROT, q);
+	else
+		blk_queue_flag_set(QUEUE_FLAG_NONROT, q);
+}
+
+static inline void nbd_limits_discard(struct queue_limits *lim, unsigned int sectors)
+{
+	lim->max_hw_discard_sectors = sectors;
+}
+
+static inline void blk_queue_disable_discard(struct request_queue *q)
+{
+	blk_queue_max_discard_sectors(q, 0);
+}
+
+static inline void blk_queue_disable_write_zeroes(struct request_queue *q)
+{
+	blk_queue_max_write_zeroes_sectors(q, 0);
+}
+
+#endif
+
+/* The attributes of a dump request moved into struct genl_info in 6.6. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+#define nbd_dump_attrs(cb)	(genl_info_dump(cb)->attrs)
+#else
+#define nbd_dump_attrs(cb)	(genl_dumpit_info(cb)->attrs)
+#endif
+
+/* The kind of event became implicit in 6.5. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 5, 0)
+#define nbd_media_change(disk)	disk_force_media_change(disk)
+#else
+#define nbd_media_change(disk)	disk_force_media_change(disk, DISK_EVENT_MEDIA_CHANGE)
+#endif
+
+#endif /* _NBD_COMPAT_H */

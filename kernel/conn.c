@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <linux/blk-mq.h>
+#include <linux/net.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include "compat.h"
+#include "conn.h"
+#include "device.h"
+#include "queue.h"
+#include "session.h"
+
+static void nbd_conn_watch(struct timer_list *timer);
+static void nbd_conn_bury(struct work_struct *work);
+
+static void conn_init(struct nbd_conn *conn, struct nbd_session *session, unsigned int slot,
+		      unsigned int nr_table)
+{
+	conn->slot = slot;
+	conn->nr_table = nr_table;
+	refcount_set(&conn->refs, 1);
+	mutex_init(&conn->tx_mutex);
+	INIT_LIST_HEAD(&conn->sending);
+	INIT_WORK(&conn->tx_work, nbd_xmit_work);
+	INIT_WORK(&conn->rx_work, nbd_recv_work);
+	spin_lock_init(&conn->lock);
+	INIT_LIST_HEAD(&conn->pending);
+	conn->generation = 1;
+	conn->timeout = nbd_seconds_to_jiffies(session->params.timeout);
+	timer_setup(&conn->watch, nbd_conn_watch, 0);
+	INIT_WORK(&conn->burial, nbd_conn_bury);
+	refcount_inc(&session->refs);
+	atomic_inc(&session->unburied);
+	conn->session = session;
+}
+
+static void conn_free(struct nbd_conn *conn)
+{
+	free_page((unsigned long)conn->rx_buf);
+	kvfree_rcu(conn, rcu);
+}
+
+struct nbd_conn *nbd_conn_create(struct nbd_session *session, unsigned int slot,
+				 unsigned int nr_table, struct socket *sock)
+{
+	struct nbd_conn *conn;
+	int err;
+
+	conn = kvzalloc(struct_size(conn, table, nr_table), GFP_NOIO);
+	if (!conn) {
+		nbd_socket_put(sock);
+		return ERR_PTR(-ENOMEM);
+	}
+	conn->rx_buf = (u8 *)__get_free_page(GFP_NOIO);
+	err = conn->rx_buf ? nbd_socket_claim(conn, sock) : -ENOMEM;
+	if (err) {
+		nbd_socket_put(sock);
+		conn_free(conn);
+		return ERR_PTR(err);
+	}
+	if (conn->socket.is_tcp) {
+		free_page((unsigned long)conn->rx_buf);
+		conn->rx_buf = NULL;
+	}
+	conn_init(conn, session, slot, nr_table);
+	return conn;
+}
+
+/* The last step of every connection: nothing refers to it but users of nbd_conn_put(). */
+static void conn_detach_session(struct nbd_conn *conn)
+{
+	struct nbd_session *session = conn->session;
+
+	/* The waiter may free the device's state, but not the session: that is ours. */
+	if (atomic_dec_and_test(&session->unburied))
+		wake_up_all(&session->changed);
+	nbd_conn_put(conn);
+	nbd_session_put(session);
+}
+
+void nbd_conn_discard(struct nbd_conn *conn)
+{
+	nbd_socket_unhook(conn);
+	nbd_socket_release(conn);
+	conn_detach_session(conn);
+}
+
+void nbd_conn_start(struct nbd_conn *conn)
+{
+	spin_lock_bh(&conn->lock);
+	conn->state = NBD_CONN_RUNNING;
+	spin_unlock_bh(&conn->lock);
+	nbd_socket_hook(conn);
+	/* For what the callbacks would have told before they were there. */
+	queue_work(nbd_wq, &conn->rx_work);
+	queue_work(nbd_wq, &conn->tx_work);
+}
+
+void nbd_conn_put(struct nbd_conn *conn)
+{
+	if (refcount_dec_and_test(&conn->refs))
+		conn_free(conn);
+}
+
+static void conn_arm_watch(struct nbd_conn *conn)
+{
+	unsigned long timeout = READ_ONCE(conn->timeout);
+
+	if (timeout && !timer_pending(&conn->watch))
+		mod_timer(&conn->watch, jiffies + timeout);
+}
+
+bool nbd_conn_enqueue(struct nbd_conn *conn, struct nbd_cmd *cmd)
+{
+	spin_lock_bh(&conn->lock);
+	if (conn->state != NBD_CONN_RUNNING) {
+		spin_unlock_bh(&conn->lock);
+		return false;
+	}
+	cmd->cookie = nbd_cookie(conn->generation++, cmd->index);
+	cmd->header.cookie = cpu_to_be64(cmd->cookie);
+	atomic_set(&cmd->phase, 0);
+	cmd->status = BLK_STS_OK;
+	cmd->issued = jiffies;
+	WRITE_ONCE(cmd->conn, conn);
+	conn->table[cmd->index] = cmd;
+	list_add_tail(&cmd->node, &conn->pending);
+	conn->requests++;
+	conn_arm_watch(conn);
+	spin_unlock_bh(&conn->lock);
+	return true;
+}
+
+struct nbd_cmd *nbd_conn_take(struct nbd_conn *conn, u64 cookie)
+{
+	u32 index = nbd_cookie_index(cookie);
+	struct nbd_cmd *cmd = NULL;
+
+	if (index >= conn->nr_table)
+		return NULL;
+	spin_lock_bh(&conn->lock);
+	if (conn->state == NBD_CONN_RUNNING)
+		cmd = conn->table[index];
+	if (cmd && (cmd->cookie != cookie || !(atomic_read(&cmd->phase) & NBD_CMD_OFFERED)))
+		cmd = NULL;
+	if (cmd) {
+		conn->table[index] = NULL;
+		if (cmd->is_read) {
+			conn->receiving_since = cmd->issued;
+			WRITE_ONCE(conn->receiving, true);
+		}
+	}
+	spin_unlock_bh(&conn->lock);
+	return cmd;
+}
+
+void nbd_conn_kill(struct nbd_conn *conn, int err, const char *fmt, ...)
+{
+	va_list args;
+
+	spin_lock_bh(&conn->lock);
+	if (conn->state == NBD_CONN_RUNNING) {
+		WRITE_ONCE(conn->state, NBD_CONN_DYING);
+		conn->err = err;
+		va_start(args, fmt);
+		vscnprintf(conn->cause, sizeof(conn->cause), fmt, args);
+		va_end(args);
+		queue_work(nbd_wq, &conn->burial);
+	}
+	spin_unlock_bh(&conn->lock);
+}
+
+unsigned int nbd_conn_inflight(struct nbd_conn *conn)
+{
+	unsigned int i, n = 0;
+
+	spin_lock_bh(&conn->lock);
+	for (i = 0; i < conn->nr_table; i++)
+		n += !!conn->table[i];
+	spin_unlock_bh(&conn->lock);
+	return n;
+}
+
+void nbd_conn_give_back(struct nbd_conn *conn, struct nbd_cmd *cmd)
+{
+	spin_lock_bh(&conn->lock);
+	conn->table[cmd->index] = cmd;
+	spin_unlock_bh(&conn->lock);
+}
+
+bool nbd_conn_unoffer(struct nbd_conn *conn)
+{
+	struct nbd_cmd *cmd;
+	bool good = true;
+
+	spin_lock_bh(&conn->lock);
+	list_for_each_entry(cmd, &conn->sending, node) {
+		if (!atomic_read(&cmd->phase))
+			break;
+		if (conn->table[cmd->index] != cmd)
+			good = false;
+		else
+			atomic_set(&cmd->phase, 0);
+	}
+	spin_unlock_bh(&conn->lock);
+	return good;
+}
+
+/* When the oldest unanswered command was issued; false if there is none. */
+static bool conn_oldest(struct nbd_conn *conn, unsigned long *oldest)
+{
+	bool found = READ_ONCE(conn->receiving);
+	struct nbd_cmd *cmd;
+	unsigned int i;
+
+	lockdep_assert_held(&conn->lock);
+
+	if (found)
+		*oldest = conn->receiving_since;
+	for (i = 0; i < conn->nr_table; i++) {
+		cmd = conn->table[i];
+		if (cmd && (!found || time_before(cmd->issued, *oldest))) {
+			*oldest = cmd->issued;
+			found = true;
+		}
+	}
+	return found;
+}
+
+/* The request timeout: a command without an answer costs the connection. */
+static void nbd_conn_watch(struct timer_list *timer)
+{
+	struct nbd_conn *conn = nbd_timer_container(conn, timer, watch);
+	unsigned long timeout = READ_ONCE(conn->timeout);
+	unsigned long oldest;
+	bool expired = false;
+
+	if (!timeout)
+		return;
+	spin_lock_bh(&conn->lock);
+	if (conn->state == NBD_CONN_RUNNING && conn_oldest(conn, &oldest)) {
+		expired = time_after_eq(jiffies, oldest + timeout);
+		if (!expired)
+			mod_timer(&conn->watch, oldest + timeout);
+	}
+	spin_unlock_bh(&conn->lock);
+	if (!expired)
+		return;
+	WRITE_ONCE(conn->session->timed_out, true);
+	atomic64_inc(&conn->session->counters.timedout);
+	nbd_conn_kill(conn, -ETIMEDOUT, "no answer to a request for %lu s", timeout / HZ);
+}
+
+void nbd_conn_set_timeout(struct nbd_conn *conn, unsigned long timeout)
+{
+	unsigned long oldest;
+
+	spin_lock_bh(&conn->lock);
+	WRITE_ONCE(conn->timeout, timeout);
+	if (timeout && conn->state == NBD_CONN_RUNNING && conn_oldest(conn, &oldest))
+		mod_timer(&conn->watch, max(oldest + timeout, jiffies + 1));
+	spin_unlock_bh(&conn->lock);
+}
+
+/* Ends the transmit side and the workers. The receiver has no callbacks any more. */
+static void conn_drain(struct nbd_conn *conn)
+{
+	mutex_lock(&conn->tx_mutex);
+	conn->tx_closed = true;
+	mutex_unlock(&conn->tx_mutex);
+	cancel_work_sync(&conn->tx_work);
+	cancel_work_sync(&conn->rx_work);
+	nbd_timer_delete_sync(&conn->watch);
+}
+
+/* Takes off a list what the table says is not the receiver's. */
+static void conn_collect_list(struct nbd_conn *conn, struct list_head *list,
+			      struct list_head *cmds)
+{
+	struct nbd_cmd *cmd, *next;
+
+	list_for_each_entry_safe(cmd, next, list, node) {
+		list_del_init(&cmd->node);
+		if (conn->table[cmd->index] != cmd)
+			list_add_tail(&cmd->node, cmds);
+	}
+}
+
+/* All that the drained connection owns, whichever of its sides had it last. */
+static void conn_collect(struct nbd_conn *conn, struct list_head *cmds)
+{
+	struct nbd_cmd *cmd = conn->rx.cmd;
+	unsigned int i;
+
+	spin_lock_bh(&conn->lock);
+	conn->state = NBD_CONN_BURIED;
+	/* Commands that are not sent to the end are on the lists; a reply may have come. */
+	if (cmd && atomic_read(&cmd->phase) & NBD_CMD_SENT)
+		list_add_tail(&cmd->node, cmds);
+	conn->rx.cmd = NULL;
+	conn_collect_list(conn, &conn->sending, cmds);
+	conn_collect_list(conn, &conn->pending, cmds);
+	for (i = 0; i < conn->nr_table; i++) {
+		if (conn->table[i])
+			list_add_tail(&conn->table[i]->node, cmds);
+		conn->table[i] = NULL;
+	}
+	spin_unlock_bh(&conn->lock);
+}
+
+static void nbd_conn_bury(struct work_struct *work)
+{
+	struct nbd_conn *conn = container_of(work, struct nbd_conn, burial);
+	unsigned int noio = memalloc_noio_save();
+	LIST_HEAD(cmds);
+
+	nbd_socket_unhook(conn);
+	nbd_socket_cut(conn, conn->said_goodbye);
+	conn_drain(conn);
+	conn_collect(conn, &cmds);
+	nbd_socket_release(conn);
+	nbd_session_bury(conn->session, conn, &cmds);
+	conn_detach_session(conn);
+	memalloc_noio_restore(noio);
+}

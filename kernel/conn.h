@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A connection: one socket, from the moment it is attached until it is buried.
+ * It is never revived; a reconnect makes a new one in the same slot.
+ *
+ * Life: nbd_conn_create() takes the socket, nbd_conn_start() hooks its callbacks,
+ * nbd_conn_kill() is the one door to death, for whoever notices it first and from any
+ * context, and queues nbd_conn_bury(), which runs in a worker in these steps:
+ * unreachable (the callbacks are taken off, so that nothing is received any more),
+ * cut (the socket is reset, or shut down in order after a goodbye), drained (the
+ * transmit side is closed, the workers have ended), empty (the commands go back
+ * to the session).
+ *
+ * References: the slot's, from create to the end of the burial; one for as long as
+ * somebody transmits outside of conn->lock. Memory goes after a grace period,
+ * so nbd_cmd.conn may be looked at under RCU.
+ *
+ * Locks, in the order in which they may be taken:
+ *   tx_mutex		-> socket lock -> sk_callback_lock -> lock
+ */
+#ifndef _NBD_CONN_H
+#define _NBD_CONN_H
+
+#include <linux/bvec.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/refcount.h>
+#include <linux/spinlock.h>
+#include <linux/timer.h>
+#include <linux/uio.h>
+#include <linux/workqueue.h>
+#include "socket.h"
+#include "wire.h"
+
+struct io_comp_batch;
+struct nbd_cmd;
+struct nbd_session;
+
+/* Everything that I/O depends on runs here; drained when the module goes. */
+extern struct workqueue_struct *nbd_wq;
+
+/* Segments of one sendmsg(): enough for a batch of small requests. */
+#define NBD_TX_VECS	128
+#define NBD_CAUSE_LEN	80
+
+/**
+ * enum nbd_conn_state - nbd_conn.state
+ * @NBD_CONN_NEW:	not started
+ * @NBD_CONN_RUNNING:	takes commands
+ * @NBD_CONN_DYING:	killed; takes no commands, receives nothing new
+ * @NBD_CONN_BURIED:	its commands are gone
+ */
+enum nbd_conn_state {
+	NBD_CONN_NEW,
+	NBD_CONN_RUNNING,
+	NBD_CONN_DYING,
+	NBD_CONN_BURIED,
+};
+
+/**
+ * struct nbd_rx - where the receiver is in the byte stream
+ * @raw:	header being assembled
+ * @have:	bytes of it that are there
+ * @cmd:	READ whose payload is being received, or NULL
+ * @bio:	the part of it that is being filled
+ * @iter:	what is left of @bio
+ * @left:	bytes of payload to come
+ * @batch:	completions of this run, valid while the receiver runs
+ */
+struct nbd_rx {
+	union {
+		struct nbd_reply header;
+		u8 raw[NBD_REPLY_SIZE];
+	};
+	unsigned int have;
+	struct nbd_cmd *cmd;
+	struct bio *bio;
+	struct iov_iter iter;
+	u32 left;
+	struct io_comp_batch *batch;
+};
+
+/**
+ * struct nbd_conn - one connection
+ * @session:	counted
+ * @slot:	its place in the session
+ * @socket:	the socket and what it was like before
+ * @refs:	see above
+ * @timeout:	jiffies until an unanswered command kills it, 0 never
+ * @tx_mutex:	protects @sending, @tx_off, @tx_vec, @tx_closed; held across sendmsg(),
+ *		which never waits for the network
+ * @sending:	commands being sent, the first one up to @tx_off
+ * @tx_off:	bytes of the first command that the socket has taken
+ * @tx_closed:	nothing may be sent any more
+ * @said_goodbye: NBD_CMD_DISC is in the socket
+ * @goodbye:	the NBD_CMD_DISC message
+ * @tx_blocked:	a send was cut short for want of space; sk_write_space() goes on
+ * @tx_work:	goes on sending
+ * @rx:		owned by the receiver: the holder of the socket lock for TCP, @rx_work
+ *		otherwise
+ * @rx_buf:	staging buffer of @rx_work, NULL for TCP
+ * @rx_work:	receives
+ * @lock:	protects @state, @pending, @table, @generation, @cause, @err; taken from
+ *		softirq
+ * @state:	enum nbd_conn_state
+ * @pending:	commands that are to be sent
+ * @generation:	of the next cookie
+ * @receiving:	the payload of a command is being received, which was issued at
+ *		@receiving_since; set under @lock, cleared by the receiver
+ * @cause:	why it died, for people
+ * @err:	the same as a negative errno
+ * @watch:	fires when the oldest command may have exceeded @timeout
+ * @burial:	the work that nbd_conn_kill() queues
+ * @requests:	sent, under @lock
+ * @replies:	received, receiver
+ * @nr_table:	entries of @table
+ * @table:	commands that this connection owns, by nbd_cmd.index
+ */
+struct nbd_conn {
+	struct nbd_session *session;
+	unsigned int slot;
+	struct nbd_socket socket;
+	refcount_t refs;
+	unsigned long timeout;
+
+	struct mutex tx_mutex;
+	struct list_head sending;
+	size_t tx_off;
+	bool tx_closed;
+	bool said_goodbye;
+	bool tx_blocked;
+	struct work_struct tx_work;
+	struct bio_vec tx_vec[NBD_TX_VECS];
+	struct nbd_request goodbye;
+
+	struct nbd_rx rx;
+	u8 *rx_buf;
+	struct work_struct rx_work;
+
+	spinlock_t lock;
+	enum nbd_conn_state state;
+	struct list_head pending;
+	u32 generation;
+	bool receiving;
+	unsigned long receiving_since;
+	char cause[NBD_CAUSE_LEN];
+	int err;
+	struct timer_list watch;
+	struct work_struct burial;
+	u64 requests;
+	u64 replies;
+	struct rcu_head rcu;
+
+	unsigned int nr_table;
+	struct nbd_cmd *table[];
+};
+
+/* conn.c */
+
+/*
+ * Takes over @sock, reference included, in every case. @nr_table is the number of
+ * commands that can be in flight. Returns the connection with the slot's
+ * reference, or ERR_PTR: -ENOMEM, -EBUSY (the socket belongs to somebody else),
+ * -ENOTCONN.
+ */
+struct nbd_conn *nbd_conn_create(struct nbd_session *session, unsigned int slot,
+				 unsigned int nr_table, struct socket *sock);
+
+/* Undoes nbd_conn_create() for a connection that was never started. */
+void nbd_conn_discard(struct nbd_conn *conn);
+
+/* From here on replies are received and the connection can die. */
+void nbd_conn_start(struct nbd_conn *conn);
+
+void nbd_conn_put(struct nbd_conn *conn);
+
+/*
+ * Gives @cmd to the connection. False if it does not take commands any more;
+ * @cmd is then the caller's as before. Does not send: see nbd_conn_flush().
+ */
+bool nbd_conn_enqueue(struct nbd_conn *conn, struct nbd_cmd *cmd);
+
+/*
+ * The receiver's side of the table: the command that @cookie names, removed
+ * from the table, or NULL if there is none that may be answered.
+ */
+struct nbd_cmd *nbd_conn_take(struct nbd_conn *conn, u64 cookie);
+
+/* Undoes nbd_conn_take(): @cmd is unanswered as before. */
+void nbd_conn_give_back(struct nbd_conn *conn, struct nbd_cmd *cmd);
+
+/*
+ * The transmit side's view after a short send: the commands of the sending list
+ * that the socket did not take whole cannot be answered yet. False if one of
+ * them was.
+ */
+bool nbd_conn_unoffer(struct nbd_conn *conn);
+
+/* Declares the connection dead, for the reason given. Any context. */
+__printf(3, 4)
+void nbd_conn_kill(struct nbd_conn *conn, int err, const char *fmt, ...);
+
+/* Sets the timeout of a running connection, in jiffies. */
+void nbd_conn_set_timeout(struct nbd_conn *conn, unsigned long timeout);
+
+/* Commands that are unanswered now. */
+unsigned int nbd_conn_inflight(struct nbd_conn *conn);
+
+/* xmit.c */
+
+/*
+ * Sends what is pending, as far as the socket takes it without waiting; the
+ * rest goes out when there is space. May sleep for the socket lock.
+ */
+void nbd_conn_flush(struct nbd_conn *conn);
+void nbd_xmit_work(struct work_struct *work);
+
+/*
+ * Says NBD_CMD_DISC if the stream is at a message boundary and the socket takes
+ * it at once, and closes the transmit side in any case.
+ */
+void nbd_conn_goodbye(struct nbd_conn *conn);
+
+/* recv.c */
+
+/* The receiver, called from the socket's callbacks under its lock. */
+void nbd_recv_tcp(struct nbd_conn *conn);
+void nbd_recv_work(struct work_struct *work);
+
+#endif /* _NBD_CONN_H */

@@ -1,0 +1,690 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <linux/blk-mq.h>
+#include <linux/blkdev.h>
+#include <linux/idr.h>
+#include <linux/kobject.h>
+#include <linux/major.h>
+#include <linux/module.h>
+#include <linux/netlink.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/wait.h>
+#include "compat.h"
+#include "debugfs.h"
+#include "device.h"
+#include "event.h"
+#include "ioctl.h"
+#include "queue.h"
+#include "session.h"
+#include "sysfs.h"
+
+/* Sectors of a request on the wire, whose length field has 32 bits. */
+#define NBD_WIRE_SECTORS	(UINT_MAX >> SECTOR_SHIFT)
+/* What every server takes in one request: proto.md, "Block size constraints". */
+#define NBD_MAX_SECTORS		((32 << 20) >> SECTOR_SHIFT)
+#define NBD_IO_OPT		(128 << 10)
+
+unsigned int nbds_max = 16;
+int max_part = 16;
+static int part_shift;
+
+/* Protects the table, and busy and dying of the devices in it. Innermost. */
+static DEFINE_MUTEX(nbd_index_mutex);
+static DEFINE_IDR(nbd_index_idr);
+/* Woken when an index has become free. */
+static DECLARE_WAIT_QUEUE_HEAD(nbd_removed);
+
+static int device_open(NBD_OPEN_ARGS)
+{
+	struct nbd_device *nbd = nbd_open_disk(disk)->private_data;
+
+	/* Racy against the removal, like any open: the block layer refuses dead disks. */
+	return READ_ONCE(nbd->dying) ? -ENXIO : 0;
+}
+
+static void device_release(NBD_RELEASE_ARGS)
+{
+	struct nbd_device *nbd = disk->private_data;
+	struct nbd_session *session;
+
+	if (disk_openers(disk))
+		return;
+	nbd_setup_drop(nbd);
+	session = nbd_device_session(nbd);
+	if (!session)
+		return;
+	if (session->params.cflags & NBD_CFLAG_DISCONNECT_ON_CLOSE) {
+		refcount_inc(&nbd->refs);
+		if (!queue_work(nbd_wq, &nbd->close_work))
+			nbd_device_put(nbd);
+	}
+	nbd_session_put(session);
+}
+
+static void device_close_work(struct work_struct *work)
+{
+	struct nbd_device *nbd = container_of(work, struct nbd_device, close_work);
+
+	/* Somebody may have opened it again meanwhile. */
+	nbd_device_detach(nbd, 0, NBD_DETACH_IF_UNUSED);
+	nbd_device_put(nbd);
+}
+
+static void device_free_disk(struct gendisk *disk)
+{
+	nbd_device_put(disk->private_data);
+}
+
+static const struct block_device_operations nbd_fops = {
+	.owner		= THIS_MODULE,
+	.open		= device_open,
+	.release	= device_release,
+	.ioctl		= nbd_ioctl,
+	.compat_ioctl	= nbd_ioctl,
+	.free_disk	= device_free_disk,
+};
+
+static int device_init_tags(struct nbd_device *nbd, unsigned int depth)
+{
+	struct blk_mq_tag_set *set = &nbd->tag_set;
+
+	memset(set, 0, sizeof(*set));
+	set->ops = &nbd_mq_ops;
+	set->nr_hw_queues = 1;
+	set->queue_depth = depth;
+	set->numa_node = NUMA_NO_NODE;
+	set->cmd_size = sizeof(struct nbd_cmd);
+	/* Sending takes the socket lock, which may sleep. */
+	set->flags = BLK_MQ_F_SHOULD_MERGE | BLK_MQ_F_BLOCKING | BLK_MQ_F_NO_SCHED_BY_DEFAULT;
+	set->driver_data = nbd;
+	return blk_mq_alloc_tag_set(set);
+}
+
+/* What holds for every session; the rest is set at attach. */
+static void limits_init(struct queue_limits *lim)
+{
+	lim->max_hw_sectors = NBD_MAX_SECTORS;
+	lim->io_opt = NBD_IO_OPT;
+	lim->max_segments = USHRT_MAX;
+	lim->max_segment_size = UINT_MAX;
+}
+
+/* Makes the disk and shows it. The device's index is reserved. */
+static int device_add_disk_of(struct nbd_device *nbd, unsigned int depth)
+{
+	struct queue_limits lim = { };
+	struct gendisk *disk;
+	int err;
+
+	err = device_init_tags(nbd, depth);
+	if (err)
+		return err;
+	limits_init(&lim);
+	disk = nbd_alloc_disk(&nbd->tag_set, &lim, nbd);
+	if (IS_ERR(disk)) {
+		err = PTR_ERR(disk);
+		goto err_tags;
+	}
+	disk->major = NBD_MAJOR;
+	disk->first_minor = nbd->index << part_shift;
+	disk->minors = 1 << part_shift;
+	disk->fops = &nbd_fops;
+	disk->private_data = nbd;
+	snprintf(disk->disk_name, sizeof(disk->disk_name), "nbd%d", nbd->index);
+	nbd->disk = disk;
+	/* From here on free_disk drops it. */
+	refcount_inc(&nbd->refs);
+	err = device_add_disk(NULL, disk, nbd_attr_groups);
+	if (!err)
+		return 0;
+	put_disk(disk);
+err_tags:
+	nbd->disk = NULL;
+	blk_mq_free_tag_set(&nbd->tag_set);
+	return err;
+}
+
+static void device_del_disk(struct nbd_device *nbd)
+{
+	if (!nbd->disk)
+		return;
+	del_gendisk(nbd->disk);
+	/* The queue has ended with the disk; openers keep only the shell. */
+	blk_mq_free_tag_set(&nbd->tag_set);
+	put_disk(nbd->disk);
+	nbd->disk = NULL;
+}
+
+int nbd_index_max(void)
+{
+	return MINORMASK >> part_shift;
+}
+
+void nbd_device_put(struct nbd_device *nbd)
+{
+	if (refcount_dec_and_test(&nbd->refs))
+		kfree(nbd);
+}
+
+static void device_free_index(int index)
+{
+	mutex_lock(&nbd_index_mutex);
+	idr_remove(&nbd_index_idr, index);
+	mutex_unlock(&nbd_index_mutex);
+	wake_up_all(&nbd_removed);
+}
+
+/* Reserves @index, or any for -1; the device is busy until somebody unclaims it. */
+static int device_reserve(struct nbd_device *nbd, int index)
+{
+	int start = index < 0 ? 0 : index;
+	int end = (index < 0 ? nbd_index_max() : index) + 1;
+	int ret;
+
+	mutex_lock(&nbd_index_mutex);
+	ret = idr_alloc(&nbd_index_idr, nbd, start, end, GFP_KERNEL);
+	if (ret >= 0)
+		nbd->index = ret;
+	mutex_unlock(&nbd_index_mutex);
+	return ret == -ENOSPC && index >= 0 ? -EEXIST : ret;
+}
+
+/* A new device, busy, with the table's reference. -EEXIST if the index is taken. */
+static struct nbd_device *device_make(int index)
+{
+	struct nbd_device *nbd;
+	int err;
+
+	nbd = kzalloc(sizeof(*nbd), GFP_KERNEL);
+	if (!nbd)
+		return ERR_PTR(-ENOMEM);
+	refcount_set(&nbd->refs, 1);
+	nbd->busy = true;
+	mutex_init(&nbd->lock);
+	mutex_init(&nbd->setup_lock);
+	INIT_WORK(&nbd->close_work, device_close_work);
+
+	err = device_reserve(nbd, index);
+	if (err < 0)
+		goto err_free;
+	err = device_add_disk_of(nbd, NBD_QUEUE_DEPTH_DEFAULT);
+	if (err)
+		goto err_index;
+	return nbd;
+
+err_index:
+	device_free_index(nbd->index);
+err_free:
+	nbd_device_put(nbd);
+	return ERR_PTR(err);
+}
+
+/* Removes a device that is marked dying. The index stays reserved until all is gone. */
+static void device_remove(struct nbd_device *nbd)
+{
+	int index = nbd->index;
+
+	device_del_disk(nbd);
+	device_free_index(index);
+	nbd_device_put(nbd);
+}
+
+struct nbd_device *nbd_device_next(int index)
+{
+	struct nbd_device *nbd;
+
+	mutex_lock(&nbd_index_mutex);
+	nbd = idr_get_next(&nbd_index_idr, &index);
+	while (nbd && nbd->dying) {
+		index++;
+		nbd = idr_get_next(&nbd_index_idr, &index);
+	}
+	if (nbd)
+		refcount_inc(&nbd->refs);
+	mutex_unlock(&nbd_index_mutex);
+	return nbd;
+}
+
+struct nbd_device *nbd_device_find(int index)
+{
+	struct nbd_device *nbd = index < 0 ? NULL : nbd_device_next(index);
+
+	if (nbd && nbd->index != index) {
+		nbd_device_put(nbd);
+		nbd = NULL;
+	}
+	return nbd;
+}
+
+static bool device_claimed_by_holder(struct nbd_device *nbd)
+{
+	/* A mount or device mapper is still there from the session before. */
+	return READ_ONCE(nbd->disk->part0->bd_holder);
+}
+
+static bool device_try_claim(struct nbd_device *nbd)
+{
+	lockdep_assert_held(&nbd_index_mutex);
+
+	if (nbd->busy || nbd->dying || !nbd->disk || device_claimed_by_holder(nbd))
+		return false;
+	nbd->busy = true;
+	return true;
+}
+
+bool nbd_device_try_claim(struct nbd_device *nbd)
+{
+	bool claimed;
+
+	mutex_lock(&nbd_index_mutex);
+	claimed = device_try_claim(nbd);
+	mutex_unlock(&nbd_index_mutex);
+	return claimed;
+}
+
+void nbd_device_unclaim(struct nbd_device *nbd)
+{
+	mutex_lock(&nbd_index_mutex);
+	nbd->busy = false;
+	mutex_unlock(&nbd_index_mutex);
+}
+
+/* A free device that nobody has open: somebody may be about to set it up. */
+static struct nbd_device *device_claim_free(void)
+{
+	struct nbd_device *nbd;
+	int index;
+
+	mutex_lock(&nbd_index_mutex);
+	idr_for_each_entry(&nbd_index_idr, nbd, index)
+		if (!nbd->busy && !disk_openers(nbd->disk) && device_try_claim(nbd)) {
+			refcount_inc(&nbd->refs);
+			break;
+		}
+	mutex_unlock(&nbd_index_mutex);
+	return nbd;
+}
+
+static struct nbd_device *device_claim_any(void)
+{
+	struct nbd_device *nbd = device_claim_free();
+
+	if (nbd)
+		return nbd;
+	nbd = device_make(-1);
+	if (!IS_ERR(nbd))
+		refcount_inc(&nbd->refs);
+	return nbd;
+}
+
+static bool index_free(int index)
+{
+	bool is_free;
+
+	mutex_lock(&nbd_index_mutex);
+	is_free = !idr_find(&nbd_index_idr, index);
+	mutex_unlock(&nbd_index_mutex);
+	return is_free;
+}
+
+/* The device of @index claimed, NULL if there is none yet, or why not. */
+static struct nbd_device *device_claim_existing(int index, bool *dying)
+{
+	struct nbd_device *nbd;
+
+	*dying = false;
+	mutex_lock(&nbd_index_mutex);
+	nbd = idr_find(&nbd_index_idr, index);
+	if (nbd && nbd->dying) {
+		*dying = true;
+		nbd = NULL;
+	} else if (nbd && device_try_claim(nbd)) {
+		refcount_inc(&nbd->refs);
+	} else if (nbd) {
+		nbd = ERR_PTR(-EBUSY);
+	}
+	mutex_unlock(&nbd_index_mutex);
+	return nbd;
+}
+
+struct nbd_device *nbd_device_claim(int index, struct netlink_ext_ack *extack)
+{
+	struct nbd_device *nbd;
+	bool dying;
+
+	if (index < 0)
+		return device_claim_any();
+	for (;;) {
+		nbd = device_claim_existing(index, &dying);
+		if (PTR_ERR_OR_ZERO(nbd) == -EBUSY)
+			NL_SET_ERR_MSG(extack, "device is in use");
+		if (nbd)
+			return nbd;
+		if (dying) {
+			/* Its removal waits for nobody but local users. */
+			if (wait_event_killable(nbd_removed, index_free(index)))
+				return ERR_PTR(-EINTR);
+			continue;
+		}
+		nbd = device_make(index);
+		if (!IS_ERR(nbd)) {
+			refcount_inc(&nbd->refs);
+			return nbd;
+		}
+		if (PTR_ERR(nbd) != -EEXIST) {
+			NL_SET_ERR_MSG(extack, "device cannot be created");
+			return nbd;
+		}
+	}
+}
+
+struct nbd_session *nbd_device_session(struct nbd_device *nbd)
+{
+	struct nbd_session *session;
+
+	rcu_read_lock();
+	session = rcu_dereference(nbd->session);
+	if (session && !refcount_inc_not_zero(&session->refs))
+		session = NULL;
+	rcu_read_unlock();
+	return session;
+}
+
+/* Sectors of the largest READ or WRITE. */
+static unsigned int params_max_sectors(const struct nbd_params *p)
+{
+	u32 max = p->block_max ? p->block_max >> SECTOR_SHIFT : NBD_MAX_SECTORS;
+
+	return round_down(min_t(u32, max, NBD_MAX_SECTORS), p->blksize >> SECTOR_SHIFT);
+}
+
+static u32 params_preferred(const struct nbd_params *p)
+{
+	u32 preferred = p->block_preferred;
+
+	if (!is_power_of_2(preferred) || preferred < p->blksize)
+		return p->blksize;
+	return min_t(u32, preferred, NBD_MAX_SECTORS << SECTOR_SHIFT);
+}
+
+/*
+ * Everything that depends on the export, computed afresh for each session, so that
+ * nothing sticks to the index.
+ */
+static int device_set_limits(struct nbd_device *nbd, const struct nbd_params *p)
+{
+	struct request_queue *q = nbd->disk->queue;
+	struct queue_limits lim = nbd_limits_start(q);
+	unsigned int wire = round_down(NBD_WIRE_SECTORS, p->blksize >> SECTOR_SHIFT);
+	bool cache = p->flags & NBD_FLAG_SEND_FLUSH && p->policy != NBD_WRITE_THROUGH;
+	bool fua = p->flags & NBD_FLAG_SEND_FUA;
+	bool rotational = p->flags & NBD_FLAG_ROTATIONAL;
+	int err;
+
+	limits_init(&lim);
+	lim.logical_block_size = p->blksize;
+	lim.physical_block_size = min_t(u32, params_preferred(p), PAGE_SIZE);
+	lim.io_min = params_preferred(p);
+	lim.io_opt = max_t(u32, NBD_IO_OPT, params_preferred(p));
+	lim.max_hw_sectors = params_max_sectors(p);
+	lim.discard_granularity = p->blksize;
+	nbd_limits_discard(&lim, p->flags & NBD_FLAG_SEND_TRIM ? wire : 0);
+	lim.max_write_zeroes_sectors = p->flags & NBD_FLAG_SEND_WRITE_ZEROES ? wire : 0;
+	nbd_limits_cache(&lim, cache, fua, rotational);
+	err = nbd_limits_commit(q, &lim);
+	if (!err)
+		nbd_queue_cache(q, cache, fua, rotational);
+	return err;
+}
+
+void nbd_device_set_size(struct nbd_device *nbd, u64 size)
+{
+	/* A partial last block cannot be addressed. */
+	u64 bytes = round_down(size, queue_logical_block_size(nbd->disk->queue));
+
+	lockdep_assert_held(&nbd->lock);
+
+	if (max_part)
+		set_bit(GD_NEED_PART_SCAN, &nbd->disk->state);
+	if (!set_capacity_and_notify(nbd->disk, bytes >> SECTOR_SHIFT))
+		kobject_uevent(&nbd_dev(nbd)->kobj, KOBJ_CHANGE);
+}
+
+/* One hardware queue a connection, as far as there are CPUs to use them. */
+static int device_set_queues(struct nbd_device *nbd, unsigned int nr_conns)
+{
+	unsigned int nr = min(nr_conns, nr_cpu_ids);
+
+	if (nbd->tag_set.nr_hw_queues != nr)
+		blk_mq_update_nr_hw_queues(&nbd->tag_set, nr);
+	return 0;
+}
+
+/* Another queue depth needs another disk; one that is open stays as it is. */
+static int device_set_depth(struct nbd_device *nbd, unsigned int depth,
+			    struct netlink_ext_ack *extack)
+{
+	struct gendisk *old = nbd->disk;
+	unsigned int old_depth = nbd->tag_set.queue_depth;
+	int err;
+
+	if (!depth || depth == old_depth)
+		return 0;
+	if (disk_openers(old)) {
+		NL_SET_ERR_MSG(extack, "queue depth cannot be changed while the device is open");
+		return -EBUSY;
+	}
+	device_del_disk(nbd);
+	err = device_add_disk_of(nbd, depth);
+	if (err) {
+		NL_SET_ERR_MSG(extack, "disk with that queue depth cannot be made");
+		/* As it was before; if not even that works the index stays without a disk. */
+		if (device_add_disk_of(nbd, old_depth))
+			pr_err("nbd%d: disk is lost, reload the module to get it back\n",
+			       nbd->index);
+	}
+	return err;
+}
+
+static int device_prepare(struct nbd_device *nbd, struct nbd_params *params, unsigned int nr,
+			  struct netlink_ext_ack *extack)
+{
+	int err;
+
+	lockdep_assert_held(&nbd->lock);
+
+	if (device_claimed_by_holder(nbd) || nbd->disk->open_partitions) {
+		NL_SET_ERR_MSG(extack, "the device or a partition of it is still mounted or claimed");
+		return -EBUSY;
+	}
+	err = device_set_depth(nbd, params->queue_depth, extack);
+	if (!err)
+		err = device_set_queues(nbd, nr);
+	if (!err)
+		err = device_set_limits(nbd, params);
+	return err;
+}
+
+/* Everything that can fail is done; in this order it becomes visible. */
+static void device_publish(struct nbd_device *nbd, struct nbd_session *session)
+{
+	nbd_session_start(session);
+	rcu_assign_pointer(nbd->session, session);
+	nbd_session_apply_timeouts(session);
+	set_disk_ro(nbd->disk, session->params.flags & NBD_FLAG_READ_ONLY);
+	nbd_sysfs_update(nbd);
+	nbd_debugfs_add(session);
+	nbd_device_set_size(nbd, session->params.size);
+	nbd_event_attached(session);
+}
+
+static void socks_put(struct socket **socks, unsigned int nr)
+{
+	while (nr--)
+		nbd_socket_put(socks[nr]);
+}
+
+int nbd_device_attach(struct nbd_device *nbd, struct nbd_params *params, struct socket **socks,
+		      unsigned int nr, struct nbd_session **session,
+		      struct netlink_ext_ack *extack)
+{
+	int err;
+
+	mutex_lock(&nbd->lock);
+	err = device_prepare(nbd, params, nr, extack);
+	if (err) {
+		socks_put(socks, nr);
+		goto out;
+	}
+	*session = nbd_session_create(nbd, params, socks, nr, extack);
+	if (IS_ERR(*session)) {
+		err = PTR_ERR(*session);
+		goto out;
+	}
+	/* The caller's; the other one is nbd->session's. */
+	refcount_inc(&(*session)->refs);
+	device_publish(nbd, *session);
+out:
+	mutex_unlock(&nbd->lock);
+	return err;
+}
+
+/*
+ * Nothing of the old medium may be seen again: caches, partitions, and a new
+ * sequence number for those who watch.
+ */
+static void device_forget_medium(struct nbd_device *nbd)
+{
+	struct gendisk *disk = nbd->disk;
+
+	set_capacity(disk, 0);
+	nbd_media_change(disk);
+	mutex_lock(&disk->open_mutex);
+	/* -EBUSY if a partition is open: it goes when the disk is opened next. */
+	if (bdev_disk_changed(disk, false) && max_part)
+		set_bit(GD_NEED_PART_SCAN, &disk->state);
+	mutex_unlock(&disk->open_mutex);
+	kobject_uevent(&nbd_dev(nbd)->kobj, KOBJ_CHANGE);
+}
+
+static int detach_allowed(struct nbd_device *nbd, struct nbd_session *session, u64 id,
+			  unsigned int flags)
+{
+	if (id && session->id != id)
+		return -ESTALE;
+	if (flags & NBD_DETACH_IF_UNUSED && disk_openers(nbd->disk))
+		return -EBUSY;
+	return 0;
+}
+
+/* Ends the session. nbd->lock is held. */
+static void device_end_session(struct nbd_device *nbd, struct nbd_session *session)
+{
+	nbd_debugfs_remove(session);
+	nbd_session_close(session);
+	rcu_assign_pointer(nbd->session, NULL);
+	nbd_sysfs_update(nbd);
+	set_disk_ro(nbd->disk, false);
+	device_forget_medium(nbd);
+	nbd_event_detached(session);
+}
+
+int nbd_device_detach(struct nbd_device *nbd, u64 id, unsigned int flags)
+{
+	struct nbd_session *session;
+	bool destroy = false;
+	int err;
+
+	mutex_lock(&nbd->lock);
+	session = rcu_dereference_protected(nbd->session, lockdep_is_held(&nbd->lock));
+	if (!session) {
+		mutex_unlock(&nbd->lock);
+		return id ? -ESTALE : 0;
+	}
+	err = detach_allowed(nbd, session, id, flags);
+	if (err) {
+		mutex_unlock(&nbd->lock);
+		return err;
+	}
+	device_end_session(nbd, session);
+	destroy = session->params.cflags & NBD_CFLAG_DESTROY_ON_DISCONNECT;
+	mutex_lock(&nbd_index_mutex);
+	nbd->busy = false;
+	if (destroy)
+		nbd->dying = true;
+	mutex_unlock(&nbd_index_mutex);
+	mutex_unlock(&nbd->lock);
+
+	nbd_session_put(session);
+	if (destroy)
+		device_remove(nbd);
+	return 0;
+}
+
+static int params_validate(void)
+{
+	if (max_part < 0) {
+		pr_err("nbd: max_part must be >= 0\n");
+		return -EINVAL;
+	}
+	part_shift = max_part ? fls(max_part) : 0;
+	/* Users read it back: what the minor numbers really allow. */
+	max_part = (1 << part_shift) - 1;
+	if (1UL << part_shift > DISK_MAX_PARTS) {
+		pr_err("nbd: max_part must be below %d\n", DISK_MAX_PARTS);
+		return -EINVAL;
+	}
+	if (nbds_max > 1UL << (MINORBITS - part_shift)) {
+		pr_err("nbd: nbds_max and max_part together exceed the minor numbers\n");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int devices_create(void)
+{
+	struct nbd_device *nbd;
+	unsigned int i;
+
+	for (i = 0; i < nbds_max; i++) {
+		nbd = device_make(i);
+		if (IS_ERR(nbd))
+			return PTR_ERR(nbd);
+		nbd_device_unclaim(nbd);
+	}
+	return 0;
+}
+
+int nbd_devices_init(void)
+{
+	int err;
+
+	err = params_validate();
+	if (err)
+		return err;
+	if (register_blkdev(NBD_MAJOR, "nbd")) {
+		pr_err("nbd: major %d is taken, is another nbd driver loaded?\n", NBD_MAJOR);
+		return -EBUSY;
+	}
+	err = devices_create();
+	if (err)
+		nbd_devices_exit();
+	return err;
+}
+
+/* No session exists and none can begin: each would hold the module. */
+void nbd_devices_exit(void)
+{
+	struct nbd_device *nbd;
+
+	while ((nbd = nbd_device_next(0))) {
+		mutex_lock(&nbd_index_mutex);
+		nbd->dying = true;
+		mutex_unlock(&nbd_index_mutex);
+		device_remove(nbd);
+		nbd_device_put(nbd);
+	}
+	/* Removals that detaching tasks began hold the module; those are over. */
+	idr_destroy(&nbd_index_idr);
+	unregister_blkdev(NBD_MAJOR, "nbd");
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Devices: the table of /dev/nbdX, their disks, and attaching a session to one.
+ *
+ * References of struct nbd_device: the table's, from creation until the disk is
+ * gone; the disk's, until block layer and openers let go; one for each user between
+ * nbd_device_find() and nbd_device_put().
+ *
+ * Locks, in the order in which they may be taken:
+ *   nbd_device.lock -> disk->open_mutex -> nbd_device.setup_lock
+ *   nbd_index_mutex is innermost.
+ * open and release take only setup_lock, so nobody waits for a peer in them.
+ */
+#ifndef _NBD_DEVICE_H
+#define _NBD_DEVICE_H
+
+#include <linux/blk-mq.h>
+#include <linux/mutex.h>
+#include <linux/refcount.h>
+#include <linux/workqueue.h>
+
+struct gendisk;
+struct nbd_params;
+struct nbd_session;
+struct nbd_setup;
+struct netlink_ext_ack;
+struct socket;
+
+#define NBD_QUEUE_DEPTH_DEFAULT	128
+
+/**
+ * struct nbd_device - one /dev/nbdX
+ * @index:	X
+ * @refs:	see above
+ * @busy:	a session is attached, or being attached or detached; or an ioctl user is
+ *		setting the device up; under nbd_index_mutex
+ * @dying:	the disk is being removed; under nbd_index_mutex
+ * @disk:	changed under @lock while @busy and not open; NULL if it could not be made
+ *		again
+ * @tag_set:	of @disk
+ * @lock:	serializes attach, detach and reconfigure; protects writes to @session
+ * @session:	the attachment, or NULL; readers under RCU
+ * @setup_lock:	protects @setup
+ * @setup:	what ioctls have prepared, or NULL
+ * @close_work:	detaches after the last close, NBD_CFLAG_DISCONNECT_ON_CLOSE
+ */
+struct nbd_device {
+	int index;
+	refcount_t refs;
+	bool busy;
+	bool dying;
+	struct gendisk *disk;
+	struct blk_mq_tag_set tag_set;
+	struct mutex lock;
+	struct nbd_session __rcu *session;
+	struct mutex setup_lock;
+	struct nbd_setup *setup;
+	struct work_struct close_work;
+};
+
+extern unsigned int nbds_max;
+extern int max_part;
+
+/* Module start and end: the devices of nbds_max, and all devices. */
+int nbd_devices_init(void);
+void nbd_devices_exit(void);
+
+/* The largest index that has minor numbers. */
+int nbd_index_max(void);
+
+/* The device of that index with a reference, or NULL. */
+struct nbd_device *nbd_device_find(int index);
+/* The device with the lowest index that is at least @index, or NULL. */
+struct nbd_device *nbd_device_next(int index);
+void nbd_device_put(struct nbd_device *nbd);
+
+/*
+ * A device for a new session, marked busy, with a reference: that of @index, made
+ * if it does not exist, or any free one for -1. ERR_PTR: -EBUSY, -EINVAL, -ENOMEM,
+ * -EINTR while waiting for the removal of the same index.
+ */
+struct nbd_device *nbd_device_claim(int index, struct netlink_ext_ack *extack);
+void nbd_device_unclaim(struct nbd_device *nbd);
+
+/* Marks a device that an ioctl user sets up; false if it is taken. */
+bool nbd_device_try_claim(struct nbd_device *nbd);
+
+/*
+ * Attaches a claimed device. Takes over the sockets in every case, the claim only
+ * on success, when *@session is the new session with a reference.
+ */
+int nbd_device_attach(struct nbd_device *nbd, struct nbd_params *params,
+		      struct socket **socks, unsigned int nr,
+		      struct nbd_session **session, struct netlink_ext_ack *extack);
+
+/**
+ * enum nbd_detach_flags - how to detach
+ * @NBD_DETACH_IF_UNUSED:	-EBUSY if anybody has the device open
+ */
+enum nbd_detach_flags {
+	NBD_DETACH_IF_UNUSED = 1,
+};
+
+/*
+ * Ends the session and returns when the device is free: capacity 0, partitions gone,
+ * or the device itself with NBD_CFLAG_DESTROY_ON_DISCONNECT. @id is the session that
+ * is meant, 0 any. 0 also if there is none; -ESTALE if it is another one.
+ */
+int nbd_device_detach(struct nbd_device *nbd, u64 id, unsigned int flags);
+
+/* The session with a reference, or NULL. */
+struct nbd_session *nbd_device_session(struct nbd_device *nbd);
+
+/* Changes the size of an attached device, in bytes; nbd_device.lock is held. */
+void nbd_device_set_size(struct nbd_device *nbd, u64 size);
+
+#define nbd_dev(nbd)	disk_to_dev((nbd)->disk)
+#define nbd_info(nbd, fmt, ...)	\
+	dev_info_ratelimited(nbd_dev(nbd), fmt, ##__VA_ARGS__)
+#define nbd_warn(nbd, fmt, ...)	\
+	dev_warn_ratelimited(nbd_dev(nbd), fmt, ##__VA_ARGS__)
+
+#endif /* _NBD_DEVICE_H */

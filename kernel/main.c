@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Module parameters, start and end, in order. See the headers for who does what.
+ */
+#include <linux/major.h>
+#include <linux/module.h>
+#include <linux/workqueue.h>
+#include "conn.h"
+#include "debugfs.h"
+#include "device.h"
+#include "netlink.h"
+#include "socket.h"
+
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
+struct workqueue_struct *nbd_wq;
+
+module_param(nbds_max, uint, 0444);
+MODULE_PARM_DESC(nbds_max, "number of devices made at load (default 16)");
+module_param(max_part, int, 0444);
+MODULE_PARM_DESC(max_part, "number of partitions a device can have (default 16)");
+
+static int __init nbd_init(void)
+{
+	int err;
+
+	nbd_wq = alloc_workqueue("nbd", WQ_MEM_RECLAIM | WQ_HIGHPRI, 0);
+	if (!nbd_wq)
+		return -ENOMEM;
+	err = nbd_sockets_init();
+	if (err)
+		goto err_wq;
+	nbd_debugfs_init();
+	err = nbd_devices_init();
+	if (err)
+		goto err_debugfs;
+	err = nbd_netlink_init();
+	if (err)
+		goto err_devices;
+	return 0;
+
+err_devices:
+	nbd_devices_exit();
+err_debugfs:
+	nbd_debugfs_exit();
+	nbd_sockets_exit();
+err_wq:
+	destroy_workqueue(nbd_wq);
+	return err;
+}
+
+static void __exit nbd_exit(void)
+{
+	/* The last sessions' burials, which hold no module reference at their very end. */
+	flush_workqueue(nbd_wq);
+	nbd_netlink_exit();
+	nbd_devices_exit();
+	nbd_debugfs_exit();
+	nbd_sockets_exit();
+	destroy_workqueue(nbd_wq);
+	/* Connections and sessions are freed by RCU, without code of ours. */
+}
+
+module_init(nbd_init);
+module_exit(nbd_exit);
+
+MODULE_DESCRIPTION("Network Block Device");
+MODULE_LICENSE("GPL");
+MODULE_ALIAS_BLOCKDEV_MAJOR(NBD_MAJOR);

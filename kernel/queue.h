@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The blk-mq side of the driver: commands and who owns them.
+ *
+ * A command is the driver's part of a struct request. From dispatch to completion
+ * it has exactly one owner, and only the owner may complete it, send it again or
+ * touch its pages:
+ *
+ * block layer	not dispatched yet, or completed. The driver has nothing of it.
+ *
+ * connection	nbd_conn_enqueue() put it into the connection's table and on its
+ *		pending list, both under conn->lock. From there it moves to the
+ *		sending list, which belongs to the holder of conn->tx_mutex. The
+ *		transmit side and the receive side each let go of it once, in either
+ *		order, by setting NBD_CMD_SENT and NBD_CMD_REPLIED; who sets the second
+ *		one completes the command, so a reply that overtakes the return of
+ *		sendmsg() cannot free pages that are still being sent. A reply to a
+ *		command that was not even offered to the socket (NBD_CMD_OFFERED) is a
+ *		protocol violation.
+ *
+ * receiver	nbd_conn_take() removed it from the table because its reply arrived. It
+ *		is in conn->rx.cmd while its payload is copied in.
+ *
+ * session	on session->parked, under session->lock: there is no connection.
+ *
+ * undertaker	nbd_conn_bury() collected it from a connection whose transmit and
+ *		receive sides have both ended. It is sent again, parked or failed.
+ *
+ * The timeout paths own nothing: they kill the connection, and its burial moves
+ * the command.
+ */
+#ifndef _NBD_QUEUE_H
+#define _NBD_QUEUE_H
+
+#include <linux/atomic.h>
+#include <linux/blk-mq.h>
+#include <linux/list.h>
+#include <linux/nbd.h>
+
+struct io_comp_batch;
+struct nbd_conn;
+struct nbd_session;
+
+/* Bits of nbd_cmd.phase, see above. */
+#define NBD_CMD_OFFERED		1
+#define NBD_CMD_SENT		2
+#define NBD_CMD_REPLIED		4
+
+/**
+ * struct nbd_cmd - the driver's part of a request
+ * @node:	on the pending or sending list of @conn, on session->parked, or on a
+ *		list of the undertaker's
+ * @conn:	connection that it was last issued on; written under its lock. Valid
+ *		under RCU, as a hint: only the connection's table says who owns it
+ * @cookie:	of the last issue
+ * @index:	place in the connection's table
+ * @started:	jiffies of the dispatch
+ * @issued:	jiffies of the last issue on a connection
+ * @phase:	NBD_CMD_OFFERED, NBD_CMD_SENT, NBD_CMD_REPLIED
+ * @len:	bytes of WRITE payload to send, or of READ payload to receive
+ * @status:	result, once known
+ * @is_write:	payload goes out
+ * @is_read:	payload comes in
+ * @slow:	was counted and logged as slow
+ * @hops:	connections in a row that died under it while others lived
+ * @parks:	times it had to wait for a connection because the last one died under it
+ * @stamp:	write generation that a flush covers, see session.c
+ * @header:	the request on the wire
+ */
+struct nbd_cmd {
+	struct list_head node;
+	struct nbd_conn *conn;
+	u64 cookie;
+	u32 index;
+	unsigned long started;
+	unsigned long issued;
+	atomic_t phase;
+	u32 len;
+	blk_status_t status;
+	bool is_write;
+	bool is_read;
+	bool slow;
+	u8 hops;
+	u8 parks;
+	u64 stamp;
+	struct nbd_request header;
+};
+
+extern const struct blk_mq_ops nbd_mq_ops;
+
+static inline struct request *nbd_cmd_rq(struct nbd_cmd *cmd)
+{
+	return blk_mq_rq_from_pdu(cmd);
+}
+
+/* The name of a request type for messages. */
+const char *nbd_cmd_name(struct nbd_cmd *cmd);
+
+/* Bytes of the message on the wire: header and payload. */
+static inline size_t nbd_cmd_wire_len(const struct nbd_cmd *cmd)
+{
+	return sizeof(cmd->header) + (cmd->is_write ? cmd->len : 0);
+}
+
+/*
+ * Lets go of @cmd on one side: @side is NBD_CMD_SENT or NBD_CMD_REPLIED. If the
+ * other side has let go before, the command is completed, in @batch where that
+ * is not NULL and the command is fit for it; it must not be touched afterwards.
+ */
+void nbd_cmd_release(struct nbd_cmd *cmd, int side, struct io_comp_batch *batch);
+
+/* Completes @cmd, which the caller owns alone. */
+void nbd_cmd_complete(struct nbd_cmd *cmd, blk_status_t status);
+
+/* Completes a batch that nbd_cmd_release() collected. */
+static inline void nbd_batch_complete(struct io_comp_batch *batch)
+{
+	if (batch->complete)
+		batch->complete(batch);
+}
+
+/* The block status that a negative errno of the server's becomes. */
+blk_status_t nbd_status_from_errno(int err);
+
+#endif /* _NBD_QUEUE_H */

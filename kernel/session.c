@@ -1,0 +1,801 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <linux/blk-mq.h>
+#include <linux/log2.h>
+#include <linux/module.h>
+#include <linux/net.h>
+#include <linux/netlink.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include "compat.h"
+#include "conn.h"
+#include "device.h"
+#include "event.h"
+#include "queue.h"
+#include "session.h"
+
+/*
+ * A request that connections die of must not take all of them with it. After
+ * NBD_HOPS_FREE connections have died under it while others lived it waits for
+ * NBD_QUARANTINE before it is tried on the next: if the server as a whole is gone, the
+ * others are gone by then too and nothing is held against the request. After
+ * NBD_HOPS_MAX it fails. Where there is only one connection at a time, it is tried on
+ * NBD_PARKS_MAX of them.
+ */
+#define NBD_HOPS_FREE		1
+#define NBD_HOPS_MAX		4
+#define NBD_PARKS_MAX		20
+#define NBD_QUARANTINE		(HZ / 5)
+
+static atomic64_t session_ids = ATOMIC64_INIT(0);
+
+static void session_dead_work(struct work_struct *work);
+static void session_kick_work(struct work_struct *work);
+
+void nbd_params_init(struct nbd_params *params)
+{
+	*params = (struct nbd_params){ .slow_timeout = NBD_SLOW_TIMEOUT_DEFAULT };
+}
+
+static bool blksize_valid(u64 blksize)
+{
+	return blksize >= SECTOR_SIZE && blksize <= PAGE_SIZE && is_power_of_2(blksize);
+}
+
+static bool timeout_valid(u64 seconds)
+{
+	return seconds <= NBD_TIMEOUT_MAX;
+}
+
+static const char *params_complaint(const struct nbd_params *p, unsigned int nr_socks)
+{
+	if (!blksize_valid(p->blksize))
+		return "block size is not a power of two from 512 to the page size";
+	if (p->size > LLONG_MAX)
+		return "size is larger than 2^63-1 bytes";
+	if (!timeout_valid(p->timeout) || !timeout_valid(p->slow_timeout) ||
+	    (!timeout_valid(p->dead_timeout) && p->dead_timeout != NBD_DEAD_CONN_FOREVER))
+		return "timeout is too long";
+	if (p->policy > NBD_WRITE_STRICT)
+		return "unknown write policy";
+	if (p->policy == NBD_WRITE_THROUGH && !(p->flags & NBD_FLAG_SEND_FUA))
+		return "write-through needs a server that offers FUA";
+	if (p->queue_depth > NBD_QUEUE_DEPTH_MAX)
+		return "queue depth is too large";
+	if (p->block_max && p->block_max < max_t(u64, p->blksize, PAGE_SIZE))
+		return "the server's largest request is smaller than a page";
+	if (!nr_socks)
+		return "at least one socket is needed";
+	if (nr_socks > NBD_CONNS_MAX)
+		return "too many sockets";
+	if (nr_socks > 1 && !(p->flags & NBD_FLAG_CAN_MULTI_CONN))
+		return "the server does not support several connections for this export";
+	return NULL;
+}
+
+int nbd_params_check(struct nbd_params *params, unsigned int nr_socks,
+		     struct netlink_ext_ack *extack)
+{
+	const char *complaint;
+
+	if (!params->blksize)
+		params->blksize = NBD_BLKSIZE_DEFAULT;
+	complaint = params_complaint(params, nr_socks);
+	if (!complaint)
+		return 0;
+	nbd_extack_text(extack, complaint);
+	return -EINVAL;
+}
+
+/* The only writer of session->state once the session is visible. */
+static void session_set_state(struct nbd_session *session, enum nbd_device_state state)
+{
+	lockdep_assert_held(&session->lock);
+
+	if (session->state == state || session->state == NBD_STATE_CLOSING)
+		return;
+	WRITE_ONCE(session->state, state);
+	session->since = jiffies;
+	wake_up_all(&session->changed);
+}
+
+static struct nbd_slots *slots_alloc(unsigned int nr)
+{
+	struct nbd_slots *slots;
+
+	slots = kzalloc(struct_size(slots, conn, nr), GFP_NOIO);
+	if (slots)
+		slots->nr = nr;
+	return slots;
+}
+
+/* The slots, for who holds session->lock or has the session alone. */
+static struct nbd_slots *session_slots(struct nbd_session *session)
+{
+	return rcu_dereference_protected(session->slots, true);
+}
+
+static struct nbd_conn *slot_conn(struct nbd_slots *slots, unsigned int i)
+{
+	return rcu_dereference_protected(slots->conn[i], true);
+}
+
+static void socks_put(struct socket **socks, unsigned int nr)
+{
+	while (nr--)
+		nbd_socket_put(socks[nr]);
+}
+
+static void conns_discard(struct nbd_conn **conns, unsigned int nr)
+{
+	while (nr--)
+		nbd_conn_discard(conns[nr]);
+}
+
+static const char *create_complaint(int err)
+{
+	switch (err) {
+	case -EBUSY:
+		return "socket is in use by another connection or kernel user";
+	case -ENOTCONN:
+		return "socket is not connected any more";
+	default:
+		return "out of memory for a connection";
+	}
+}
+
+/* All of the sockets become connections, or none; takes them over in every case. */
+static int conns_create(struct nbd_session *session, struct socket **socks,
+			struct nbd_conn **conns, unsigned int nr, struct netlink_ext_ack *extack)
+{
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < nr; i++) {
+		conns[i] = nbd_conn_create(session, i, session->nr_table, socks[i]);
+		if (IS_ERR(conns[i])) {
+			err = PTR_ERR(conns[i]);
+			nbd_extack_text(extack, create_complaint(err));
+			socks_put(socks + i + 1, nr - i - 1);
+			conns_discard(conns, i);
+			return err;
+		}
+	}
+	return 0;
+}
+
+static struct nbd_session *session_alloc(struct nbd_device *nbd, const struct nbd_params *params)
+{
+	struct nbd_session *session;
+
+	session = kzalloc(sizeof(*session), GFP_NOIO);
+	if (!session)
+		return NULL;
+	session->nbd = nbd;
+	session->id = atomic64_inc_return(&session_ids);
+	refcount_set(&session->refs, 1);
+	session->params = *params;
+	session->params.backend = NULL;
+	session->pid = task_pid_nr(current);
+	session->nr_table = nbd->tag_set.nr_hw_queues * nbd->tag_set.queue_depth;
+	spin_lock_init(&session->lock);
+	session->since = jiffies;
+	INIT_LIST_HEAD(&session->parked);
+	INIT_DELAYED_WORK(&session->dead_work, session_dead_work);
+	INIT_DELAYED_WORK(&session->kick_work, session_kick_work);
+	init_waitqueue_head(&session->changed);
+	return session;
+}
+
+static void session_free(struct nbd_session *session)
+{
+	kfree(session_slots(session));
+	kfree(session->params.backend);
+	kfree_rcu(session, rcu);
+}
+
+struct nbd_session *nbd_session_create(struct nbd_device *nbd, struct nbd_params *params,
+				       struct socket **socks, unsigned int nr,
+				       struct netlink_ext_ack *extack)
+{
+	struct nbd_session *session = session_alloc(nbd, params);
+	struct nbd_slots *slots = slots_alloc(nr);
+	int err = -ENOMEM;
+
+	if (!session || !slots) {
+		nbd_extack_text(extack, "out of memory for a session");
+		goto err_socks;
+	}
+	if (!try_module_get(THIS_MODULE)) {
+		nbd_extack_text(extack, "the module is being removed");
+		err = -ENODEV;
+		goto err_socks;
+	}
+	/* Nobody can see the slots yet, so their RCU pointers are plain memory. */
+	err = conns_create(session, socks, (struct nbd_conn __force **)slots->conn, nr, extack);
+	if (err) {
+		module_put(THIS_MODULE);
+		goto err_free;
+	}
+	rcu_assign_pointer(session->slots, slots);
+	session->spread = nr > nbd->tag_set.nr_hw_queues;
+	session->params.backend = params->backend;
+	params->backend = NULL;
+	refcount_inc(&nbd->refs);
+	return session;
+
+err_socks:
+	socks_put(socks, nr);
+err_free:
+	kfree(slots);
+	kfree(session);
+	return ERR_PTR(err);
+}
+
+void nbd_session_discard(struct nbd_session *session)
+{
+	struct nbd_slots *slots = session_slots(session);
+	unsigned int i;
+
+	for (i = 0; i < slots->nr; i++)
+		nbd_conn_discard(slot_conn(slots, i));
+	nbd_session_put(session);
+}
+
+void nbd_session_start(struct nbd_session *session)
+{
+	struct nbd_slots *slots = session_slots(session);
+	unsigned int i;
+
+	spin_lock_bh(&session->lock);
+	session->live = slots->nr;
+	session_set_state(session, NBD_STATE_LIVE);
+	spin_unlock_bh(&session->lock);
+	atomic64_set(&session->counters.connects, slots->nr);
+	/* The first one may be dead and buried before the last one runs: no more slots->. */
+	rcu_read_lock();
+	for (i = 0; i < slots->nr; i++) {
+		struct nbd_conn *conn = rcu_dereference(slots->conn[i]);
+
+		if (conn)
+			nbd_conn_start(conn);
+	}
+	rcu_read_unlock();
+}
+
+void nbd_session_put(struct nbd_session *session)
+{
+	struct nbd_device *nbd = session->nbd;
+
+	if (!refcount_dec_and_test(&session->refs))
+		return;
+	session_free(session);
+	nbd_device_put(nbd);
+	module_put(THIS_MODULE);
+}
+
+/*
+ * Offers @cmd to the connections, the one that @hint names first. Returns the one
+ * that took it, with a reference, or NULL. Under RCU.
+ */
+static struct nbd_conn *session_offer(struct nbd_session *session, struct nbd_cmd *cmd,
+				      unsigned int hint)
+{
+	struct nbd_slots *slots = rcu_dereference(session->slots);
+	struct nbd_conn *conn;
+	unsigned int i;
+
+	/* Few queues, many connections: let the tag choose. */
+	if (session->spread)
+		hint += cmd->index;
+	hint %= slots->nr;
+	for (i = 0; i < slots->nr; i++) {
+		conn = rcu_dereference(slots->conn[hint]);
+		if (conn && nbd_conn_enqueue(conn, cmd))
+			return conn;
+		if (++hint == slots->nr)
+			hint = 0;
+	}
+	return NULL;
+}
+
+/* Parks @cmd unless a connection came since @epoch (-EAGAIN) or none will (-EIO). */
+static int session_park(struct nbd_session *session, struct nbd_cmd *cmd, unsigned int epoch)
+{
+	int err = 0;
+
+	spin_lock_bh(&session->lock);
+	if (session->state == NBD_STATE_CLOSING || session->state == NBD_STATE_FAILED)
+		err = -EIO;
+	else if (session->epoch != epoch)
+		err = -EAGAIN;
+	else
+		list_add_tail(&cmd->node, &session->parked);
+	spin_unlock_bh(&session->lock);
+	return err;
+}
+
+bool nbd_session_issue(struct nbd_session *session, struct nbd_cmd *cmd, unsigned int hint,
+		       struct nbd_conn **conn)
+{
+	unsigned int epoch;
+	int err;
+
+	rcu_read_lock();
+	do {
+		epoch = smp_load_acquire(&session->epoch);
+		*conn = session_offer(session, cmd, hint);
+		err = *conn ? 0 : session_park(session, cmd, epoch);
+	} while (err == -EAGAIN);
+	rcu_read_unlock();
+	if (err)
+		atomic64_inc(&session->counters.failed);
+	return !err;
+}
+
+static void session_fail(struct nbd_session *session, struct nbd_cmd *cmd)
+{
+	atomic64_inc(&session->counters.failed);
+	nbd_cmd_complete(cmd, BLK_STS_IOERR);
+}
+
+static void session_fail_list(struct nbd_session *session, struct list_head *cmds)
+{
+	struct nbd_cmd *cmd, *next;
+
+	list_for_each_entry_safe(cmd, next, cmds, node) {
+		list_del_init(&cmd->node);
+		session_fail(session, cmd);
+	}
+}
+
+/* Sends the commands of @cmds, wherever there is a connection now. */
+static void session_reissue(struct nbd_session *session, struct list_head *cmds)
+{
+	struct nbd_cmd *cmd, *next;
+	struct nbd_conn *conn;
+
+	list_for_each_entry_safe(cmd, next, cmds, node) {
+		list_del_init(&cmd->node);
+		if (!nbd_session_issue(session, cmd, nbd_cmd_rq(cmd)->mq_hctx->queue_num, &conn))
+			nbd_cmd_complete(cmd, BLK_STS_IOERR);
+		else if (conn)
+			nbd_conn_put(conn);
+	}
+	nbd_session_flush(session);
+}
+
+static void session_take_parked(struct nbd_session *session, struct list_head *cmds)
+{
+	spin_lock_bh(&session->lock);
+	list_splice_init(&session->parked, cmds);
+	spin_unlock_bh(&session->lock);
+}
+
+static void session_kick(struct nbd_session *session)
+{
+	LIST_HEAD(cmds);
+
+	session_take_parked(session, &cmds);
+	session_reissue(session, &cmds);
+}
+
+static void session_kick_work(struct work_struct *work)
+{
+	struct nbd_session *session;
+
+	session = container_of(to_delayed_work(work), struct nbd_session, kick_work);
+	session_kick(session);
+}
+
+/* The i-th connection with a reference, or NULL. *@nr is how many slots there are. */
+static struct nbd_conn *session_conn_get(struct nbd_session *session, unsigned int i,
+					 unsigned int *nr)
+{
+	struct nbd_conn *conn = NULL;
+	struct nbd_slots *slots;
+
+	rcu_read_lock();
+	slots = rcu_dereference(session->slots);
+	*nr = slots->nr;
+	if (i < slots->nr)
+		conn = rcu_dereference(slots->conn[i]);
+	if (conn && !refcount_inc_not_zero(&conn->refs))
+		conn = NULL;
+	rcu_read_unlock();
+	return conn;
+}
+
+/* @conn is a struct nbd_conn pointer with a reference in the body of the loop. */
+#define session_for_each_conn(session, conn, i, nr)					\
+	for ((i) = 0, (conn) = session_conn_get(session, 0, &(nr)); (i) < (nr);		\
+	     (i)++, (conn) = session_conn_get(session, i, &(nr)))			\
+		if (conn)
+
+void nbd_session_flush(struct nbd_session *session)
+{
+	struct nbd_conn *conn;
+	unsigned int i, nr;
+
+	session_for_each_conn(session, conn, i, nr) {
+		if (!list_empty_careful(&conn->pending))
+			nbd_conn_flush(conn);
+		nbd_conn_put(conn);
+	}
+}
+
+void nbd_session_apply_timeouts(struct nbd_session *session)
+{
+	unsigned long timeout = nbd_seconds_to_jiffies(session->params.timeout);
+	u64 slow = session->params.slow_timeout ?: NBD_SLOW_TIMEOUT_DEFAULT;
+	struct nbd_conn *conn;
+	unsigned int i, nr;
+
+	blk_queue_rq_timeout(session->nbd->disk->queue,
+			     min_t(unsigned long, nbd_seconds_to_jiffies(slow), INT_MAX));
+	session_for_each_conn(session, conn, i, nr) {
+		nbd_conn_set_timeout(conn, timeout);
+		nbd_conn_put(conn);
+	}
+}
+
+/* No connection is left. What becomes of the requests is the administrator's choice. */
+static void session_lost_all(struct nbd_session *session)
+{
+	u64 wait = session->params.dead_timeout;
+	struct nbd_cmd *cmd;
+
+	lockdep_assert_held(&session->lock);
+
+	/* The server as a whole is gone: nothing is held against a request. */
+	list_for_each_entry(cmd, &session->parked, node)
+		cmd->hops = 0;
+	if (!wait) {
+		session_set_state(session, NBD_STATE_FAILED);
+		return;
+	}
+	session_set_state(session, NBD_STATE_WAITING);
+	if (wait != NBD_DEAD_CONN_FOREVER)
+		mod_delayed_work(nbd_wq, &session->dead_work, nbd_seconds_to_jiffies(wait));
+}
+
+static void session_dead_work(struct work_struct *work)
+{
+	struct nbd_session *session;
+	LIST_HEAD(cmds);
+	bool failed;
+
+	session = container_of(to_delayed_work(work), struct nbd_session, dead_work);
+	spin_lock_bh(&session->lock);
+	failed = session->state == NBD_STATE_WAITING;
+	if (failed) {
+		session_set_state(session, NBD_STATE_FAILED);
+		list_splice_init(&session->parked, &cmds);
+	}
+	spin_unlock_bh(&session->lock);
+	if (!failed)
+		return;
+	nbd_warn(session->nbd, "no connection for %llu s, failing I/O\n",
+		 session->params.dead_timeout);
+	session_fail_list(session, &cmds);
+	nbd_event_state(session);
+}
+
+/* Takes the dead connection out of its slot; says whether others live. */
+static bool session_remove_conn(struct nbd_session *session, struct nbd_conn *conn,
+				bool *state_changed)
+{
+	struct nbd_slots *slots = session_slots(session);
+	enum nbd_device_state old;
+	bool others;
+
+	spin_lock_bh(&session->lock);
+	slots = session_slots(session);
+	old = session->state;
+	if (conn->slot < slots->nr && slot_conn(slots, conn->slot) == conn) {
+		RCU_INIT_POINTER(slots->conn[conn->slot], NULL);
+		strscpy(session->cause, conn->cause, sizeof(session->cause));
+		if (!--session->live)
+			session_lost_all(session);
+	}
+	others = session->live;
+	*state_changed = session->state != old;
+	spin_unlock_bh(&session->lock);
+	return others;
+}
+
+/* Whether @cmd gets another try after the connection died under it. */
+static bool cmd_may_retry(struct nbd_cmd *cmd, bool others)
+{
+	if (others)
+		return ++cmd->hops <= NBD_HOPS_MAX;
+	cmd->hops = 0;
+	return ++cmd->parks <= NBD_PARKS_MAX;
+}
+
+static void session_quarantine(struct nbd_session *session, struct list_head *suspects)
+{
+	if (list_empty(suspects))
+		return;
+	spin_lock_bh(&session->lock);
+	list_splice_tail_init(suspects, &session->parked);
+	spin_unlock_bh(&session->lock);
+	/* If the session closes meanwhile the work finds that and fails them. */
+	mod_delayed_work(nbd_wq, &session->kick_work, NBD_QUARANTINE);
+}
+
+/* Sorts what a dead connection leaves: try again, try again later, or fail. */
+static void session_inherit(struct nbd_session *session, struct nbd_conn *conn,
+			    struct list_head *cmds, bool others)
+{
+	bool guilty = conn->err != -ECANCELED && conn->err != -ETIMEDOUT;
+	struct nbd_cmd *cmd, *next;
+	LIST_HEAD(suspects);
+
+	list_for_each_entry_safe(cmd, next, cmds, node) {
+		if (guilty && !cmd_may_retry(cmd, others)) {
+			list_del_init(&cmd->node);
+			nbd_warn(session->nbd,
+				 "%s at byte %llu fails: connections keep dying under it\n",
+				 nbd_cmd_name(cmd),
+				 (u64)blk_rq_pos(nbd_cmd_rq(cmd)) << SECTOR_SHIFT);
+			session_fail(session, cmd);
+			continue;
+		}
+		atomic64_inc(&session->counters.resent);
+		if (cmd->hops > NBD_HOPS_FREE)
+			list_move_tail(&cmd->node, &suspects);
+	}
+	session_quarantine(session, &suspects);
+	session_reissue(session, cmds);
+}
+
+static void session_log_death(struct nbd_session *session, struct nbd_conn *conn, bool others)
+{
+	const char *what;
+
+	if (session->state == NBD_STATE_CLOSING || conn->err == -ECANCELED)
+		return;
+	if (others)
+		what = "requests move to another connection";
+	else if (session->params.dead_timeout)
+		what = "requests wait for a new one";
+	else
+		what = "I/O fails";
+	nbd_warn(session->nbd, "connection %u lost: %s; %s\n", conn->slot, conn->cause, what);
+}
+
+void nbd_session_bury(struct nbd_session *session, struct nbd_conn *conn, struct list_head *cmds)
+{
+	bool others, state_changed;
+
+	atomic64_inc(&session->counters.conn_deaths);
+	if (atomic64_read(&session->writes) > atomic64_read(&session->flushed))
+		atomic64_set(&session->doubt, atomic64_read(&session->writes));
+	others = session_remove_conn(session, conn, &state_changed);
+	session_inherit(session, conn, cmds, others);
+	if (state_changed && READ_ONCE(session->state) == NBD_STATE_FAILED) {
+		/* Those that were parked while the last connection was dying. */
+		LIST_HEAD(parked);
+
+		session_take_parked(session, &parked);
+		session_fail_list(session, &parked);
+	}
+	session_log_death(session, conn, others);
+	nbd_event_conn_dead(session, conn);
+	if (state_changed)
+		nbd_event_state(session);
+}
+
+/* Chooses slots for @nr new connections: the dead ones. Returns how many there are. */
+static unsigned int session_fill_dead(struct nbd_session *session, struct nbd_conn **conns,
+				      unsigned int nr)
+{
+	struct nbd_slots *slots = session_slots(session);
+	unsigned int i, used = 0;
+
+	lockdep_assert_held(&session->lock);
+
+	for (i = 0; i < slots->nr && used < nr; i++) {
+		if (slot_conn(slots, i))
+			continue;
+		conns[used]->slot = i;
+		rcu_assign_pointer(slots->conn[i], conns[used]);
+		used++;
+	}
+	session->live += used;
+	return used;
+}
+
+static void session_now_live(struct nbd_session *session)
+{
+	lockdep_assert_held(&session->lock);
+
+	smp_store_release(&session->epoch, session->epoch + 1);
+	session_set_state(session, NBD_STATE_LIVE);
+	/* The work may be running: it looks at the state under the lock. */
+	cancel_delayed_work(&session->dead_work);
+}
+
+/* Publishes the connections in the slots of dead ones; the others are not needed. */
+static int session_add_conns(struct nbd_session *session, struct nbd_conn **conns,
+			     unsigned int nr, struct nbd_added *added)
+{
+	int err = 0;
+
+	spin_lock_bh(&session->lock);
+	if (session->state == NBD_STATE_CLOSING)
+		err = -ESHUTDOWN;
+	else
+		added->used = session_fill_dead(session, conns, nr);
+	if (added->used)
+		session_now_live(session);
+	spin_unlock_bh(&session->lock);
+	conns_discard(conns + added->used, nr - added->used);
+	return err;
+}
+
+/* Publishes the connections as the only ones and gives up the old ones. */
+static int session_replace_conns(struct nbd_session *session, struct nbd_conn **conns,
+				 unsigned int nr, struct nbd_added *added)
+{
+	struct nbd_slots *slots = slots_alloc(nr), *old;
+	struct nbd_conn *conn;
+	unsigned int i;
+
+	if (!slots) {
+		conns_discard(conns, nr);
+		return -ENOMEM;
+	}
+	for (i = 0; i < nr; i++) {
+		conns[i]->slot = i;
+		RCU_INIT_POINTER(slots->conn[i], conns[i]);
+	}
+
+	spin_lock_bh(&session->lock);
+	if (session->state == NBD_STATE_CLOSING) {
+		spin_unlock_bh(&session->lock);
+		kfree(slots);
+		conns_discard(conns, nr);
+		return -ESHUTDOWN;
+	}
+	old = session_slots(session);
+	rcu_assign_pointer(session->slots, slots);
+	WRITE_ONCE(session->spread, nr > session->nbd->tag_set.nr_hw_queues);
+	session->live = nr;
+	session_now_live(session);
+	/* Their burials do not find them in a slot any more: they change no state. */
+	for (i = 0; i < old->nr; i++) {
+		conn = slot_conn(old, i);
+		if (!conn)
+			continue;
+		nbd_conn_kill(conn, -ECANCELED, "replaced");
+		added->closed++;
+	}
+	spin_unlock_bh(&session->lock);
+	kfree_rcu(old, rcu);
+	added->used = nr;
+	return 0;
+}
+
+static void session_start_conns(struct nbd_session *session, struct nbd_conn **conns,
+				unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		nbd_event_conn_up(session, conns[i]->slot);
+		nbd_conn_start(conns[i]);
+	}
+	atomic64_add(nr, &session->counters.connects);
+	session_kick(session);
+	/*
+	 * A batch that began on other connections may end on these, and then nobody
+	 * flushes the others: once all who did not see the new ones are through, do it.
+	 */
+	synchronize_rcu();
+	nbd_session_flush(session);
+	nbd_event_state(session);
+}
+
+int nbd_session_add_socks(struct nbd_session *session, struct socket **socks, unsigned int nr,
+			  bool replace, struct nbd_added *added, struct netlink_ext_ack *extack)
+{
+	struct nbd_conn **conns;
+	int err;
+
+	*added = (struct nbd_added){ };
+	conns = kcalloc(nr, sizeof(*conns), GFP_NOIO);
+	if (!conns) {
+		socks_put(socks, nr);
+		return -ENOMEM;
+	}
+	err = conns_create(session, socks, conns, nr, extack);
+	if (!err && replace)
+		err = session_replace_conns(session, conns, nr, added);
+	else if (!err)
+		err = session_add_conns(session, conns, nr, added);
+	if (err == -ESHUTDOWN)
+		nbd_extack_text(extack, "device is being detached");
+	if (added->used)
+		session_start_conns(session, conns, added->used);
+	kfree(conns);
+	return err;
+}
+
+void nbd_session_close(struct nbd_session *session)
+{
+	unsigned int noio = memalloc_noio_save();
+	struct nbd_conn *conn;
+	unsigned int i, nr;
+	LIST_HEAD(cmds);
+
+	spin_lock_bh(&session->lock);
+	session_set_state(session, NBD_STATE_CLOSING);
+	list_splice_init(&session->parked, &cmds);
+	spin_unlock_bh(&session->lock);
+
+	session_for_each_conn(session, conn, i, nr) {
+		nbd_conn_goodbye(conn);
+		nbd_conn_kill(conn, -ECANCELED, "detached");
+		nbd_conn_put(conn);
+	}
+	session_fail_list(session, &cmds);
+	wait_event(session->changed, !atomic_read(&session->unburied));
+	cancel_delayed_work_sync(&session->dead_work);
+	cancel_delayed_work_sync(&session->kick_work);
+	/* What a burial put into quarantine last. */
+	session_kick(session);
+	memalloc_noio_restore(noio);
+}
+
+void nbd_session_account_reply(struct nbd_session *session, struct nbd_cmd *cmd)
+{
+	s64 doubt;
+
+	if (session->params.policy != NBD_WRITE_STRICT || cmd->is_read)
+		return;
+	if (req_op(nbd_cmd_rq(cmd)) != REQ_OP_FLUSH) {
+		atomic64_inc(&session->writes);
+		return;
+	}
+	doubt = atomic64_read(&session->doubt);
+	if (doubt > atomic64_read(&session->flushed)) {
+		/* Told once; who asked for the flush knows now what it is worth. */
+		nbd_warn(session->nbd,
+			 "flush fails: a connection was lost since writes were acknowledged\n");
+		cmd->status = BLK_STS_IOERR;
+		cmd->stamp = doubt;
+	}
+	if (cmd->stamp > atomic64_read(&session->flushed))
+		atomic64_set(&session->flushed, cmd->stamp);
+}
+
+void nbd_session_resize(struct nbd_session *session, u64 size)
+{
+	session->params.size = size;
+	nbd_device_set_size(session->nbd, size);
+	nbd_event_resized(session);
+}
+
+bool nbd_session_can_wait(struct nbd_session *session)
+{
+	return session->params.dead_timeout || READ_ONCE(session->live) > 1;
+}
+
+void nbd_session_report_error(struct nbd_session *session, struct nbd_cmd *cmd, u32 error)
+{
+	struct request *rq = nbd_cmd_rq(cmd);
+	struct request_queue *q = rq->q;
+
+	if (cmd->status == BLK_STS_NOTSUPP && req_op(rq) == REQ_OP_DISCARD) {
+		nbd_warn(session->nbd, "server refuses TRIM, not using it any more\n");
+		blk_queue_disable_discard(q);
+	} else if (cmd->status == BLK_STS_NOTSUPP && req_op(rq) == REQ_OP_WRITE_ZEROES) {
+		nbd_warn(session->nbd, "server refuses WRITE_ZEROES, not using it any more\n");
+		blk_queue_disable_write_zeroes(q);
+	} else {
+		nbd_warn(session->nbd, "server answers %s of %u bytes at byte %llu with error %u\n",
+			 nbd_cmd_name(cmd), blk_rq_bytes(rq),
+			 (u64)blk_rq_pos(rq) << SECTOR_SHIFT, error);
+	}
+}

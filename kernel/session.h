@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A session: one attachment of a device to an export, with its parameters, its
+ * connection slots, and the requests that wait for a connection.
+ *
+ * Validate first (nbd_params_check()), then create, which does everything that can
+ * fail, then publish. nbd_session_close() is one-way; after it no connection can
+ * be added and no request waits.
+ *
+ * References: nbd_device.session, each connection, a task in NBD_DO_IT. Readers of
+ * nbd_device.session are under RCU and take a reference with
+ * nbd_device_session(). The last reference drops the module's.
+ */
+#ifndef _NBD_SESSION_H
+#define _NBD_SESSION_H
+
+#include <linux/completion.h>
+#include <linux/list.h>
+#include <linux/nbd-netlink.h>
+#include <linux/refcount.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+#include "conn.h"
+
+struct dentry;
+struct nbd_cmd;
+struct nbd_device;
+struct netlink_ext_ack;
+struct socket;
+
+/* Connections of one device; mainline has no limit, 16 bits of sockets are plenty. */
+#define NBD_CONNS_MAX		1024
+/* Bytes, where none is given; mainline's. */
+#define NBD_BLKSIZE_DEFAULT	1024
+
+/**
+ * struct nbd_params - what is asked for at attach
+ * @size:		bytes
+ * @blksize:		logical block size in bytes
+ * @block_preferred:	the server's preferred block size in bytes, 0 unknown
+ * @block_max:		largest payload in bytes, 0 unknown
+ * @flags:		NBD_FLAG_*
+ * @cflags:		NBD_CFLAG_*
+ * @timeout:		seconds until a request is failed over, 0 never
+ * @dead_timeout:	seconds without connection until requests fail,
+ *			NBD_DEAD_CONN_FOREVER never
+ * @slow_timeout:	seconds until a request counts as slow, 0 never
+ * @policy:		enum nbd_write_policy
+ * @queue_depth:	requests a hardware queue, 0 as it is
+ * @backend:		identifier or NULL; owned
+ * @netlink:		attached over netlink, not ioctl
+ */
+struct nbd_params {
+	u64 size;
+	u64 blksize;
+	u32 block_preferred;
+	u32 block_max;
+	u64 flags;
+	u32 cflags;
+	u64 timeout;
+	u64 dead_timeout;
+	u64 slow_timeout;
+	u32 policy;
+	u32 queue_depth;
+	char *backend;
+	bool netlink;
+};
+
+/**
+ * struct nbd_slots - the connection slots of a session
+ * @nr:		how many
+ * @conn:	the connection of each, NULL while it is dead; readers under RCU,
+ *		written under session->lock
+ */
+struct nbd_slots {
+	struct rcu_head rcu;
+	unsigned int nr;
+	struct nbd_conn __rcu *conn[] __counted_by(nr);
+};
+
+/* Counters of a session; atomics, for they are touched on rare paths only. */
+struct nbd_counters {
+	atomic64_t resent;
+	atomic64_t slow;
+	atomic64_t timedout;
+	atomic64_t conn_deaths;
+	atomic64_t connects;
+	atomic64_t server_errors;
+	atomic64_t failed;
+};
+
+/**
+ * struct nbd_session - one attachment
+ * @nbd:	the device; outlives the session
+ * @id:		names this attachment to userspace
+ * @refs:	see above
+ * @params:	@params.size, timeouts and cflags change under nbd_device.lock
+ * @pid:	task that attached
+ * @nr_table:	commands that can be in flight
+ * @lock:	protects @slots, @state, @live, @epoch, @spread, @parked, @cause,
+ *		@since; nests inside nothing but RCU, and only conn->lock nests inside it
+ * @slots:	replaced as a whole when the number of connections changes
+ * @state:	enum nbd_device_state; session_set_state() is the only writer
+ * @live:	slots with a connection
+ * @epoch:	counts the connections that were added
+ * @spread:	there are more connections than hardware queues
+ * @parked:	commands that wait for a connection, or for the end of a quarantine
+ * @cause:	why the last connection died
+ * @since:	jiffies of the last change of @state
+ * @dead_work:	ends the wait after params.dead_timeout
+ * @kick_work:	ends the quarantine of commands that connections die of
+ * @unburied:	connections that were created and not buried yet
+ * @changed:	woken when @state or @unburied change
+ * @timed_out:	a connection was given up because of a timeout
+ * @writes:	NBD_WRITE_STRICT: acknowledged writes; @flushed: how many of them the
+ *		last successful flush covers; @doubt: how many there were when a
+ *		connection died
+ * @dbg_dir:	debugfs
+ */
+struct nbd_session {
+	struct nbd_device *nbd;
+	u64 id;
+	refcount_t refs;
+	struct nbd_params params;
+	pid_t pid;
+	unsigned int nr_table;
+
+	spinlock_t lock;
+	struct nbd_slots __rcu *slots;
+	enum nbd_device_state state;
+	unsigned int live;
+	unsigned int epoch;
+	bool spread;
+	struct list_head parked;
+	char cause[NBD_CAUSE_LEN];
+	unsigned long since;
+
+	struct delayed_work dead_work;
+	struct delayed_work kick_work;
+	atomic_t unburied;
+	wait_queue_head_t changed;
+	bool timed_out;
+	atomic64_t writes;
+	atomic64_t flushed;
+	atomic64_t doubt;
+	struct nbd_counters counters;
+	struct dentry *dbg_dir;
+	struct rcu_head rcu;
+};
+
+/* Fills in the defaults. */
+void nbd_params_init(struct nbd_params *params);
+
+/* Refuses what cannot be: -EINVAL, told in @extack; normalizes a block size of 0. */
+int nbd_params_check(struct nbd_params *params, unsigned int nr_socks,
+		     struct netlink_ext_ack *extack);
+
+/*
+ * A session with @nr connections over @socks, which it takes over in every case.
+ * @params.backend moves into the session if it succeeds. nbd_device.lock is held.
+ */
+struct nbd_session *nbd_session_create(struct nbd_device *nbd, struct nbd_params *params,
+				       struct socket **socks, unsigned int nr,
+				       struct netlink_ext_ack *extack);
+
+/* Undoes create for a session that was never started. */
+void nbd_session_discard(struct nbd_session *session);
+
+/* Starts the connections. */
+void nbd_session_start(struct nbd_session *session);
+
+void nbd_session_put(struct nbd_session *session);
+
+/**
+ * struct nbd_added - what nbd_session_add_socks() did
+ * @used:	sockets that became connections; the others were released
+ * @closed:	live connections that were given up for them
+ */
+struct nbd_added {
+	unsigned int used;
+	unsigned int closed;
+};
+
+/*
+ * Connects dead slots to @socks, or with @replace makes them the only connections.
+ * Takes the sockets over in every case; all or nothing. nbd_device.lock is held.
+ * -ENOMEM, -EBUSY, -ENOTCONN, -ESHUTDOWN while closing.
+ */
+int nbd_session_add_socks(struct nbd_session *session, struct socket **socks,
+			  unsigned int nr, bool replace, struct nbd_added *added,
+			  struct netlink_ext_ack *extack);
+
+/*
+ * Detaches: says goodbye where that does not wait, gives up all connections, fails
+ * everything. Waits for nobody outside this machine. nbd_device.lock is held.
+ */
+void nbd_session_close(struct nbd_session *session);
+
+/*
+ * Gives @cmd to a connection, or parks it. @hint chooses among the connections.
+ * On success *@conn is the connection to flush, with a reference, or NULL. False
+ * if there is nothing to wait for: @cmd is the caller's, to be failed.
+ */
+bool nbd_session_issue(struct nbd_session *session, struct nbd_cmd *cmd,
+		       unsigned int hint, struct nbd_conn **conn);
+
+/* Sends what is pending on any connection. */
+void nbd_session_flush(struct nbd_session *session);
+
+/* The undertaker brings the commands of a dead connection. */
+void nbd_session_bury(struct nbd_session *session, struct nbd_conn *conn,
+		      struct list_head *cmds);
+
+/* A reply without error was received for @cmd; may change its status. */
+void nbd_session_account_reply(struct nbd_session *session, struct nbd_cmd *cmd);
+
+/*
+ * The server refused @cmd with the protocol's error number @error: told in the log,
+ * and an optional operation that it does not support is not offered any more.
+ */
+void nbd_session_report_error(struct nbd_session *session, struct nbd_cmd *cmd, u32 error);
+
+/* True if there is something to wait for when one connection goes. */
+bool nbd_session_can_wait(struct nbd_session *session);
+
+/* Changes the size of an attached device, in bytes, live. nbd_device.lock is held. */
+void nbd_session_resize(struct nbd_session *session, u64 size);
+
+/* Applies the timeouts in @params to everything that runs. nbd_device.lock is held. */
+void nbd_session_apply_timeouts(struct nbd_session *session);
+
+#endif /* _NBD_SESSION_H */

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <linux/cred.h>
+#include <linux/file.h>
+#include <linux/net.h>
+#include <linux/netlink.h>
+#include <linux/sched/task.h>
+#include <linux/socket.h>
+#include <linux/tcp.h>
+#include <net/inet_connection_sock.h>
+#include <net/sock.h>
+#include <net/tcp.h>
+#include "conn.h"
+#include "socket.h"
+
+/* What security modules judge our socket calls by. */
+static const struct cred *nbd_cred;
+
+int nbd_sockets_init(void)
+{
+	nbd_cred = prepare_kernel_cred(&init_task);
+	return nbd_cred ? 0 : -ENOMEM;
+}
+
+void nbd_sockets_exit(void)
+{
+	put_cred(nbd_cred);
+}
+
+int nbd_socket_send(struct nbd_socket *s, struct msghdr *msg)
+{
+	const struct cred *old = override_creds(nbd_cred);
+	int ret = sock_sendmsg(s->sock, msg);
+
+	revert_creds(old);
+	return ret;
+}
+
+int nbd_socket_recv(struct nbd_socket *s, struct msghdr *msg)
+{
+	const struct cred *old = override_creds(nbd_cred);
+	int ret = sock_recvmsg(s->sock, msg, msg->msg_flags);
+
+	revert_creds(old);
+	return ret;
+}
+
+static bool socket_is_tcp(const struct sock *sk)
+{
+	return (sk->sk_family == AF_INET || sk->sk_family == AF_INET6) &&
+	       sk->sk_type == SOCK_STREAM && sk->sk_protocol == IPPROTO_TCP;
+}
+
+static bool socket_is_unix_stream(const struct sock *sk)
+{
+	return sk->sk_family == AF_UNIX && sk->sk_type == SOCK_STREAM;
+}
+
+static bool socket_connected(const struct socket *sock)
+{
+	/* A TCP socket whose peer has closed its half is still connected here:
+	 * it dies as soon as it is started, like one whose peer closes then.
+	 */
+	return sock->state == SS_CONNECTED &&
+	       (1 << READ_ONCE(sock->sk->sk_state)) & (TCPF_ESTABLISHED | TCPF_CLOSE_WAIT);
+}
+
+struct socket *nbd_socket_get(int fd, struct netlink_ext_ack *extack)
+{
+	struct socket *sock;
+	int err;
+
+	sock = sockfd_lookup(fd, &err);
+	if (!sock) {
+		if (err == -ENOTSOCK)
+			NL_SET_ERR_MSG(extack, "file descriptor is not a socket");
+		else
+			NL_SET_ERR_MSG(extack, "bad file descriptor for a socket");
+		return ERR_PTR(err);
+	}
+	if (!socket_is_tcp(sock->sk) && !socket_is_unix_stream(sock->sk)) {
+		NL_SET_ERR_MSG(extack, "only TCP and Unix stream sockets can be used");
+		err = -EINVAL;
+	} else if (!socket_connected(sock)) {
+		NL_SET_ERR_MSG(extack, "socket is not connected");
+		err = -ENOTCONN;
+	} else {
+		return sock;
+	}
+	sockfd_put(sock);
+	return ERR_PTR(err);
+}
+
+void nbd_socket_put(struct socket *sock)
+{
+	sockfd_put(sock);
+}
+
+#ifdef CONFIG_DEBUG_LOCK_ALLOC
+/*
+ * Memory that is allocated under some other socket's lock may have to be written
+ * back through ours. With a class of their own for our sockets' locks lockdep can
+ * tell that this is no recursion.
+ */
+static struct lock_class_key nbd_sk_key[2];
+static struct lock_class_key nbd_slock_key[2];
+
+static void socket_reclassify(struct sock *sk)
+{
+	int i = sk->sk_family == AF_UNIX;
+
+	/* The socket is userspace's too: leave it alone while it is in use. */
+	if (!sock_allow_reclassification(sk))
+		return;
+	lockdep_set_class_and_name(&sk->sk_lock.slock, &nbd_slock_key[i],
+				   i ? "slock-AF_UNIX-NBD" : "slock-TCP-NBD");
+	lockdep_init_map(&sk->sk_lock.dep_map, i ? "sk_lock-AF_UNIX-NBD" : "sk_lock-TCP-NBD",
+			 &nbd_sk_key[i], 0);
+}
+#else
+static void socket_reclassify(struct sock *sk)
+{
+}
+#endif
+
+/*
+ * No allocation for this socket may wait for a write to a device of ours, nor
+ * borrow the page fragment of a task that may be in the middle of another send.
+ */
+static void socket_prepare(struct nbd_socket *s)
+{
+	struct sock *sk = s->sock->sk;
+
+	s->memalloc = sock_flag(sk, SOCK_MEMALLOC);
+	s->allocation = sk->sk_allocation;
+	s->use_task_frag = sk->sk_use_task_frag;
+	s->rcvlowat = sk->sk_rcvlowat;
+	if (!s->memalloc)
+		sk_set_memalloc(sk);
+	sk->sk_allocation = GFP_NOIO | __GFP_MEMALLOC;
+	sk->sk_use_task_frag = false;
+	WRITE_ONCE(sk->sk_rcvlowat, 1);
+	if (socket_is_tcp(sk)) {
+		s->nodelay = tcp_sk(sk)->nonagle & TCP_NAGLE_OFF;
+		tcp_sock_set_nodelay(sk);
+	}
+}
+
+static void socket_restore(struct nbd_socket *s)
+{
+	struct sock *sk = s->sock->sk;
+
+	if (!s->memalloc)
+		sk_clear_memalloc(sk);
+	sk->sk_allocation = s->allocation;
+	sk->sk_use_task_frag = s->use_task_frag;
+	WRITE_ONCE(sk->sk_rcvlowat, s->rcvlowat);
+	if (socket_is_tcp(sk) && !s->nodelay) {
+		lock_sock(sk);
+		tcp_sk(sk)->nonagle &= ~TCP_NAGLE_OFF;
+		release_sock(sk);
+	}
+}
+
+int nbd_socket_claim(struct nbd_conn *conn, struct socket *sock)
+{
+	struct nbd_socket *s = &conn->socket;
+	struct sock *sk = sock->sk;
+	int err = 0;
+
+	write_lock_bh(&sk->sk_callback_lock);
+	if (sk->sk_user_data)
+		err = -EBUSY;
+	else if (!socket_connected(sock))
+		err = -ENOTCONN;
+	else
+		rcu_assign_sk_user_data(sk, conn);
+	write_unlock_bh(&sk->sk_callback_lock);
+	if (err)
+		return err;
+
+	s->sock = sock;
+	/* With kernel TLS the receive queue holds records, not replies. */
+	s->is_tcp = socket_is_tcp(sk) && !inet_csk_has_ulp(sk);
+	socket_reclassify(sk);
+	socket_prepare(s);
+	return 0;
+}
+
+/*
+ * The callbacks run with softirqs off even where the socket's backlog is worked
+ * off in process context: completing a request must not look like a place that
+ * may sleep, for the socket is locked.
+ */
+static void nbd_sk_data_ready(struct sock *sk)
+{
+	struct nbd_conn *conn;
+
+	read_lock_bh(&sk->sk_callback_lock);
+	conn = sk->sk_user_data;
+	if (conn) {
+		if (conn->socket.is_tcp)
+			nbd_recv_tcp(conn);
+		else
+			queue_work(nbd_wq, &conn->rx_work);
+	}
+	read_unlock_bh(&sk->sk_callback_lock);
+}
+
+static void nbd_sk_write_space(struct sock *sk)
+{
+	struct nbd_conn *conn;
+
+	read_lock_bh(&sk->sk_callback_lock);
+	conn = sk->sk_user_data;
+	if (conn) {
+		if (READ_ONCE(conn->tx_blocked) &&
+		    (sk->sk_family == AF_UNIX ? sock_writeable(sk) : sk_stream_is_writeable(sk))) {
+			clear_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
+			queue_work(nbd_wq, &conn->tx_work);
+		}
+		/* Kernel TLS sends what it holds back from here. */
+		if (sk->sk_family != AF_UNIX && !conn->socket.is_tcp)
+			conn->socket.write_space(sk);
+	}
+	read_unlock_bh(&sk->sk_callback_lock);
+}
+
+static void nbd_tcp_state_change(struct nbd_conn *conn, struct sock *sk)
+{
+	int err = READ_ONCE(sk->sk_err);
+
+	/* What came before the end is as good as ever. */
+	if (sk->sk_state == TCP_CLOSE_WAIT)
+		nbd_recv_tcp(conn);
+	if (err == ETIMEDOUT)
+		nbd_conn_kill(conn, -ETIMEDOUT, "server does not answer at TCP level");
+	else if (err)
+		nbd_conn_kill(conn, -err, "connection broken (error %d)", err);
+	else
+		nbd_conn_kill(conn, -EPIPE, "connection closed");
+}
+
+static void nbd_sk_state_change(struct sock *sk)
+{
+	struct nbd_conn *conn;
+
+	read_lock_bh(&sk->sk_callback_lock);
+	conn = sk->sk_user_data;
+	if (conn) {
+		if (!conn->socket.is_tcp)
+			queue_work(nbd_wq, &conn->rx_work);
+		else if (sk->sk_state != TCP_ESTABLISHED)
+			nbd_tcp_state_change(conn, sk);
+		conn->socket.state_change(sk);
+	}
+	read_unlock_bh(&sk->sk_callback_lock);
+}
+
+void nbd_socket_hook(struct nbd_conn *conn)
+{
+	struct nbd_socket *s = &conn->socket;
+	struct sock *sk = s->sock->sk;
+
+	write_lock_bh(&sk->sk_callback_lock);
+	s->data_ready = sk->sk_data_ready;
+	s->write_space = sk->sk_write_space;
+	s->state_change = sk->sk_state_change;
+	sk->sk_data_ready = nbd_sk_data_ready;
+	sk->sk_write_space = nbd_sk_write_space;
+	sk->sk_state_change = nbd_sk_state_change;
+	s->hooked = true;
+	write_unlock_bh(&sk->sk_callback_lock);
+}
+
+void nbd_socket_unhook(struct nbd_conn *conn)
+{
+	struct nbd_socket *s = &conn->socket;
+	struct sock *sk = s->sock->sk;
+
+	write_lock_bh(&sk->sk_callback_lock);
+	rcu_assign_sk_user_data(sk, NULL);
+	if (s->hooked) {
+		sk->sk_data_ready = s->data_ready;
+		sk->sk_write_space = s->write_space;
+		sk->sk_state_change = s->state_change;
+		s->hooked = false;
+	}
+	write_unlock_bh(&sk->sk_callback_lock);
+}
+
+void nbd_socket_cut(struct nbd_conn *conn, bool orderly)
+{
+	struct socket *sock = conn->socket.sock;
+
+	if (!orderly && socket_is_tcp(sock->sk))
+		tcp_abort(sock->sk, ECONNABORTED);
+	else
+		kernel_sock_shutdown(sock, SHUT_RDWR);
+}
+
+void nbd_socket_release(struct nbd_conn *conn)
+{
+	socket_restore(&conn->socket);
+	sockfd_put(conn->socket.sock);
+	conn->socket.sock = NULL;
+}
