@@ -274,11 +274,12 @@ void nbd_session_put(struct nbd_session *session)
 }
 
 /*
- * Offers @cmd to the connections, the one that @hint names first. Returns the one
- * that took it, with a reference, or NULL. Under RCU.
+ * Offers @cmd to the connections, the one that @hint names first. If one takes it,
+ * *@taker is that one with a reference, or NULL if it is buried by now, and @cmd
+ * with it. Under RCU.
  */
-static struct nbd_conn *session_offer(struct nbd_session *session, struct nbd_cmd *cmd,
-				      unsigned int hint)
+static bool session_offer(struct nbd_session *session, struct nbd_cmd *cmd, unsigned int hint,
+			  struct nbd_conn **taker)
 {
 	struct nbd_slots *slots = rcu_dereference(session->slots);
 	struct nbd_conn *conn;
@@ -290,12 +291,14 @@ static struct nbd_conn *session_offer(struct nbd_session *session, struct nbd_cm
 	hint %= slots->nr;
 	for (i = 0; i < slots->nr; i++) {
 		conn = rcu_dereference(slots->conn[hint]);
-		if (conn && nbd_conn_enqueue(conn, cmd))
-			return conn;
+		if (conn && nbd_conn_enqueue(conn, cmd)) {
+			*taker = refcount_inc_not_zero(&conn->refs) ? conn : NULL;
+			return true;
+		}
 		if (++hint == slots->nr)
 			hint = 0;
 	}
-	return NULL;
+	return false;
 }
 
 /* Parks @cmd unless a connection came since @epoch (-EAGAIN) or none will (-EIO). */
@@ -320,11 +323,12 @@ bool nbd_session_issue(struct nbd_session *session, struct nbd_cmd *cmd, unsigne
 	unsigned int epoch;
 	int err;
 
+	*conn = NULL;
 	rcu_read_lock();
 	do {
 		epoch = smp_load_acquire(&session->epoch);
-		*conn = session_offer(session, cmd, hint);
-		err = *conn ? 0 : session_park(session, cmd, epoch);
+		err = session_offer(session, cmd, hint, conn) ? 0 :
+		      session_park(session, cmd, epoch);
 	} while (err == -EAGAIN);
 	rcu_read_unlock();
 	if (err)

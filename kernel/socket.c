@@ -57,11 +57,11 @@ static bool socket_is_unix_stream(const struct sock *sk)
 
 static bool socket_connected(const struct socket *sock)
 {
-	/* A TCP socket whose peer has closed its half is still connected here:
-	 * it dies as soon as it is started, like one whose peer closes then.
+	/*
+	 * sock->state lags behind after a connect() that did not wait. A TCP socket whose
+	 * peer has closed its half passes, and dies as soon as it is started.
 	 */
-	return sock->state == SS_CONNECTED &&
-	       (1 << READ_ONCE(sock->sk->sk_state)) & (TCPF_ESTABLISHED | TCPF_CLOSE_WAIT);
+	return (1 << READ_ONCE(sock->sk->sk_state)) & (TCPF_ESTABLISHED | TCPF_CLOSE_WAIT);
 }
 
 struct socket *nbd_socket_get(int fd, struct netlink_ext_ack *extack)
