@@ -74,6 +74,8 @@ build/client/flags: FORCE
 
 -include $(CLIENT_OBJECTS:.o=.d)
 
+include tests/programs.mk
+
 # --- installation ---
 
 .PHONY: install

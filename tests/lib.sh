@@ -1,0 +1,690 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Library of the selftests. A test file in tests/selftests sources it, defines
+# functions test_NAME, and ends with `run_tests`. It runs in the VM only.
+#
+# A test is its function's commands: each runs in a subshell, in an empty folder of
+# its own, with `set -e`, so that the first command that fails fails the test, and
+# its output is shown then. Nothing of it may be left when it ends (leftovers_*),
+# and the kernel log of its time must be clean (log_*).
+#
+#	variants[test_NAME]="transport:tcp,unix conns:1,4"
+# runs test_NAME for each combination, with $transport and $conns set, and
+#	timeouts[test_NAME]=300
+# gives it more than the default of 60 seconds. Both go between the functions.
+#
+# From the environment: FULL=1 for full counts, TIME_SCALE (how much slower than
+# usual the guest is), VERBOSE=1 to see the output of tests that pass, ONLY (a
+# pattern for the names of tests), NBD_CLIENT (default: ours), DRIVER (ours or stock),
+# ANNOUNCE=1 (tests/vm/batch: a line "@test SECONDS NAME" before each test).
+
+top=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
+NBD_CLIENT=${NBD_CLIENT:-$top/build/nbd-client}
+DRIVER=${DRIVER:-ours}
+TIME_SCALE=${TIME_SCALE:-1}
+PATH=$PATH:$top/build/unpacked/nbd-server/bin:$top/build/tests
+
+declare -A variants=() timeouts=()
+declare -a processes=()
+readonly SKIP_STATUS=4 BAIL_OUT_STATUS=3 DEFAULT_TIMEOUT=60
+
+# --- small things ---
+
+# nap SECONDS: a pause that starts no process. For wait_for, not for tests: they
+# wait for what they need.
+exec {nap_fd}<> <(:)
+nap() {
+	read -rt "$1" -u "$nap_fd" || true
+}
+
+# milliseconds: of the guest's clock
+milliseconds() {
+	local now=${EPOCHREALTIME/[.,]/}
+
+	echo $((now / 1000))
+}
+
+# scaled SECONDS: what is allowed in this guest
+scaled() {
+	echo $(($1 * TIME_SCALE))
+}
+
+# count N: N in the full run, else a tenth of it
+count() {
+	if [ "${FULL:-0}" = 1 ]; then echo "$1"; else echo $((($1 + 9) / 10)); fi
+}
+
+# wait_for SECONDS COMMAND...: until the command succeeds; fails at the deadline.
+# For conditions that no event announces.
+wait_for() {
+	local deadline
+
+	deadline=$(($(milliseconds) + $(scaled "$1") * 1000))
+	shift
+	until "$@"; do
+		if [ "$(milliseconds)" -gt "$deadline" ]; then
+			echo "never came true: $*"
+			return 1
+		fi
+		nap 0.02
+	done
+}
+
+# --- verdicts inside a test ---
+
+fail() {
+	echo "failed: $*"
+	exit 1
+}
+
+skip() {
+	echo "$*" >"$test_state/skip"
+	exit $SKIP_STATUS
+}
+
+# requires COMMAND...: skips the test unless the command succeeds
+requires() {
+	"$@" >/dev/null 2>&1 || skip "needs: $*"
+}
+
+# requires_program NAME...
+requires_program() {
+	local name
+
+	for name; do
+		command -v "$name" >/dev/null || skip "needs the program $name"
+	done
+}
+
+# assert_equal GOT WANTED [WHAT]
+assert_equal() {
+	[ "$1" = "$2" ] || fail "${3:-value}: got '$1', wanted '$2'"
+}
+
+# assert_match TEXT REGEX [WHAT]
+assert_match() {
+	[[ $1 =~ $2 ]] || fail "${3:-text}: '$1' does not match '$2'"
+}
+
+# assert_within VALUE LOW HIGH [WHAT]: LOW <= VALUE <= HIGH, all whole numbers
+assert_within() {
+	(($1 >= $2 && $1 <= $3)) || fail "${4:-value}: $1 is not within $2..$3"
+}
+
+# expect_status N COMMAND...: the command's exit status must be N; what it printed
+# is in $output
+expect_status() {
+	local wanted=$1 status=0
+
+	shift
+	output=$("$@" 2>&1) || status=$?
+	[ -z "$output" ] || echo "$output"
+	[ "$status" = "$wanted" ] || fail "status $status, not $wanted: $*"
+}
+
+# expect_failure COMMAND...: it must fail, but not be killed by a signal or a
+# time limit; what it printed is in $output
+expect_failure() {
+	local status=0
+
+	output=$("$@" 2>&1) || status=$?
+	[ -z "$output" ] || echo "$output"
+	[ "$status" != 0 ] || fail "succeeded: $*"
+	[ "$status" -lt 124 ] || fail "ended with status $status: $*"
+}
+
+# --- clean-up ---
+
+cleanups=()
+
+# cleanup_fn COMMAND...: run at the end of the test, the last registered first,
+# whatever the test's outcome
+cleanup_fn() {
+	cleanups+=("$(printf '%q ' "$@")")
+}
+
+run_cleanups() {
+	local i
+
+	for ((i = ${#cleanups[@]} - 1; i >= 0; i--)); do
+		eval "${cleanups[i]}" || echo "clean-up failed: ${cleanups[i]}"
+	done
+	cleanups=()
+}
+
+gone() {
+	! kill -0 "$1" 2>/dev/null
+}
+
+# stop_process PID: asks it to end, and insists after 5 seconds
+stop_process() {
+	kill "$1" 2>/dev/null || return 0
+	kill -CONT "$1" 2>/dev/null || return 0
+	wait_for 5 gone_or_reaped "$1" >/dev/null || kill -9 "$1" 2>/dev/null
+	wait "$1" 2>/dev/null || true
+}
+
+# A child of ours that ended stays until it is waited for.
+gone_or_reaped() {
+	local stat=''
+
+	read -r stat 2>/dev/null <"/proc/$1/stat" || return 0
+	stat=${stat##*) }
+	[ "${stat%% *}" = Z ]
+}
+
+# --- devices ---
+
+# attach ARGUMENTS...: nbd-client without a device name; sets $dev and $name, and
+# detaches at the end of the test
+attach() {
+	dev=$("$NBD_CLIENT" "$@")
+	dev=/dev/${dev##*/}
+	name=${dev#/dev/}
+	[ -b "$dev" ] || fail "nbd-client printed '$dev', which is no block device"
+	cleanup_fn detach_quietly "$dev"
+}
+
+detach() {
+	"$NBD_CLIENT" -d "${1:-$dev}"
+}
+
+detach_quietly() {
+	connected "${1#/dev/}" || return 0
+	"$NBD_CLIENT" -d "$1" >/dev/null 2>&1
+}
+
+# connected NAME: the device is attached
+connected() {
+	[ -e "/sys/block/$1/pid" ] && return
+	[ -e "/sys/block/$1/size" ] && [ "$(<"/sys/block/$1/size")" != 0 ]
+}
+
+connected_devices() {
+	local path
+
+	for path in /sys/block/nbd*; do
+		if connected "${path##*/}"; then echo "${path##*/}"; fi
+	done
+}
+
+# --- servers ---
+# Each start_ function takes where to listen from $transport (tcp, tcp6 or unix,
+# default unix), and sets: $server_pid, $server_args (what nbd-client needs to
+# reach it), $server_uri, and $socket or $port. The server ends with the test.
+
+next_port=20000
+
+# choose_address: sets the variables above but $server_pid
+choose_address() {
+	port=$((next_port++))
+	socket=$PWD/socket.$port
+	case ${transport:-unix} in
+	unix)
+		server_args=(-unix "$socket")
+		server_uri="nbd+unix:///?socket=$socket"
+		;;
+	tcp)
+		server_args=(127.0.0.1 "$port")
+		server_uri="nbd://127.0.0.1:$port/"
+		;;
+	tcp6)
+		server_args=(::1 "$port")
+		server_uri="nbd://[::1]:$port/"
+		;;
+	*) fail "unknown transport $transport" ;;
+	esac
+}
+
+# listening: something accepts connections at the chosen address; connects to
+# nothing, because a server might count connections
+listening() {
+	local inode address state hex rest
+
+	if [ "${transport:-unix}" = unix ]; then
+		while read -r _ _ _ inode _ state _ rest; do
+			if [ "$inode" = 00010000 ] && [ "$rest" = "$socket" ]; then return 0; fi
+		done </proc/net/unix
+		return 1
+	fi
+	printf -v hex ':%04X' "$port"
+	while read -r _ address _ state _; do
+		if [ "$state" = 0A ] && [[ $address = *"$hex" ]]; then return 0; fi
+	done < <(cat /proc/net/tcp /proc/net/tcp6)
+	return 1
+}
+
+# start_server COMMAND...: in the background, its output in server.log, ready when
+# this returns. The command must not put itself into the background.
+start_server() {
+	"$@" >>"$PWD/server.log" 2>&1 &
+	server_pid=$!
+	cleanup_fn stop_process "$server_pid"
+	wait_for 20 listening_or_dead "$server_pid"
+	if gone_or_reaped "$server_pid"; then
+		cat server.log
+		fail "the server ended: $*"
+	fi
+}
+
+listening_or_dead() {
+	listening || gone_or_reaped "$1"
+}
+
+# start_nbdkit ARGUMENTS...: nbdkit's, without those that say where to listen
+start_nbdkit() {
+	choose_address
+	case ${transport:-unix} in
+	unix) start_server nbdkit -f -U "$socket" "$@" ;;
+	*) start_server nbdkit -f -p "$port" "$@" ;;
+	esac
+}
+
+# start_qemu_nbd ARGUMENTS...: qemu-nbd's, with --share=0 (any number of clients)
+start_qemu_nbd() {
+	choose_address
+	case ${transport:-unix} in
+	unix) start_server qemu-nbd --persistent --share=0 -k "$socket" "$@" ;;
+	tcp6) start_server qemu-nbd --persistent --share=0 -b ::1 -p "$port" "$@" ;;
+	*) start_server qemu-nbd --persistent --share=0 -b 127.0.0.1 -p "$port" "$@" ;;
+	esac
+}
+
+# start_nbd_server EXPORT FILE [LINE...]: Debian's nbd-server; each LINE is one of
+# the export's section of its configuration
+start_nbd_server() {
+	local export=$1 file=$2 where
+
+	shift 2
+	choose_address
+	case ${transport:-unix} in
+	unix) where=$(printf 'unixsock = %s\nlistenaddr = 127.0.0.1\nport = %s' "$socket" "$port") ;;
+	tcp6) where=$(printf 'listenaddr = ::1\nport = %s' "$port") ;;
+	*) where=$(printf 'listenaddr = 127.0.0.1\nport = %s' "$port") ;;
+	esac
+	{
+		printf '[generic]\nallowlist = true\n%s\n' "$where"
+		printf '[%s]\nexportname = %s\n' "$export" "$file"
+		[ $# = 0 ] || printf '%s\n' "$@"
+	} >nbd-server.conf
+	start_server nbd-server -d -C "$PWD/nbd-server.conf"
+}
+
+# --- the kernel log ---
+
+log_bad='BUG:|WARNING:|Oops|Call Trace|general protection fault|KASAN|UBSAN|kmemleak: [0-9]'
+log_bad+='|possible (circular|recursive) locking|inconsistent lock state|lockdep'
+log_bad+='|suspicious RCU|sleeping function|ODEBUG|list_(add|del) corruption|refcount_t'
+log_bad+='|blocked for more than|soft lockup|hard LOCKUP|workqueue lockup|rcu:.*stall'
+log_bad+='|page allocation failure|Out of memory|duplicate filename|kobject_add_internal failed'
+log_bad+='|I/O error|blk_update_request'
+
+# allow_log REGEX: the test makes the kernel say this
+allow_log() {
+	echo "$1" >>"$test_state/allowed"
+}
+
+# expect_log REGEX: as allow_log, and it must have been said when the test ends
+expect_log() {
+	allow_log "$1"
+	echo "$1" >>"$test_state/expected"
+}
+
+# log_since_mark: the kernel log since this test began
+log_since_mark() {
+	local log
+
+	log=$(dmesg)
+	echo "${log##*"$log_mark"}"
+}
+
+# log_mark_new NAME: from here on the log is another test's
+log_mark_new() {
+	log_mark="selftest: $1 $BASHPID $EPOCHREALTIME"
+	echo "<5>$log_mark" >/dev/kmsg
+}
+
+# check_log: prints what is wrong with it; fails then
+check_log() {
+	local log bad='' regex status=0
+
+	log=$(log_since_mark)
+	if [[ $log =~ $log_bad ]]; then bad=$(grep -E "$log_bad" <<<"$log"); fi
+	if [ -e "$test_state/allowed" ] && [ -n "$bad" ]; then
+		bad=$(grep -vE -f "$test_state/allowed" <<<"$bad" || true)
+	fi
+	if [ -n "$bad" ]; then
+		echo "the kernel log is not clean:"
+		echo "$log"
+		status=1
+	fi
+	if [ -e "$test_state/expected" ]; then
+		while read -r regex; do
+			grep -qE -- "$regex" <<<"$log" && continue
+			echo "the kernel log lacks: $regex"
+			echo "$log"
+			status=1
+		done <"$test_state/expected"
+	fi
+	return $status
+}
+
+# --- what a test may not leave behind ---
+# All of it in this shell: a process start is slow in the guest, and would be found.
+
+# find_processes: sets processes, pid => "name (first argument)", of all but kernel
+# threads, zombies and udev's workers; and threads, the kernel threads named after us
+# (not the kworkers, which carry the name of what they did last)
+find_processes() {
+	local dir name arguments
+
+	processes=()
+	threads=
+	for dir in /proc/[0-9]*; do
+		{ read -r name <"$dir/comm"; } 2>/dev/null || continue
+		case $name in *udevd* | *udev-worker* | kworker/[0-9u]*) continue ;; esac
+		arguments=
+		{ IFS= read -rd '' arguments <"$dir/cmdline"; } 2>/dev/null || true
+		if [ -n "$arguments" ]; then
+			processes[${dir##*/}]="$name ($arguments)"
+		elif [[ $name = *nbd* ]] && ! gone_or_reaped "${dir##*/}"; then
+			threads+=" $name"
+		fi
+	done
+}
+
+# find_connections: sets connections to TCP connections that are neither listening
+# nor winding down
+find_connections() {
+	local file from to state
+
+	connections=()
+	for file in /proc/net/tcp /proc/net/tcp6; do
+		while read -r _ from to state _; do
+			case $state in
+			01 | 02 | 08) connections+=("$from $to state $state") ;;
+			esac
+		done <"$file"
+	done
+}
+
+# find_mounts: sets mounts to those below the test's folder, the newest first
+find_mounts() {
+	local path
+
+	mounts=()
+	while read -r _ path _; do
+		[[ $path != "$test_dir"/* ]] || mounts=("$path" "${mounts[@]}")
+	done </proc/mounts
+}
+
+# remember_world: what is there before the test
+remember_world() {
+	find_processes
+	processes_before=("${!processes[@]}")
+	threads_before=$threads
+	loaded_before=
+	[ ! -e /sys/module/nbd ] || loaded_before=1
+}
+
+# find_leftovers: sets leftovers to one line for each thing that is left, and
+# left_processes to the process ids among them
+find_leftovers() {
+	local path pid refs=0 line
+
+	leftovers=()
+	left_processes=()
+	for path in /sys/block/nbd*; do
+		! connected "${path##*/}" || leftovers+=("${path##*/} is attached")
+	done
+	find_processes
+	for pid in "${!processes[@]}"; do
+		[[ " ${processes_before[*]} " != *" $pid "* ]] || continue
+		left_processes+=("$pid")
+		leftovers+=("process $pid ${processes[$pid]}")
+	done
+	if [ -n "$loaded_before" ] && [ "$threads" != "$threads_before" ]; then
+		leftovers+=("kernel threads:$threads; before:$threads_before")
+	fi
+	find_connections
+	for line in "${connections[@]}"; do
+		leftovers+=("TCP connection $line")
+	done
+	find_mounts
+	for path in "${mounts[@]}"; do
+		leftovers+=("mount $path")
+	done
+	[ ! -e /sys/module/nbd/refcnt ] || read -r refs </sys/module/nbd/refcnt
+	[ "$refs" = 0 ] || leftovers+=("$refs references to the module")
+}
+
+none_left() {
+	find_leftovers
+	[ ${#leftovers[@]} = 0 ]
+}
+
+check_leftovers() {
+	none_left || wait_for 5 none_left >/dev/null && return
+	printf 'left: %s\n' "${leftovers[@]}"
+	return 1
+}
+
+# remove_leftovers: so that the next test can run; fails if that is impossible
+remove_leftovers() {
+	local pid path name
+
+	for pid in "${left_processes[@]}"; do
+		kill -9 "$pid" 2>/dev/null
+	done
+	for path in "${mounts[@]}"; do
+		umount "$path"
+	done
+	for name in $(connected_devices); do
+		timeout 20 "$NBD_CLIENT" -d "/dev/$name"
+	done
+	wait_for 10 none_left
+}
+
+# --- running the tests ---
+
+# test_functions: in the order in which the file defines them
+test_functions() {
+	sed -nE 's/^(test_[A-Za-z0-9_]+)[[:space:]]*\(\).*/\1/p' "$0"
+}
+
+# combinations "A:1,2 B:x": one line for each, "A=1 B=x"
+combinations() {
+	local first rest values value tail
+
+	if [ -z "$1" ]; then
+		echo
+		return
+	fi
+	read -r first rest <<<"$1"
+	IFS=, read -ra values <<<"${first#*:}"
+	for value in "${values[@]}"; do
+		while read -r tail; do
+			echo "${first%%:*}=$value${tail:+ $tail}"
+		done < <(combinations "$rest")
+	done
+}
+
+# list_tests: "FUNCTION SETTINGS" of every test that ONLY selects
+list_tests() {
+	local function settings
+
+	for function in $(test_functions); do
+		while read -r settings; do
+			[[ "${function#test_} $settings" = *${ONLY:-}* ]] || continue
+			echo "$function $settings"
+		done < <(combinations "${variants[$function]:-}")
+	done
+}
+
+say_failed_command() {
+	local status=$? i=1
+
+	echo "failed with status $status: $BASH_COMMAND"
+	while [ "$i" -lt "${#FUNCNAME[@]}" ] && [ "${FUNCNAME[i]}" != test_body ]; do
+		echo "    ${BASH_SOURCE[i]#"$top/"}:${BASH_LINENO[i - 1]} in ${FUNCNAME[i]}"
+		i=$((i + 1))
+	done
+}
+
+# test_body FUNCTION SETTINGS...: in a process group of its own
+test_body() {
+	local function=$1
+
+	set +m
+	trap run_cleanups EXIT
+	trap 'exit 143' TERM
+	shift
+	[ $# = 0 ] || export "$@"
+	mkdir "$test_dir/work"
+	cd "$test_dir/work" || exit
+	set -eE
+	trap say_failed_command ERR
+	"$function"
+}
+
+# end_group PGID: a test that exceeded its time; with its clean-up, if it is able to
+end_group() {
+	echo w >/proc/sysrq-trigger
+	kill -TERM -- "-$1" 2>/dev/null
+	kill -CONT -- "-$1" 2>/dev/null
+	wait_for 10 gone_or_reaped "$1" >/dev/null && return
+	kill -9 -- "-$1" 2>/dev/null
+	wait_for 10 gone_or_reaped "$1" >/dev/null
+}
+
+# run_with_limit FUNCTION SETTINGS...: sets $status; 124 if the time was up
+run_with_limit() {
+	local limit pid timer ended=''
+
+	limit=$(scaled "${timeouts[$1]:-$DEFAULT_TIMEOUT}")
+	[ -z "${ANNOUNCE:-}" ] || echo "@test $limit $name"
+	set -m
+	(test_body "$@") >>"$test_state/output" 2>&1 </dev/null &
+	pid=$!
+	(nap "$limit") &
+	timer=$!
+	set +m
+	wait -n -p ended "$pid" "$timer" 2>/dev/null
+	status=$?
+	if [ "$ended" = "$timer" ]; then
+		status=124
+		echo "not finished after $limit s" >>"$test_state/output"
+		end_group "$pid" || stuck=1
+	else
+		kill -- "-$timer" 2>/dev/null
+		wait "$timer" 2>/dev/null
+	fi
+	[ -n "$stuck" ] || wait "$pid" 2>/dev/null
+}
+
+# A task that not even SIGKILL ends makes every later result worthless.
+show_stuck_tasks() {
+	local dir
+
+	for dir in /proc/[0-9]*; do
+		grep -qs '^State:[[:space:]]*D' "$dir/status" || continue
+		echo "stuck: $(<"$dir/comm")"
+		cat "$dir/stack"
+	done
+}
+
+# inspect: what the test did beside its own verdict; sets $status
+inspect() {
+	check_log >>"$test_state/output" 2>&1 || status=1
+	if ! check_leftovers >>"$test_state/output" 2>&1; then
+		status=1
+		remove_leftovers >/dev/null 2>&1 || stuck=1
+	fi
+	[ -z "$stuck" ] || show_stuck_tasks >>"$test_state/output"
+}
+
+# report NUMBER NAME STATUS MILLISECONDS
+report() {
+	local line="$1 - $2" time
+
+	time="$(($4 / 1000)).$(($4 % 1000 / 100)) s"
+	if [ "$3" = $SKIP_STATUS ] && [ -e "$test_state/skip" ]; then
+		echo "ok $line # SKIP $(<"$test_state/skip")"
+	elif [ "$3" = 0 ]; then
+		[ "${VERBOSE:-0}" != 1 ] || sed 's/^/# /' "$test_state/output"
+		echo "ok $line # $time"
+	else
+		[ -s "$test_state/output" ] || echo "# exit status $3"
+		tail -n 200 "$test_state/output" | sed 's/^/# /'
+		echo "not ok $line # $time"
+	fi
+}
+
+# run_test NUMBER FUNCTION SETTINGS...
+run_test() {
+	local number=$1 begin name status=0
+
+	shift
+	name=${1#test_}
+	[ $# = 1 ] || name+=" ${*:2}"
+	test_dir=$(mktemp -d "/tmp/$name.XXXXXX")
+	chmod 755 "$test_dir"
+	test_state=$test_dir/state
+	mkdir "$test_state"
+	remember_world
+	log_mark_new "$name"
+	begin=$(milliseconds)
+	run_with_limit "$@"
+	inspect
+	report "$number" "$name" "$status" $(($(milliseconds) - begin))
+	cd /
+	rm -rf "$test_dir" 2>/dev/null
+	if [ -n "$stuck" ]; then
+		echo "Bail out! The guest is not usable after: $name"
+		exit $BAIL_OUT_STATUS
+	fi
+	[ "$status" = 0 ] || [ "$status" = $SKIP_STATUS ] || failed=$((failed + 1))
+}
+
+# The last test of each file, by the framework: nothing keeps the module loaded.
+test_module_unloads() {
+	[ -e /sys/module/nbd ] || return 0
+	modprobe -r nbd
+	[ ! -e /sys/module/nbd ] || fail "still loaded"
+	find_processes
+	assert_equal "$threads" "" "kernel threads left"
+}
+
+# The file's kernel memory, where the kernel can tell (the debug kernel). An object
+# must be five seconds old to be reported.
+test_no_memory_leak() {
+	nap 6
+	echo scan >/sys/kernel/debug/kmemleak
+	echo scan >/sys/kernel/debug/kmemleak
+	[ -z "$(</sys/kernel/debug/kmemleak)" ] || fail "$(</sys/kernel/debug/kmemleak)"
+}
+
+run_tests() {
+	local tests test number=0 failed=0 stuck='' settings
+
+	if [ ! -e /run/vm/run.conf ]; then
+		echo "Bail out! Selftests run in the VM: tests/vm/run -- $0"
+		exit $BAIL_OUT_STATUS
+	fi
+	mapfile -t tests < <(list_tests)
+	tests+=("test_module_unloads")
+	if [ -w /sys/kernel/debug/kmemleak ]; then
+		echo clear >/sys/kernel/debug/kmemleak
+		tests+=("test_no_memory_leak")
+	fi
+	echo "TAP version 13"
+	echo "1..${#tests[@]}"
+	for test in "${tests[@]}"; do
+		number=$((number + 1))
+		read -ra settings <<<"$test"
+		run_test "$number" "${settings[@]}"
+	done
+	[ "$failed" = 0 ]
+	exit
+}

@@ -1,0 +1,74 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Putting TAP documents together. Inside the test system results have no numbers
+# ("ok - NAME", "not ok - NAME"); tests/run adds them at the end.
+
+# tap_relay PREFIX: reads one TAP document, and writes its results with PREFIX before
+# their names. A document that lacks its plan or results counts as one more failure.
+tap_relay() {
+	local prefix=$1 line planned='' seen=0 bailed=''
+
+	while IFS= read -r line; do
+		case $line in
+		"1.."*)
+			planned=${line#1..}
+			planned=${planned%% *}
+			;;
+		"ok "* | "not ok "*)
+			seen=$((seen + 1))
+			tap_result "$line"
+			;;
+		"Bail out!"*)
+			bailed=1
+			echo "# $line"
+			;;
+		"TAP version"* | "") ;;
+		"#"*) echo "$line" ;;
+		*) echo "# $line" ;;
+		esac
+	done
+	if [ -z "$planned" ]; then
+		echo "not ok - $prefix: no plan"
+	elif [ "$planned" != "$seen" ]; then
+		echo "not ok - $prefix: $seen results of $planned${bailed:+, then it gave up}"
+	fi
+}
+
+# tap_result "ok 3 - NAME # COMMENT": writes it without number, with $prefix
+tap_result() {
+	local verdict=ok name=$1
+
+	if [[ $name = "not ok"* ]]; then
+		verdict="not ok"
+		name=${name#not }
+	fi
+	name=${name#ok}
+	name=${name# }
+	name=${name#"${name%%[!0-9]*}"}
+	name=${name# }
+	name=${name#- }
+	echo "$verdict - $prefix: $name"
+}
+
+# tap_command NAME COMMAND...: one result: what the command's status says; its
+# output is shown if it failed
+tap_command() {
+	local name=$1 output begin=$EPOCHREALTIME
+
+	shift
+	if output=$("$@" 2>&1); then
+		echo "ok - $name # $(tap_seconds "$begin")"
+		return
+	fi
+	# shellcheck disable=SC2001 # every line
+	tail -n 200 <<<"$output" | sed 's/^/# /'
+	echo "not ok - $name # $(tap_seconds "$begin")"
+}
+
+# tap_seconds BEGIN: since then, for a result's comment
+tap_seconds() {
+	local passed=$((${EPOCHREALTIME/[.,]/} - ${1/[.,]/}))
+
+	echo "$((passed / 1000000)).$((passed % 1000000 / 100000)) s"
+}
