@@ -123,7 +123,7 @@ struct nbd_conn {
 	refcount_t refs;
 	unsigned long timeout;
 
-	struct mutex tx_mutex;
+	struct mutex tx_mutex;	/* transmit side, see above */
 	struct list_head sending;
 	size_t tx_off;
 	bool tx_closed;
@@ -137,7 +137,7 @@ struct nbd_conn {
 	u8 *rx_buf;
 	struct work_struct rx_work;
 
-	spinlock_t lock;
+	spinlock_t lock;	/* table and state, see above */
 	enum nbd_conn_state state;
 	struct list_head pending;
 	u32 generation;

@@ -494,7 +494,7 @@ static int device_prepare(struct nbd_device *nbd, struct nbd_params *params, uns
 	lockdep_assert_held(&nbd->lock);
 
 	if (device_claimed_by_holder(nbd) || nbd->disk->open_partitions) {
-		NL_SET_ERR_MSG(extack, "the device or a partition of it is still mounted or claimed");
+		NL_SET_ERR_MSG(extack, "the device or a partition is still mounted or claimed");
 		return -EBUSY;
 	}
 	err = device_set_depth(nbd, params->queue_depth, extack);

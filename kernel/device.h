@@ -51,9 +51,9 @@ struct nbd_device {
 	bool dying;
 	struct gendisk *disk;
 	struct blk_mq_tag_set tag_set;
-	struct mutex lock;
+	struct mutex lock;		/* attach, detach, reconfigure */
 	struct nbd_session __rcu *session;
-	struct mutex setup_lock;
+	struct mutex setup_lock;	/* setup */
 	struct nbd_setup *setup;
 	struct work_struct close_work;
 };

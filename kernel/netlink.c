@@ -331,7 +331,7 @@ static int check_server_flags(struct nbd_session *session, struct genl_info *inf
 	get_u64(info, NBD_ATTR_SERVER_FLAGS, &has);
 	if (had & ~has & NBD_FLAGS_RELIED_ON ||
 	    (has & NBD_FLAG_READ_ONLY && !(had & NBD_FLAG_READ_ONLY))) {
-		NL_SET_ERR_MSG(info->extack, "new server lacks a feature that the device relies on");
+		NL_SET_ERR_MSG(info->extack, "new server lacks what the device relies on");
 		return -EINVAL;
 	}
 	return 0;
@@ -697,8 +697,8 @@ static int dump_device(struct sk_buff *skb, struct netlink_callback *cb, struct 
 {
 	void *head;
 
-	head = genlmsg_put(skb, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq, &nbd_genl_family,
-			   NLM_F_MULTI, NBD_CMD_STATUS);
+	head = genlmsg_put(skb, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq,
+			   &nbd_genl_family, NLM_F_MULTI, NBD_CMD_STATUS);
 	if (!head)
 		return -EMSGSIZE;
 	if (put_status(skb, nbd)) {
@@ -858,12 +858,22 @@ void nbd_event_state(struct nbd_session *session)
 
 void nbd_event_resized(struct nbd_session *session)
 {
-	event_emit(session, &(struct nbd_event_arg){ .event = NBD_EVENT_RESIZED, .slot = -1,
-						     .size = session->params.size });
+	struct nbd_event_arg arg = {
+		.event = NBD_EVENT_RESIZED,
+		.slot = -1,
+		.size = session->params.size,
+	};
+
+	event_emit(session, &arg);
 }
 
 void nbd_event_conn_dead(struct nbd_session *session, struct nbd_conn *conn)
 {
+	struct nbd_event_arg arg = {
+		.event = NBD_EVENT_CONN_DEAD,
+		.slot = conn->slot,
+		.cause = conn->cause,
+	};
 	struct sk_buff *skb;
 	void *head;
 
@@ -871,8 +881,7 @@ void nbd_event_conn_dead(struct nbd_session *session, struct nbd_conn *conn)
 	skb = conn->err == -ECANCELED ? NULL : event_new(session, NBD_CMD_LINK_DEAD, &head);
 	if (skb)
 		event_send(skb, head);
-	event_emit(session, &(struct nbd_event_arg){ .event = NBD_EVENT_CONN_DEAD,
-						     .slot = conn->slot, .cause = conn->cause });
+	event_emit(session, &arg);
 }
 
 int nbd_netlink_init(void)

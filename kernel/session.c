@@ -326,6 +326,7 @@ bool nbd_session_issue(struct nbd_session *session, struct nbd_cmd *cmd, unsigne
 	*conn = NULL;
 	rcu_read_lock();
 	do {
+		/* Before the slots that it counts are looked at. */
 		epoch = smp_load_acquire(&session->epoch);
 		err = session_offer(session, cmd, hint, conn) ? 0 :
 		      session_park(session, cmd, epoch);
@@ -409,37 +410,44 @@ static struct nbd_conn *session_conn_get(struct nbd_session *session, unsigned i
 	return conn;
 }
 
-/* @conn is a struct nbd_conn pointer with a reference in the body of the loop. */
-#define session_for_each_conn(session, conn, i, nr)					\
-	for ((i) = 0, (conn) = session_conn_get(session, 0, &(nr)); (i) < (nr);		\
-	     (i)++, (conn) = session_conn_get(session, i, &(nr)))			\
-		if (conn)
+/* Calls @visit with each connection, outside of all locks. */
+static void session_visit(struct nbd_session *session, void (*visit)(struct nbd_conn *conn))
+{
+	struct nbd_conn *conn;
+	unsigned int i = 0, nr;
+
+	do {
+		conn = session_conn_get(session, i++, &nr);
+		if (!conn)
+			continue;
+		visit(conn);
+		nbd_conn_put(conn);
+	} while (i < nr);
+}
+
+static void conn_flush_pending(struct nbd_conn *conn)
+{
+	if (!list_empty_careful(&conn->pending))
+		nbd_conn_flush(conn);
+}
 
 void nbd_session_flush(struct nbd_session *session)
 {
-	struct nbd_conn *conn;
-	unsigned int i, nr;
+	session_visit(session, conn_flush_pending);
+}
 
-	session_for_each_conn(session, conn, i, nr) {
-		if (!list_empty_careful(&conn->pending))
-			nbd_conn_flush(conn);
-		nbd_conn_put(conn);
-	}
+static void conn_apply_timeout(struct nbd_conn *conn)
+{
+	nbd_conn_set_timeout(conn, nbd_seconds_to_jiffies(conn->session->params.timeout));
 }
 
 void nbd_session_apply_timeouts(struct nbd_session *session)
 {
-	unsigned long timeout = nbd_seconds_to_jiffies(session->params.timeout);
 	u64 slow = session->params.slow_timeout ?: NBD_SLOW_TIMEOUT_DEFAULT;
-	struct nbd_conn *conn;
-	unsigned int i, nr;
 
 	blk_queue_rq_timeout(session->nbd->disk->queue,
 			     min_t(unsigned long, nbd_seconds_to_jiffies(slow), INT_MAX));
-	session_for_each_conn(session, conn, i, nr) {
-		nbd_conn_set_timeout(conn, timeout);
-		nbd_conn_put(conn);
-	}
+	session_visit(session, conn_apply_timeout);
 }
 
 /* No connection is left. What becomes of the requests is the administrator's choice. */
@@ -614,6 +622,7 @@ static void session_now_live(struct nbd_session *session)
 {
 	lockdep_assert_held(&session->lock);
 
+	/* After the slots were filled: see nbd_session_issue(). */
 	smp_store_release(&session->epoch, session->epoch + 1);
 	session_set_state(session, NBD_STATE_LIVE);
 	/* The work may be running: it looks at the state under the lock. */
@@ -726,11 +735,15 @@ int nbd_session_add_socks(struct nbd_session *session, struct socket **socks, un
 	return err;
 }
 
+static void conn_dismiss(struct nbd_conn *conn)
+{
+	nbd_conn_goodbye(conn);
+	nbd_conn_kill(conn, -ECANCELED, "detached");
+}
+
 void nbd_session_close(struct nbd_session *session)
 {
 	unsigned int noio = memalloc_noio_save();
-	struct nbd_conn *conn;
-	unsigned int i, nr;
 	LIST_HEAD(cmds);
 
 	spin_lock_bh(&session->lock);
@@ -738,11 +751,7 @@ void nbd_session_close(struct nbd_session *session)
 	list_splice_init(&session->parked, &cmds);
 	spin_unlock_bh(&session->lock);
 
-	session_for_each_conn(session, conn, i, nr) {
-		nbd_conn_goodbye(conn);
-		nbd_conn_kill(conn, -ECANCELED, "detached");
-		nbd_conn_put(conn);
-	}
+	session_visit(session, conn_dismiss);
 	session_fail_list(session, &cmds);
 	wait_event(session->changed, !atomic_read(&session->unburied));
 	cancel_delayed_work_sync(&session->dead_work);

@@ -127,7 +127,7 @@ struct nbd_session {
 	pid_t pid;
 	unsigned int nr_table;
 
-	spinlock_t lock;
+	spinlock_t lock;	/* slots and state, see above */
 	struct nbd_slots __rcu *slots;
 	enum nbd_device_state state;
 	unsigned int live;

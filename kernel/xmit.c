@@ -173,6 +173,7 @@ void nbd_conn_flush(struct nbd_conn *conn)
 			return;
 		xmit_run(conn);
 		mutex_unlock(&conn->tx_mutex);
+		/* See above. */
 		smp_mb();
 	} while (!list_empty_careful(&conn->pending) && !READ_ONCE(conn->tx_blocked) &&
 		 READ_ONCE(conn->state) == NBD_CONN_RUNNING);

@@ -121,6 +121,7 @@ enum {
 	NBD_ATTR_PAD,
 	__NBD_ATTR_EXT_MAX,
 };
+
 #define NBD_ATTR_MAX		(__NBD_ATTR_MAX - 1)
 #define NBD_ATTR_EXT_MAX	(__NBD_ATTR_EXT_MAX - 1)
 
@@ -137,6 +138,7 @@ enum {
 	NBD_DEVICE_ITEM,		/* nest of NBD_DEVICE_* */
 	__NBD_DEVICE_ITEM_MAX,
 };
+
 #define NBD_DEVICE_ITEM_MAX (__NBD_DEVICE_ITEM_MAX - 1)
 
 enum {
@@ -145,6 +147,7 @@ enum {
 	NBD_DEVICE_CONNECTED,		/* u8, 0 or 1 */
 	__NBD_DEVICE_MAX,
 };
+
 #define NBD_DEVICE_ATTR_MAX (__NBD_DEVICE_MAX - 1)
 
 enum {
@@ -152,6 +155,7 @@ enum {
 	NBD_SOCK_ITEM,			/* nest of NBD_SOCK_* */
 	__NBD_SOCK_ITEM_MAX,
 };
+
 #define NBD_SOCK_ITEM_MAX (__NBD_SOCK_ITEM_MAX - 1)
 
 enum {
@@ -159,6 +163,7 @@ enum {
 	NBD_SOCK_FD,			/* u32 */
 	__NBD_SOCK_MAX,
 };
+
 #define NBD_SOCK_MAX (__NBD_SOCK_MAX - 1)
 
 enum {
@@ -172,6 +177,7 @@ enum {
 
 	NBD_CMD_EVENT = 64,		/* multicast only */
 };
+
 #define NBD_CMD_MAX	(__NBD_CMD_MAX - 1)
 
 /**
@@ -243,6 +249,7 @@ enum {
 	NBD_CONN_PAD,
 	__NBD_CONN_MAX,
 };
+
 #define NBD_CONN_MAX (__NBD_CONN_MAX - 1)
 
 /** enum nbd_conn_status - NBD_CONN_STATE */
@@ -264,6 +271,7 @@ enum {
 	NBD_COUNTER_PAD,
 	__NBD_COUNTER_MAX,
 };
+
 #define NBD_COUNTER_MAX (__NBD_COUNTER_MAX - 1)
 
 #endif /* _UAPI_LINUX_NBD_NETLINK_H */
