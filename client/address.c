@@ -233,6 +233,23 @@ int nbd_resolve(struct nbd_address_list *list, const struct nbd_server *server,
 	}
 }
 
+int nbd_resolve_patiently(struct nbd_address_list *list,
+			  const struct nbd_server *server, unsigned int number,
+			  struct nbd_err *err)
+{
+	struct addrinfo *ai;
+	int ret;
+
+	if (!nbd_resolve_numeric(list, server, number))
+		return 0;
+	ret = getaddrinfo(server->host, server->port, &tcp_hints, &ai);
+	if (ret)
+		return resolver_failed(server, ret, err);
+	append_alternating(list, number, ai);
+	freeaddrinfo(ai);
+	return 0;
+}
+
 static void unix_text(const struct nbd_address *address, char *buf, size_t size)
 {
 	const struct sockaddr_un *un = (const void *)&address->sa;

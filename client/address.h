@@ -50,6 +50,11 @@ struct nbd_address_list {
 int nbd_resolve(struct nbd_address_list *list, const struct nbd_server *server,
 		unsigned int number, int64_t deadline, struct nbd_err *err);
 
+/* As nbd_resolve(), without a deadline, for a thread of its own. */
+int nbd_resolve_patiently(struct nbd_address_list *list,
+			  const struct nbd_server *server, unsigned int number,
+			  struct nbd_err *err);
+
 /* As nbd_resolve(), but asks no resolver; -EAGAIN for a name. */
 int nbd_resolve_numeric(struct nbd_address_list *list,
 			const struct nbd_server *server, unsigned int number);

@@ -13,6 +13,8 @@
 #include "bringup.h"
 #include "clock.h"
 #include "device.h"
+#include "monitor.h"
+#include "record.h"
 
 /* How long a device that is just being removed may keep its number. */
 #define REMOVAL_WAIT_MS 5000
@@ -137,13 +139,53 @@ int nbd_resolve_servers(const struct nbd_params *params,
 	return ret ? ret : -EINVAL;
 }
 
-static void fill_config(struct nbd_kernel_config *c,
+/*
+ * How long I/O waits for a connection: as long as somebody tries to make one.
+ * The stock driver cannot wait for ever, but long.
+ */
+static uint64_t dead_timeout(const struct nbd_kernel *k,
+			     const struct nbd_params *params)
+{
+	uint64_t timeout = NBD_DEAD_CONN_FOREVER;
+
+	if (params->given & NBD_GIVEN_DEAD_TIMEOUT)
+		timeout = params->dead_timeout;
+	else if (params->reconnect == NBD_RECONNECT_NEVER)
+		timeout = 0;
+	if (timeout == NBD_DEAD_CONN_FOREVER &&
+	    !nbd_kernel_knows(k, NBD_ATTR_SESSION_ID))
+		timeout = NBD_TIMEOUT_MAX;
+	return timeout;
+}
+
+static void fill_config(struct nbd_kernel_config *c, const struct nbd_kernel *k,
 			const struct nbd_params *params)
 {
 	c->index = params->index;
 	c->identifier = params->identifier;
-	c->set |= NBD_CONFIG_TIMEOUT;
 	c->timeout = params->timeout;
+	c->dead_timeout = dead_timeout(k, params);
+	c->set |= NBD_CONFIG_TIMEOUT | NBD_CONFIG_DEAD_TIMEOUT;
+	c->slow_timeout = params->slow_timeout;
+	if (params->given & NBD_GIVEN_SLOW_TIMEOUT)
+		c->set |= NBD_CONFIG_SLOW_TIMEOUT;
+	c->queue_depth = params->queue_depth;
+	if (params->given & NBD_GIVEN_QUEUE_DEPTH)
+		c->set |= NBD_CONFIG_QUEUE_DEPTH;
+	c->write_policy = params->write_policy;
+	if (params->given & NBD_GIVEN_WRITE_POLICY)
+		c->set |= NBD_CONFIG_WRITE_POLICY;
+}
+
+/* A promise about data is not dropped silently, a hint about speed is. */
+static int check_driver(const struct nbd_kernel *k,
+			const struct nbd_params *params, struct nbd_err *err)
+{
+	if (params->write_policy == NBD_WRITE_BACK ||
+	    nbd_kernel_knows(k, NBD_ATTR_WRITE_POLICY))
+		return 0;
+	return nbd_fail(err, NBD_EXIT_UNSUPPORTED, EOPNOTSUPP,
+			"-write-policy: the loaded nbd driver knows no write policies");
 }
 
 /* A device that is just going away frees its number within moments. */
@@ -164,17 +206,21 @@ static int connect_device(struct nbd_kernel *k,
 
 static int hand_over(struct nbd_kernel *k, const struct nbd_params *params,
 		     struct nbd_bringup *b, struct nbd_kernel_reply *reply,
-		     struct nbd_err *err)
+		     uint32_t *block_size, struct nbd_err *err)
 {
 	struct nbd_kernel_config config = { 0 };
 	int fds[NBD_CONNECTIONS_MAX];
+	char name[600];
 	unsigned int i;
 	int ret;
 
-	fill_config(&config, params);
+	fill_config(&config, k, params);
 	ret = nbd_fit(&config, params, &b->export, err);
-	if (ret)
+	if (ret) {
+		nbd_err_prefix(err, "%s",
+			       nbd_export_text(params, name, sizeof(name)));
 		return ret;
+	}
 	for (i = 0; i < b->nlinks; i++)
 		fds[i] = b->links[i].fd;
 	config.fds = fds;
@@ -182,6 +228,7 @@ static int hand_over(struct nbd_kernel *k, const struct nbd_params *params,
 	ret = connect_device(k, &config, reply, err);
 	if (ret)
 		return ret;
+	*block_size = config.block_size;
 	for (i = 0; i < b->nlinks; i++)
 		nbd_link_hand_over(&b->links[i]);
 	return 0;
@@ -216,30 +263,67 @@ static int check_free(const struct nbd_params *params, struct nbd_err *err)
 			nbd_device_path(params->index, path), pid);
 }
 
+/* Everything that the monitor and -status will want to know. */
+static void fill_record(struct nbd_record *record,
+			const struct nbd_params *params,
+			const struct nbd_bringup *b,
+			const struct nbd_address_list *list,
+			const struct nbd_kernel_reply *reply,
+			uint32_t block_size)
+{
+	memset(record, 0, sizeof(*record));
+	record->params = *params;
+	record->params.index = reply->index;
+	record->export = b->export;
+	record->session_id = reply->session_id;
+	record->block_size = block_size;
+	record->nconns = b->nlinks;
+	record->server = b->server;
+	record->addresses = *list;
+}
+
+/* The record, and somebody who acts upon it. */
+static int watch_over(struct nbd_record *record, struct nbd_err *err)
+{
+	int lock = nbd_record_lock(err);
+	int ret;
+
+	if (lock < 0)
+		return lock;
+	ret = nbd_record_keep_netns(record, err);
+	if (!ret)
+		ret = nbd_record_write(record, err);
+	if (!ret && record->params.reconnect != NBD_RECONNECT_NEVER)
+		ret = nbd_monitor_ensure(record->params.index,
+					 record->params.systemd_mark, err);
+	if (ret)
+		nbd_record_remove(record->params.index);
+	close(lock);
+	return ret;
+}
+
 static int attach_device(struct nbd_kernel *k, const struct nbd_params *params,
 			 struct nbd_bringup *b,
 			 const struct nbd_address_list *list, FILE *out,
 			 struct nbd_err *err)
 {
 	struct nbd_kernel_reply reply;
+	struct nbd_record record;
 	struct nbd_err unsettled;
-	char name[600];
+	uint32_t block_size;
 	int ret;
 
-	nbd_bringup_start(b, NBD_GOAL_GO, params, NULL, list,
-			  params->given & NBD_GIVEN_CONNECTIONS ?
-			  params->connections : NBD_CONNECTIONS_AUTO, -1);
-	ret = nbd_bringup_wait(b);
-	if (ret) {
-		*err = b->err;
+	ret = nbd_bring_up(b, params, list, err);
+	if (ret)
 		return ret;
-	}
-	ret = hand_over(k, params, b, &reply, err);
+	ret = hand_over(k, params, b, &reply, &block_size, err);
+	if (ret)
+		return ret;
+	fill_record(&record, params, b, list, &reply, block_size);
+	ret = watch_over(&record, err);
 	if (ret) {
-		if (err->status == NBD_EXIT_UNFIT)
-			nbd_err_prefix(err, "%s",
-				       nbd_export_text(params, name,
-						       sizeof(name)));
+		nbd_kernel_disconnect(k, reply.index, reply.session_id, false,
+				      NULL);
 		return ret;
 	}
 	if (nbd_device_settle(reply.index, nbd_now_ms() + SETTLE_MS,
@@ -247,6 +331,20 @@ static int attach_device(struct nbd_kernel *k, const struct nbd_params *params,
 		fprintf(stderr, "nbd-client: %s\n", unsettled.text);
 	print_attached(params, &b->export, reply.index, out);
 	return 0;
+}
+
+int nbd_bring_up(struct nbd_bringup *b, const struct nbd_params *params,
+		 const struct nbd_address_list *list, struct nbd_err *err)
+{
+	int ret;
+
+	nbd_bringup_start(b, NBD_GOAL_GO, params, NULL, list,
+			  params->given & NBD_GIVEN_CONNECTIONS ?
+			  params->connections : NBD_CONNECTIONS_AUTO, -1);
+	ret = nbd_bringup_wait(b);
+	if (ret)
+		*err = b->err;
+	return ret;
 }
 
 int nbd_attach(const struct nbd_params *params, FILE *out,
@@ -264,8 +362,10 @@ int nbd_attach(const struct nbd_params *params, FILE *out,
 	if (ret)
 		return ret;
 	b = calloc(1, sizeof(*b));
-	ret = b ? nbd_resolve_servers(params, &list, err) :
+	ret = b ? check_driver(&kernel, params, err) :
 		  nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
+	if (!ret)
+		ret = nbd_resolve_servers(params, &list, err);
 	if (!ret) {
 		ret = attach_device(&kernel, params, b, &list, out, err);
 		nbd_bringup_close(b);
@@ -320,7 +420,7 @@ static void add_entry(void *arg, const char *name, size_t name_len,
 static int fetch_list(const struct nbd_params *params, struct entries *entries,
 		      struct nbd_err *err)
 {
-	const struct nbd_listing listing = {
+	struct nbd_listing listing = {
 		.restart = restart_entries,
 		.entry = add_entry,
 		.arg = entries,

@@ -31,6 +31,11 @@ struct nbd_address_list;
 int nbd_resolve_servers(const struct nbd_params *params,
 			struct nbd_address_list *list, struct nbd_err *err);
 
+/* Connections to an export, for attaching and for -replace; blocks. */
+struct nbd_bringup;
+int nbd_bring_up(struct nbd_bringup *b, const struct nbd_params *params,
+		 const struct nbd_address_list *list, struct nbd_err *err);
+
 /**
  * nbd_attach - attach a device as the user asked
  * @params:	what to attach

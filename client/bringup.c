@@ -80,7 +80,7 @@ static void start_next_address(struct nbd_bringup *b)
 
 void nbd_bringup_start(struct nbd_bringup *b, enum nbd_goal goal,
 		       const struct nbd_params *params,
-		       const struct nbd_listing *listing,
+		       struct nbd_listing *listing,
 		       const struct nbd_address_list *list,
 		       unsigned int wanted, int netns)
 {

@@ -44,7 +44,7 @@ struct nbd_bringup {
 	unsigned int server;
 
 	const struct nbd_params *params;
-	const struct nbd_listing *listing;
+	struct nbd_listing *listing;
 	const struct nbd_address_list *list;
 	enum nbd_goal goal;
 	int netns;
@@ -65,7 +65,7 @@ struct nbd_bringup {
  */
 void nbd_bringup_start(struct nbd_bringup *b, enum nbd_goal goal,
 		       const struct nbd_params *params,
-		       const struct nbd_listing *listing,
+		       struct nbd_listing *listing,
 		       const struct nbd_address_list *list,
 		       unsigned int wanted, int netns);
 

@@ -13,6 +13,8 @@
 #include "device.h"
 #include "holders.h"
 #include "kernel.h"
+#include "monitor.h"
+#include "record.h"
 
 /* How long a probing udev may keep a device open. */
 #define PROBE_WAIT_MS 3000
@@ -105,21 +107,48 @@ static int wait_until_free(int32_t index, struct nbd_err *err)
 			holders.n ? holders.text : "by whom cannot be seen");
 }
 
+/* The attachment that the record is of; 0 without a record, or sessions. */
+static uint64_t recorded_session(int32_t index, bool *has_record)
+{
+	struct nbd_record record;
+	uint64_t session;
+
+	*has_record = !nbd_record_read(&record, index, NULL);
+	session = record.session_id;
+	nbd_record_free(&record);
+	return session;
+}
+
+static int disconnect(struct nbd_kernel *k, int32_t index, bool force,
+		      struct nbd_err *err)
+{
+	pid_t pid;
+
+	if (nbd_device_pid(index, &pid) == -ENOENT)
+		return 0;
+	if (force)
+		return nbd_kernel_disconnect(k, index, 0, false, err);
+	return detach_when_unused(k, index, err);
+}
+
 int nbd_detach(int32_t index, bool force, struct nbd_err *err)
 {
 	struct nbd_kernel kernel;
-	pid_t pid;
+	bool has_record;
+	uint64_t session;
 	int ret;
 
 	ret = nbd_kernel_open(&kernel, false, err);
 	if (ret)
 		return ret;
-	if (nbd_device_pid(index, &pid) == -ENOENT)
-		ret = 0;
-	else if (force)
-		ret = nbd_kernel_disconnect(&kernel, index, 0, false, err);
-	else
-		ret = detach_when_unused(&kernel, index, err);
+	session = recorded_session(index, &has_record);
+	ret = disconnect(&kernel, index, force, err);
 	nbd_kernel_close(&kernel);
-	return ret ? ret : wait_until_free(index, err);
+	if (!ret)
+		ret = wait_until_free(index, err);
+	if (!ret && has_record) {
+		nbd_record_remove_session(index, session);
+		nbd_monitor_wait_idle();
+	}
+	return ret;
 }

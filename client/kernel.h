@@ -132,4 +132,132 @@ int nbd_kernel_disconnect(struct nbd_kernel *k, int32_t index,
 			  uint64_t session_id, bool if_unused,
 			  struct nbd_err *err);
 
+/* More connections than this are counted, but not described. */
+#define NBD_STATUS_CONNS_MAX 64
+#define NBD_CAUSE_MAX 128
+
+/**
+ * struct nbd_conn_info - one connection in struct nbd_status
+ * @slot:	number of its slot
+ * @live:	it carries requests
+ * @requests:	sent on it
+ * @replies:	received on it
+ * @inflight:	unanswered
+ * @cause:	why the slot's last connection died, sanitized
+ */
+struct nbd_conn_info {
+	uint32_t slot;
+	bool live;
+	uint64_t requests;
+	uint64_t replies;
+	uint32_t inflight;
+	char cause[NBD_CAUSE_MAX];
+};
+
+/**
+ * struct nbd_status - what the driver tells about a device
+ * @index:	device
+ * @state:	enum nbd_device_state; from the stock driver FREE or LIVE
+ * @detailed:	the other fields are known: the driver is ours
+ * @session_id:	the attachment, 0 if there is none
+ * @nconns:	connection slots
+ * @nlive:	those that carry requests
+ * @conns:	the first NBD_STATUS_CONNS_MAX of them
+ * @counters:	by NBD_COUNTER_*
+ * @cause:	why it is in this state, sanitized
+ * @identifier:	backend identifier, sanitized
+ *
+ * The others are the attributes of the same name in <linux/nbd-netlink.h>.
+ */
+struct nbd_status {
+	int32_t index;
+	uint32_t state;
+	bool detailed;
+	uint64_t session_id;
+	uint32_t openers;
+	uint32_t pid;
+	uint64_t since_ms;
+	uint64_t size;
+	uint64_t block_size;
+	uint64_t timeout;
+	uint64_t dead_timeout;
+	uint64_t slow_timeout;
+	uint64_t server_flags;
+	uint64_t client_flags;
+	uint32_t block_min;
+	uint32_t block_preferred;
+	uint32_t block_max;
+	uint32_t queue_depth;
+	uint32_t write_policy;
+	unsigned int nconns;
+	unsigned int nlive;
+	struct nbd_conn_info conns[NBD_STATUS_CONNS_MAX];
+	uint64_t counters[NBD_COUNTER_MAX + 1];
+	char cause[NBD_CAUSE_MAX];
+	char identifier[NBD_BACKEND_MAX + 1];
+};
+
+/** typedef nbd_status_fn - called for each device; @status lives that long */
+typedef void (*nbd_status_fn)(void *arg, const struct nbd_status *status);
+
+/**
+ * nbd_kernel_status - NBD_CMD_STATUS
+ * @k:		the driver
+ * @index:	device, or -1 for all
+ * @fn:		called for each
+ * @arg:	passed to @fn
+ * @err:	says why not
+ */
+int nbd_kernel_status(struct nbd_kernel *k, int32_t index, nbd_status_fn fn,
+		      void *arg, struct nbd_err *err);
+
+/* Decodes one message of the dump; for nbd_kernel_status() and the fuzzer. */
+struct nlmsghdr;
+bool nbd_status_decode(struct nlmsghdr *hdr, struct nbd_status *status);
+
+/**
+ * struct nbd_notice - one multicast message
+ * @link_dead:	it is mainline's NBD_CMD_LINK_DEAD; only @index is set
+ * @index:	device
+ * @session_id:	attachment
+ * @event:	enum nbd_event
+ * @state:	enum nbd_device_state, if the event carries it
+ * @slot:	connection, if the event carries it
+ * @size:	bytes, if the event carries them
+ * @cause:	why, sanitized; may be empty
+ */
+struct nbd_notice {
+	bool link_dead;
+	int32_t index;
+	uint64_t session_id;
+	uint32_t event;
+	uint32_t state;
+	uint32_t slot;
+	uint64_t size;
+	char cause[NBD_CAUSE_MAX];
+};
+
+/** typedef nbd_notice_fn - called for each message; @notice lives that long */
+typedef void (*nbd_notice_fn)(void *arg, const struct nbd_notice *notice);
+
+/**
+ * nbd_notices_open - listen to the driver
+ * @k:		the driver; receives only the messages of its family
+ * @sock:	gets the socket, non-blocking; nbd_notices_close() it
+ * @err:	says why not
+ */
+int nbd_notices_open(const struct nbd_kernel *k, struct nl_sock **sock,
+		     struct nbd_err *err);
+void nbd_notices_close(struct nl_sock *sock);
+int nbd_notices_fd(struct nl_sock *sock);
+
+/*
+ * Reads what has come. -ENOBUFS: messages were lost, ask for the status;
+ * another negative errno: the socket is of no use any more.
+ */
+int nbd_notices_read(struct nl_sock *sock, nbd_notice_fn fn, void *arg);
+
+/* Decodes one multicast message; for nbd_notices_read() and the fuzzer. */
+bool nbd_notice_decode(struct nlmsghdr *hdr, struct nbd_notice *notice);
+
 #endif /* NBD_KERNEL_H */

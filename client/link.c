@@ -148,7 +148,7 @@ static void open_socket(struct nbd_link *link)
 
 void nbd_link_start(struct nbd_link *link, enum nbd_goal goal,
 		    const struct nbd_params *params,
-		    const struct nbd_listing *listing,
+		    struct nbd_listing *listing,
 		    const struct nbd_address *address, int netns,
 		    int64_t deadline)
 {

@@ -44,7 +44,7 @@ struct nbd_link {
 	struct nbd_handshake hs;
 
 	const struct nbd_params *params;
-	const struct nbd_listing *listing;
+	struct nbd_listing *listing;
 	enum nbd_goal goal;
 	int netns;
 	bool without_go;
@@ -63,7 +63,7 @@ struct nbd_link {
  */
 void nbd_link_start(struct nbd_link *link, enum nbd_goal goal,
 		    const struct nbd_params *params,
-		    const struct nbd_listing *listing,
+		    struct nbd_listing *listing,
 		    const struct nbd_address *address, int netns,
 		    int64_t deadline);
 

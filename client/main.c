@@ -10,6 +10,7 @@
 #include "attach.h"
 #include "detach.h"
 #include "device.h"
+#include "monitor.h"
 #include "options.h"
 #include "version.h"
 
@@ -43,13 +44,16 @@ static int run_detach(const struct nbd_command *cmd, struct nbd_err *err)
 	return ret ? ret : nbd_detach(index, cmd->force, err);
 }
 
-static int run(const struct nbd_command *cmd, struct nbd_err *err)
+static int run(const struct nbd_command *cmd, char **argv, struct nbd_err *err)
 {
 	switch (cmd->action) {
 	case NBD_ACTION_ATTACH:
 		return nbd_attach(&cmd->params, stdout, err);
 	case NBD_ACTION_DETACH:
 		return run_detach(cmd, err);
+	case NBD_ACTION_MONITOR:
+		return nbd_monitor_run(argv, cmd->background,
+				       cmd->params.index, err);
 	case NBD_ACTION_LIST:
 		return nbd_list(&cmd->params, stdout, err);
 	case NBD_ACTION_HELP:
@@ -76,7 +80,7 @@ int main(int argc, char **argv)
 	if (!ret && cmd.action == NBD_ACTION_CHECK)
 		status = run_check(&cmd, &err);
 	else if (!ret)
-		ret = run(&cmd, &err);
+		ret = run(&cmd, argv, &err);
 	if (ret) {
 		fprintf(stderr, "nbd-client: %s\n", err.text);
 		status = err.status;

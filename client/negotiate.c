@@ -20,31 +20,55 @@ static int hs_fail(struct nbd_handshake *hs, int ret)
 #define hs_violation(hs, err, ...) \
 	hs_fail(hs, nbd_fail(err, NBD_EXIT_PROTOCOL, EPROTO, __VA_ARGS__))
 
-/* Receive the next @want bytes into hs->in, then act according to @state. */
+/*
+ * Receive the next @want bytes, then act according to @state. What is beyond
+ * the buffer is received and forgotten.
+ */
 static void expect(struct nbd_handshake *hs, enum nbd_hs_state state,
 		   size_t want)
 {
+	bool entry = state == NBD_HS_RECV_PAYLOAD &&
+		     hs->option == NBD_OPT_LIST && hs->listing;
+
 	hs->state = state;
+	hs->in = entry ? hs->listing->buf : hs->in_buf;
+	hs->in_size = entry ? sizeof(hs->listing->buf) : sizeof(hs->in_buf);
 	hs->in_want = want;
+	hs->in_got = 0;
 	hs->in_len = 0;
+}
+
+/* Queue bytes that stay valid until they are sent. */
+static void put_pointer(struct nbd_handshake *hs, const void *data, size_t len)
+{
+	hs->out[hs->out_n].data = data;
+	hs->out[hs->out_n++].len = len;
 }
 
 static void put(struct nbd_handshake *hs, const void *data, size_t len)
 {
-	memcpy(hs->out + hs->out_len, data, len);
-	hs->out_len += len;
+	unsigned char *copy = hs->out_buf + hs->out_used;
+
+	memcpy(copy, data, len);
+	hs->out_used += len;
+	put_pointer(hs, copy, len);
 }
 
+/* Header of an option with @length bytes of data, of which @data is the first. */
 static void put_option(struct nbd_handshake *hs, uint32_t option,
-		       uint32_t length)
+		       uint32_t length, const void *data, size_t data_len)
 {
 	const struct nbd_hs_option header = {
 		.magic = htobe64(NBD_OPTION_MAGIC),
 		.option = htobe32(option),
 		.length = htobe32(length),
 	};
+	unsigned char bytes[sizeof(header) + sizeof(__be32)];
 
-	put(hs, &header, sizeof(header));
+	memcpy(bytes, &header, sizeof(header));
+	if (data_len)
+		memcpy(bytes + sizeof(header), data, data_len);
+	put(hs, bytes, sizeof(header) + data_len);
 	hs->option = option;
 	hs->replies = 0;
 	expect(hs, NBD_HS_RECV_REPLY, sizeof(struct nbd_hs_reply));
@@ -56,22 +80,22 @@ static void put_go(struct nbd_handshake *hs)
 	const __be32 len = htobe32(hs->name_len);
 	const __be16 infos[] = { htobe16(1), htobe16(NBD_INFO_BLOCK_SIZE) };
 
-	put_option(hs, NBD_OPT_GO, sizeof(len) + hs->name_len + sizeof(infos));
-	put(hs, &len, sizeof(len));
-	put(hs, hs->name, hs->name_len);
+	put_option(hs, NBD_OPT_GO, sizeof(len) + hs->name_len + sizeof(infos),
+		   &len, sizeof(len));
+	put_pointer(hs, hs->name, hs->name_len);
 	put(hs, infos, sizeof(infos));
 }
 
 static void put_export_name(struct nbd_handshake *hs)
 {
-	put_option(hs, NBD_OPT_EXPORT_NAME, hs->name_len);
-	put(hs, hs->name, hs->name_len);
+	put_option(hs, NBD_OPT_EXPORT_NAME, hs->name_len, NULL, 0);
+	put_pointer(hs, hs->name, hs->name_len);
 	expect(hs, NBD_HS_RECV_EXPORT, sizeof(struct nbd_hs_export));
 }
 
 static void put_goodbye(struct nbd_handshake *hs)
 {
-	put_option(hs, NBD_OPT_ABORT, 0);
+	put_option(hs, NBD_OPT_ABORT, 0, NULL, 0);
 	hs->state = NBD_HS_GOODBYE;
 }
 
@@ -79,9 +103,9 @@ static void put_goodbye(struct nbd_handshake *hs)
 static void put_next_option(struct nbd_handshake *hs)
 {
 	if (hs->want_tls && !hs->in_tls)
-		put_option(hs, NBD_OPT_STARTTLS, 0);
+		put_option(hs, NBD_OPT_STARTTLS, 0, NULL, 0);
 	else if (hs->goal == NBD_GOAL_LIST)
-		put_option(hs, NBD_OPT_LIST, 0);
+		put_option(hs, NBD_OPT_LIST, 0, NULL, 0);
 	else if (hs->no_optgo)
 		put_export_name(hs);
 	else
@@ -90,7 +114,7 @@ static void put_next_option(struct nbd_handshake *hs)
 
 int nbd_handshake_init(struct nbd_handshake *hs, enum nbd_goal goal,
 		       const struct nbd_params *params,
-		       const struct nbd_listing *listing, struct nbd_err *err)
+		       struct nbd_listing *listing, struct nbd_err *err)
 {
 	const char *name = params->export_name ? params->export_name : "";
 	size_t len = strlen(name);
@@ -99,7 +123,7 @@ int nbd_handshake_init(struct nbd_handshake *hs, enum nbd_goal goal,
 		return nbd_fail(err, NBD_EXIT_FAILURE, ENAMETOOLONG,
 				"the export name is %zu bytes long, the protocol allows %d",
 				len, NBD_STRING_MAX);
-	memset(hs, 0, offsetof(struct nbd_handshake, out));
+	memset(hs, 0, sizeof(*hs));
 	hs->goal = goal;
 	hs->name = name;
 	hs->name_len = len;
@@ -448,9 +472,11 @@ static int flush_output(struct nbd_handshake *hs, struct nbd_transport *t,
 	ssize_t n;
 
 	hs->writing = true;
-	while (hs->out_done < hs->out_len) {
-		n = t->ops->send(t, hs->out + hs->out_done,
-				 hs->out_len - hs->out_done);
+	while (hs->out_i < hs->out_n) {
+		const unsigned char *data = hs->out[hs->out_i].data;
+		size_t left = hs->out[hs->out_i].len - hs->out_done;
+
+		n = left ? t->ops->send(t, data + hs->out_done, left) : 0;
 		if (n == -EAGAIN)
 			return -EAGAIN;
 		if (n < 0)
@@ -459,9 +485,14 @@ static int flush_output(struct nbd_handshake *hs, struct nbd_transport *t,
 						    option_name(hs->option),
 						    strerror(-n)));
 		hs->out_done += n;
+		if (hs->out_done == hs->out[hs->out_i].len) {
+			hs->out_i++;
+			hs->out_done = 0;
+		}
 	}
-	hs->out_len = 0;
-	hs->out_done = 0;
+	hs->out_n = 0;
+	hs->out_i = 0;
+	hs->out_used = 0;
 	hs->writing = false;
 	return 0;
 }
@@ -481,19 +512,37 @@ static int lost(struct nbd_handshake *hs, int error, struct nbd_err *err)
 				    nbd_handshake_waits_for(hs), how));
 }
 
+/* Where the next bytes go, and how many: beyond the buffer, over its end. */
+static unsigned char *input_room(struct nbd_handshake *hs, size_t *room)
+{
+	size_t left = hs->in_want - hs->in_got;
+
+	*room = hs->in_size - hs->in_len;
+	if (!*room) {
+		*room = left < 256 ? left : 256;
+		return hs->in + hs->in_size - *room;
+	}
+	if (*room > left)
+		*room = left;
+	return hs->in + hs->in_len;
+}
+
 static int fill_input(struct nbd_handshake *hs, struct nbd_transport *t,
 		      struct nbd_err *err)
 {
+	unsigned char *at;
+	size_t room;
 	ssize_t n;
 
-	while (hs->in_len < hs->in_want) {
-		n = t->ops->recv(t, hs->in + hs->in_len,
-				 hs->in_want - hs->in_len);
+	while (hs->in_got < hs->in_want) {
+		at = input_room(hs, &room);
+		n = t->ops->recv(t, at, room);
 		if (n == -EAGAIN)
 			return -EAGAIN;
 		if (n <= 0)
 			return lost(hs, -n, err);
-		hs->in_len += n;
+		hs->in_got += n;
+		hs->in_len = hs->in_got < hs->in_size ? hs->in_got : hs->in_size;
 		if (hs->state == NBD_HS_RECV_GREETING && hs->in_len >= 8 &&
 		    memcmp(hs->in, "NBDMAGIC", 8))
 			return not_nbd(hs, err);

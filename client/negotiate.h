@@ -27,25 +27,29 @@ enum nbd_goal {
 	NBD_GOAL_LIST,		/* list the exports, then say goodbye */
 };
 
+/* The largest option reply that is not refused: an entry of NBD_OPT_LIST. */
+#define NBD_HS_PAYLOAD_MAX (2 * NBD_STRING_MAX + 64)
+/* So much is kept of any other; the rest is text that nobody will read. */
+#define NBD_HS_KEPT_MAX 512
+/* A server may answer one option with so many messages, list entries apart. */
+#define NBD_HS_REPLIES_MAX 64
+#define NBD_HS_ENTRIES_MAX 100000
+
 /**
  * struct nbd_listing - receives what NBD_OPT_LIST brings
  * @restart:	called before each attempt: forget the entries so far
  * @entry:	called for each export; both texts are raw bytes of the server,
  *		not terminated, at most NBD_STRING_MAX each
- * @arg:	passed to @entry
+ * @arg:	passed to both
+ * @buf:	holds one entry while it comes in
  */
 struct nbd_listing {
 	void (*restart)(void *arg);
 	void (*entry)(void *arg, const char *name, size_t name_len,
 		      const char *description, size_t description_len);
 	void *arg;
+	unsigned char buf[NBD_HS_PAYLOAD_MAX];
 };
-
-/* The largest message in either direction that is not refused. */
-#define NBD_HS_PAYLOAD_MAX (2 * NBD_STRING_MAX + 64)
-/* A server may answer one option with so many messages, list entries apart. */
-#define NBD_HS_REPLIES_MAX 64
-#define NBD_HS_ENTRIES_MAX 100000
 
 /** enum nbd_hs_state - where the handshake stands; "recv" states wait for it */
 enum nbd_hs_state {
@@ -90,13 +94,22 @@ struct nbd_handshake {
 	uint32_t option;
 	uint32_t reply_type;
 	unsigned int replies;
-	const struct nbd_listing *listing;
-	size_t out_len;
+	struct nbd_listing *listing;
+	struct {
+		const void *data;
+		size_t len;
+	} out[4];
+	unsigned int out_n;
+	unsigned int out_i;
 	size_t out_done;
+	unsigned char out_buf[64];
+	size_t out_used;
+	unsigned char *in;
+	size_t in_size;
 	size_t in_want;
+	size_t in_got;
 	size_t in_len;
-	unsigned char out[NBD_STRING_MAX + 64];
-	unsigned char in[NBD_HS_PAYLOAD_MAX];
+	unsigned char in_buf[NBD_HS_KEPT_MAX];
 };
 
 /**
@@ -111,7 +124,7 @@ struct nbd_handshake {
  */
 int nbd_handshake_init(struct nbd_handshake *hs, enum nbd_goal goal,
 		       const struct nbd_params *params,
-		       const struct nbd_listing *listing, struct nbd_err *err);
+		       struct nbd_listing *listing, struct nbd_err *err);
 
 /**
  * nbd_handshake_run - go on until done, failed, or the stream would block

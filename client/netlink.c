@@ -12,25 +12,10 @@
 
 #include "kernel.h"
 #include "module.h"
-
-/**
- * struct exchange - one request and what came back
- * @error:	0 or a positive errno from the kernel
- * @text:	the kernel's sentence about it, sanitized; empty if none
- * @done:	the answer is complete
- * @handle:	called for each message of the answer; NULL to ignore them
- * @arg:	for @handle
- */
-struct exchange {
-	int error;
-	char text[256];
-	bool done;
-	void (*handle)(struct nlmsghdr *hdr, void *arg);
-	void *arg;
-};
+#include "netlink.h"
 
 /* The extended acknowledgment behind an error message. */
-static void take_extack(struct exchange *x, const struct nlmsghdr *hdr,
+static void take_extack(struct nbd_exchange *x, const struct nlmsghdr *hdr,
 			const struct nlmsgerr *e)
 {
 	size_t skip = sizeof(*e);
@@ -53,7 +38,7 @@ static void take_extack(struct exchange *x, const struct nlmsghdr *hdr,
 static int on_error(struct sockaddr_nl *nla, struct nlmsgerr *e, void *arg)
 {
 	const struct nlmsghdr *hdr = (void *)((char *)e - NLMSG_HDRLEN);
-	struct exchange *x = arg;
+	struct nbd_exchange *x = arg;
 
 	(void)nla;
 	x->error = -e->error;
@@ -64,7 +49,7 @@ static int on_error(struct sockaddr_nl *nla, struct nlmsgerr *e, void *arg)
 
 static int on_ack(struct nl_msg *msg, void *arg)
 {
-	struct exchange *x = arg;
+	struct nbd_exchange *x = arg;
 
 	(void)msg;
 	x->done = true;
@@ -73,14 +58,22 @@ static int on_ack(struct nl_msg *msg, void *arg)
 
 static int on_message(struct nl_msg *msg, void *arg)
 {
-	struct exchange *x = arg;
+	struct nbd_exchange *x = arg;
 
 	if (x->handle)
 		x->handle(nlmsg_hdr(msg), x->arg);
 	return NL_OK;
 }
 
-static int receive_answer(struct nl_sock *sock, struct exchange *x)
+/* Devices came or went during the dump; the messages that came are right. */
+static int on_interrupted(struct nl_msg *msg, void *arg)
+{
+	(void)msg;
+	(void)arg;
+	return NL_OK;
+}
+
+static int receive_answer(struct nl_sock *sock, struct nbd_exchange *x)
 {
 	struct nl_cb *cb = nl_cb_alloc(NL_CB_CUSTOM);
 	int ret = 0;
@@ -91,6 +84,7 @@ static int receive_answer(struct nl_sock *sock, struct exchange *x)
 	nl_cb_set(cb, NL_CB_ACK, NL_CB_CUSTOM, on_ack, x);
 	nl_cb_set(cb, NL_CB_FINISH, NL_CB_CUSTOM, on_ack, x);
 	nl_cb_set(cb, NL_CB_VALID, NL_CB_CUSTOM, on_message, x);
+	nl_cb_set(cb, NL_CB_DUMP_INTR, NL_CB_CUSTOM, on_interrupted, x);
 	while (!x->done && ret >= 0)
 		ret = nl_recvmsgs(sock, cb);
 	nl_cb_put(cb);
@@ -99,9 +93,8 @@ static int receive_answer(struct nl_sock *sock, struct exchange *x)
 	return -x->error;
 }
 
-/* Sends @msg, frees it, waits for the end of the answer. */
-static int transact(struct nl_sock *sock, struct nl_msg *msg,
-		    struct exchange *x)
+int nbd_netlink_transact(struct nl_sock *sock, struct nl_msg *msg,
+			 struct nbd_exchange *x)
 {
 	int ret = nl_send_auto(sock, msg);
 
@@ -109,7 +102,7 @@ static int transact(struct nl_sock *sock, struct nl_msg *msg,
 	return ret < 0 ? -EIO : receive_answer(sock, x);
 }
 
-static struct nl_msg *new_message(int family, int flags, int command)
+struct nl_msg *nbd_netlink_message(int family, int flags, int command)
 {
 	struct nl_msg *msg = nlmsg_alloc_size(16384);
 
@@ -125,12 +118,12 @@ static struct nl_msg *new_message(int family, int flags, int command)
 
 /**
  * struct policy_dump - the family's policies, as the controller tells them
- * @top:	number of the policy of NBD_CMD_CONNECT, -1 if not told
+ * @top:	bit n: policy n is one of a command, not of a nest
  * @known:	attributes by policy number; few policies are expected
  */
-#define POLICIES_MAX 8
+#define POLICIES_MAX 32
 struct policy_dump {
-	int top;
+	unsigned int top;
 	uint64_t known[POLICIES_MAX][2];
 };
 
@@ -140,11 +133,10 @@ static void take_op_policies(struct policy_dump *dump, struct nlattr *ops)
 	int rem;
 
 	nla_for_each_nested(op, ops, rem) {
-		if (nla_type(op) != NBD_CMD_CONNECT)
-			continue;
 		which = nla_find(nla_data(op), nla_len(op), CTRL_ATTR_POLICY_DO);
-		if (which && nla_len(which) >= 4)
-			dump->top = nla_get_u32(which);
+		if (which && nla_len(which) >= 4 &&
+		    nla_get_u32(which) < POLICIES_MAX)
+			dump->top |= 1U << nla_get_u32(which);
 	}
 }
 
@@ -181,20 +173,25 @@ static void handle_policy(struct nlmsghdr *hdr, void *arg)
 /* A kernel that cannot tell its policy has none of our extensions. */
 static void ask_policy(struct nbd_kernel *k)
 {
-	struct policy_dump dump = { .top = -1 };
-	struct exchange x = { .handle = handle_policy, .arg = &dump };
+	struct policy_dump dump = { 0 };
+	struct nbd_exchange x = { .handle = handle_policy, .arg = &dump };
 	struct nl_msg *msg;
+	unsigned int i;
 
 	memset(k->known, 0, sizeof(k->known));
 	k->known[0] = (1ULL << __NBD_ATTR_MAX) - 1;
-	msg = new_message(GENL_ID_CTRL, NLM_F_DUMP, CTRL_CMD_GETPOLICY);
+	msg = nbd_netlink_message(GENL_ID_CTRL, NLM_F_DUMP, CTRL_CMD_GETPOLICY);
 	if (!msg)
 		return;
 	nla_put_u16(msg, CTRL_ATTR_FAMILY_ID, k->family);
-	if (transact(k->sock, msg, &x) || dump.top < 0 ||
-	    dump.top >= POLICIES_MAX)
+	if (nbd_netlink_transact(k->sock, msg, &x))
 		return;
-	memcpy(k->known, dump.known[dump.top], sizeof(k->known));
+	for (i = 0; i < POLICIES_MAX; i++) {
+		if (!(dump.top >> i & 1))
+			continue;
+		k->known[0] |= dump.known[i][0];
+		k->known[1] |= dump.known[i][1];
+	}
 }
 
 static struct nl_sock *open_socket(void)
@@ -351,7 +348,7 @@ static void handle_reply(struct nlmsghdr *hdr, void *arg)
 
 /* A refusal in words: the device, the driver's own sentence or the errno's. */
 static int driver_refused(int32_t index, const char *what, int error,
-		   const struct exchange *x, struct nbd_err *err)
+		   const struct nbd_exchange *x, struct nbd_err *err)
 {
 	const char *hint = "";
 	char device[32] = "";
@@ -371,8 +368,8 @@ static int configure(struct nbd_kernel *k, int command, const char *what,
 		     const struct nbd_kernel_config *config,
 		     struct nbd_kernel_reply *reply, struct nbd_err *err)
 {
-	struct exchange x = { .handle = handle_reply, .arg = reply };
-	struct nl_msg *msg = new_message(k->family, 0, command);
+	struct nbd_exchange x = { .handle = handle_reply, .arg = reply };
+	struct nl_msg *msg = nbd_netlink_message(k->family, 0, command);
 	int ret;
 
 	memset(reply, 0, sizeof(*reply));
@@ -386,7 +383,7 @@ static int configure(struct nbd_kernel *k, int command, const char *what,
 		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
 	}
 	put_config(k, msg, config);
-	ret = transact(k->sock, msg, &x);
+	ret = nbd_netlink_transact(k->sock, msg, &x);
 	if (ret)
 		return driver_refused(config->index, what, -ret, &x, err);
 	return 0;
@@ -412,8 +409,8 @@ int nbd_kernel_disconnect(struct nbd_kernel *k, int32_t index,
 			  uint64_t session_id, bool if_unused,
 			  struct nbd_err *err)
 {
-	struct nl_msg *msg = new_message(k->family, 0, NBD_CMD_DISCONNECT);
-	struct exchange x = { 0 };
+	struct nl_msg *msg = nbd_netlink_message(k->family, 0, NBD_CMD_DISCONNECT);
+	struct nbd_exchange x = { 0 };
 	int ret;
 
 	if (!msg)
@@ -422,7 +419,7 @@ int nbd_kernel_disconnect(struct nbd_kernel *k, int32_t index,
 	put_u64_if(k, msg, session_id, NBD_ATTR_SESSION_ID, session_id);
 	if (if_unused && nbd_kernel_knows(k, NBD_ATTR_IF_UNUSED))
 		nla_put_flag(msg, NBD_ATTR_IF_UNUSED);
-	ret = transact(k->sock, msg, &x);
+	ret = nbd_netlink_transact(k->sock, msg, &x);
 	if (ret)
 		return driver_refused(index, "detach the device", -ret, &x, err);
 	return 0;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "device.h"
+#include "nbdtab.h"
 #include "options.h"
 #include "uri.h"
 #include "util.h"
@@ -87,6 +88,53 @@ static const struct nbd_option options[] = {
 	{ "peer-timeout", 0, "peer_timeout", "SECONDS", U32,
 	  PARAM(peer_timeout), NBD_GIVEN_PEER_TIMEOUT, 0, 300, 0,
 	  "a TCP peer silent for so long is dead (default: 15; 0: never)" },
+	{ "slow-timeout", 0, "slow_timeout", "SECONDS", U32,
+	  PARAM(slow_timeout), NBD_GIVEN_SLOW_TIMEOUT, 0, NBD_TIMEOUT_MAX, 0,
+	  "log and count a request as slow after this time (default: 30)" },
+	{ "dead-timeout", 0, "dead_timeout", "SECONDS", SECONDS,
+	  PARAM(dead_timeout), NBD_GIVEN_DEAD_TIMEOUT, 0, NBD_TIMEOUT_MAX, 0,
+	  "without a connection, fail I/O after this time (default: forever)" },
+	{ "persist", 'p', "persist", NULL, CONSTANT, PARAM(reconnect),
+	  NBD_GIVEN_RECONNECT, NBD_RECONNECT_DEFAULT, 0, 0,
+	  "reconnect when connections are lost (the default)" },
+	{ "no-persist", 0, "no_persist", NULL, CONSTANT, PARAM(reconnect),
+	  NBD_GIVEN_RECONNECT, NBD_RECONNECT_NEVER, 0, 0,
+	  "do not reconnect: fail I/O at once" },
+	{ "reconnect-limit", 0, "reconnect_limit", "N", U32,
+	  PARAM(reconnect_limit), NBD_GIVEN_RECONNECT_LIMIT, 0, INT32_MAX, 0,
+	  "give up after so many attempts to reconnect (default: 0, never)" },
+	{ "server", 0, "server", "SERVER", SERVER, 0, 0, 0, 0, 0,
+	  "one more server of the same export, to fail over to" },
+	{ "write-policy", 0, "write_policy", "POLICY", POLICY,
+	  PARAM(write_policy), NBD_GIVEN_WRITE_POLICY, 0, 0, 0,
+	  "what a server crash may cost: back, through or strict" },
+	{ "queue-depth", 0, "queue_depth", "N", U32, PARAM(queue_depth),
+	  NBD_GIVEN_QUEUE_DEPTH, 1, NBD_QUEUE_DEPTH_MAX, 0,
+	  "requests in flight for each hardware queue" },
+	{ "swap", 's', "swap", NULL, FLAG, PARAM(swap), 0, 0, 0, 0,
+	  "the device will hold swap space: lock memory" },
+	{ "systemd-mark", 'm', "systemd_mark", NULL, FLAG,
+	  PARAM(systemd_mark), 0, 0, 0, 0,
+	  "ask systemd not to kill our processes at shutdown" },
+	{ "nonetlink", 'L', "nonetlink", NULL, FLAG, PARAM(ioctl_mode), 0, 0,
+	  0, 0, "use the ioctl interface; a process stays with the device" },
+	{ "preinit", 'P', "preinit", NULL, FLAG, PARAM(preinit), 0, 0, 0, 0,
+	  "the server sends no handshake (needs -size)" },
+	{ "sdp", 'S', "sdp", NULL, FLAG, CMD(sdp), 0, 0, 0, 0,
+	  "refused: Linux has no Sockets Direct Protocol any more" },
+	{ "enable-tls", 'x', "tls", NULL, FLAG, PARAM(tls), 0, 0, 0, 0,
+	  "use TLS" },
+	{ "certfile", 'F', "certfile", "FILE", TEXT, PARAM(tls_cert), 0, 0, 0,
+	  IMPLIES_TLS, "TLS: certificate of the client" },
+	{ "keyfile", 'K', "keyfile", "FILE", TEXT, PARAM(tls_key), 0, 0, 0,
+	  IMPLIES_TLS, "TLS: private key of the client" },
+	{ "cacertfile", 'A', "cacertfile", "FILE", TEXT, PARAM(tls_ca), 0, 0,
+	  0, IMPLIES_TLS, "TLS: certificate authorities" },
+	{ "tlshostname", 'H', "tlshostname", "NAME", TEXT,
+	  PARAM(tls_hostname), 0, 0, 0, IMPLIES_TLS,
+	  "TLS: name in the server's certificate" },
+	{ "priority", 'y', "priority", "STRING", TEXT, PARAM(tls_priority), 0,
+	  0, 0, IMPLIES_TLS, "TLS: GnuTLS priority string" },
 	{ "identifier", 'i', "identifier", "TEXT", TEXT, PARAM(identifier),
 	  NBD_GIVEN_IDENTIFIER, 0, NBD_BACKEND_MAX, 0,
 	  "backend identifier that the kernel keeps with the device" },
@@ -100,6 +148,18 @@ static const struct nbd_option options[] = {
 	  "with -disconnect: detach a device that is in use" },
 	{ "check", 'c', NULL, "DEVICE", ACTION_DEVICE, 0, 0, NBD_ACTION_CHECK,
 	  0, 0, "print the PID behind the device if it is attached" },
+	{ "replace", 0, NULL, NULL, ACTION, 0, 0, NBD_ACTION_REPLACE, 0, 0,
+	  "move an attached device to another server, connections or both" },
+	{ "status", 0, NULL, NULL, ACTION, 0, 0, NBD_ACTION_STATUS, 0, 0,
+	  "show what is attached and how it is" },
+	{ "json", 'j', NULL, NULL, FLAG, CMD(json), 0, 0, 0, 0,
+	  "with -status: print JSON" },
+	{ "monitor", 0, NULL, NULL, ACTION, 0, 0, NBD_ACTION_MONITOR, 0, 0,
+	  "run the process that reconnects, in the foreground" },
+	{ "background", 0, NULL, NULL, FLAG, CMD(background), 0, 0, 0, HIDDEN,
+	  "with -monitor: end when nothing is attached" },
+	{ "nbdtab", 0, NULL, "FILE", TEXT, CMD(tab_file), 0, 0, 0, 0,
+	  "file to read instead of /etc/nbdtab" },
 	{ "list", 'l', NULL, NULL, ACTION, 0, 0, NBD_ACTION_LIST, 0, 0,
 	  "list the server's exports" },
 	{ "help", 'h', NULL, NULL, ACTION, 0, 0, NBD_ACTION_HELP, 0, 0,
@@ -376,18 +436,17 @@ struct arguments {
 };
 
 /* "bs=1024" and "timeout=30": how nbd-client 2.9 wrote options. */
-static int take_oldstyle(struct nbd_command *cmd, char *arg,
+static int take_oldstyle(struct nbd_command *cmd, const char *arg,
 			 struct nbd_err *err)
 {
-	char *value;
+	const char *name = !strncmp(arg, "bs=", 3) ? "bs" :
+			   !strncmp(arg, "timeout=", 8) ? "timeout" : NULL;
 
-	if (strncmp(arg, "bs=", 3) && strncmp(arg, "timeout=", 8))
+	if (!name)
 		return -ENOENT;
 	fprintf(stderr, "nbd-client: %s: this form is deprecated, see nbd-client --help\n",
 		arg);
-	value = arg + strcspn(arg, "=");
-	*value = '\0';
-	return nbd_options_set_tab(cmd, arg, value + 1, err);
+	return nbd_options_set_tab(cmd, name, arg + strlen(name) + 1, err);
 }
 
 static int take_argument(struct nbd_command *cmd, struct arguments *args,
@@ -440,22 +499,42 @@ static bool is_number(const char *text)
 	return *text && strspn(text, "0123456789") == strlen(text);
 }
 
-/* host [port] at the front of @args, or a URI, or the path of a socket. */
+int nbd_options_take_server(struct nbd_command *cmd, const char *host,
+			    const char *port, struct nbd_err *err)
+{
+	if (nbd_is_uri(host))
+		return nbd_uri_apply(&cmd->params, host, err);
+	if (cmd->unix_socket)
+		return nbd_server_add_unix(&cmd->params, host, err);
+	return nbd_server_add_tcp(&cmd->params, host, port, err);
+}
+
+/*
+ * host [port] at the front of @args, or a URI, or the path of a socket. It is
+ * preferred to what -server named.
+ */
 static int take_server(struct nbd_command *cmd, struct arguments *args,
 		       int *used, struct nbd_err *err)
 {
+	struct nbd_params *p = &cmd->params;
 	const char *port = NBD_DEFAULT_PORT;
+	struct nbd_server first;
+	int ret;
 
 	*used = 1;
-	if (nbd_is_uri(args->v[0]))
-		return nbd_uri_apply(&cmd->params, args->v[0], err);
-	if (cmd->unix_socket)
-		return nbd_server_add_unix(&cmd->params, args->v[0], err);
-	if (args->n > 1 && is_number(args->v[1])) {
+	if (!nbd_is_uri(args->v[0]) && !cmd->unix_socket && args->n > 1 &&
+	    is_number(args->v[1])) {
 		port = args->v[1];
 		*used = 2;
 	}
-	return nbd_server_add_tcp(&cmd->params, args->v[0], port, err);
+	ret = nbd_options_take_server(cmd, args->v[0], port, err);
+	if (ret)
+		return ret;
+	first = p->servers[p->nservers - 1];
+	memmove(&p->servers[1], &p->servers[0],
+		(p->nservers - 1) * sizeof(first));
+	p->servers[0] = first;
+	return 0;
 }
 
 static int take_device(struct nbd_command *cmd, const char *device,
@@ -491,6 +570,30 @@ static int finish_attach(struct nbd_command *cmd, struct arguments *args,
 	return take_device(cmd, args->v[used], err);
 }
 
+static int finish_replace(struct nbd_command *cmd, struct arguments *args,
+			  struct nbd_err *err)
+{
+	int ret = finish_attach(cmd, args, err);
+
+	cmd->tab = NULL;
+	if (ret)
+		return ret;
+	if (!(cmd->params.given & NBD_GIVEN_INDEX))
+		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
+				"-replace needs the device: nbd-client -replace [HOST [PORT]] DEVICE");
+	return 0;
+}
+
+/* One device, or none for all. */
+static int finish_status(struct nbd_command *cmd, struct arguments *args,
+			 struct nbd_err *err)
+{
+	if (args->n > 1)
+		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
+				"too many arguments: one device at most is expected");
+	return args->n ? take_device(cmd, args->v[0], err) : 0;
+}
+
 static int finish_list(struct nbd_command *cmd, struct arguments *args,
 		       struct nbd_err *err)
 {
@@ -514,6 +617,9 @@ static int check_combination(const struct nbd_command *cmd,
 	if (cmd->sdp)
 		return nbd_fail(err, NBD_EXIT_UNSUPPORTED, EOPNOTSUPP,
 				"-sdp: Linux has no Sockets Direct Protocol any more; leave the option away to use TCP");
+	if (p->tls)
+		return nbd_fail(err, NBD_EXIT_TLS, EOPNOTSUPP,
+				"TLS is not available in this nbd-client");
 	if (p->preinit && p->tls)
 		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
 				"-preinit skips the handshake, so it cannot be combined with TLS");
@@ -521,6 +627,34 @@ static int check_combination(const struct nbd_command *cmd,
 		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
 				"-preinit skips the handshake, so it needs the size (-size BYTES)");
 	return 0;
+}
+
+static int finish(struct nbd_command *cmd, struct arguments *args,
+		  struct nbd_err *err)
+{
+	switch (cmd->action) {
+	case NBD_ACTION_ATTACH:
+		return finish_attach(cmd, args, err);
+	case NBD_ACTION_REPLACE:
+		return finish_replace(cmd, args, err);
+	case NBD_ACTION_STATUS:
+	case NBD_ACTION_MONITOR:
+		return finish_status(cmd, args, err);
+	case NBD_ACTION_LIST:
+		return finish_list(cmd, args, err);
+	default:
+		return 0;
+	}
+}
+
+/* nbdtab first, then the command line again: that is stronger. */
+static int apply_tab(struct nbd_command *cmd, int argc, char **argv,
+		     struct nbd_err *err)
+{
+	struct arguments args = { 0 };
+	int ret = nbd_tab_apply(cmd, err);
+
+	return ret ? ret : parse_argv(cmd, &args, argc, argv, err);
 }
 
 int nbd_options_parse(struct nbd_command *cmd, int argc, char **argv,
@@ -532,20 +666,16 @@ int nbd_options_parse(struct nbd_command *cmd, int argc, char **argv,
 	memset(cmd, 0, sizeof(*cmd));
 	nbd_params_init(&cmd->params);
 	ret = parse_argv(cmd, &args, argc, argv, err);
-	if (ret)
-		return ret;
-	ret = check_combination(cmd, err);
-	if (ret)
-		return ret;
-	if (cmd->action == NBD_ACTION_ATTACH)
-		return finish_attach(cmd, &args, err);
-	if (cmd->action == NBD_ACTION_LIST)
-		return finish_list(cmd, &args, err);
-	return 0;
+	if (!ret)
+		ret = finish(cmd, &args, err);
+	if (!ret && cmd->tab)
+		ret = apply_tab(cmd, argc, argv, err);
+	return ret ? ret : check_combination(cmd, err);
 }
 
 void nbd_command_free(struct nbd_command *cmd)
 {
+	free(cmd->tab_file);
 	nbd_params_free(&cmd->params);
 }
 
@@ -557,6 +687,10 @@ static const char usage[] =
 	"       nbd-client [-force] -d DEVICE                detach\n"
 	"       nbd-client -c DEVICE                         is it attached?\n"
 	"       nbd-client -l HOST [PORT] | URI              list the exports of a server\n"
+	"       nbd-client -status [-json] [DEVICE]          show what is attached\n"
+	"       nbd-client -replace [OPTIONS] [HOST [PORT]] DEVICE\n"
+	"                                                    switch to other connections\n"
+	"       nbd-client -monitor                          reconnect, for a service manager\n"
 	"\n"
 	"Without DEVICE the kernel chooses a free one; its name is printed.\n"
 	"Long options take one dash or two.\n\n";

@@ -22,6 +22,9 @@ enum nbd_action {
 	NBD_ACTION_DETACH,
 	NBD_ACTION_CHECK,
 	NBD_ACTION_LIST,
+	NBD_ACTION_REPLACE,
+	NBD_ACTION_STATUS,
+	NBD_ACTION_MONITOR,
 	NBD_ACTION_HELP,
 	NBD_ACTION_VERSION,
 	NBD_ACTION_COMPLETION,
@@ -30,9 +33,13 @@ enum nbd_action {
 /**
  * struct nbd_command - the whole command line
  * @action:	what to do
- * @device:	argument of -check or -disconnect; points into argv
+ * @device:	argument of -check or -disconnect, or of -status if it was given;
+ *		points into argv
  * @tab:	device whose parameters are in nbdtab; points into argv, or NULL
+ * @tab_file:	the file, NULL for the usual one
  * @force:	detach even if the device is in use
+ * @background:	with -monitor: it was started by nbd-client
+ * @json:	with -status: for programs
  * @unix_socket: the first argument is the path of a Unix socket
  * @sdp:	-sdp was given
  * @params:	the attachment
@@ -41,7 +48,10 @@ struct nbd_command {
 	enum nbd_action action;
 	const char *device;
 	const char *tab;
+	char *tab_file;
 	bool force;
+	bool background;
+	bool json;
 	bool unix_socket;
 	bool sdp;
 	struct nbd_params params;
@@ -59,6 +69,16 @@ struct nbd_command {
 int nbd_options_parse(struct nbd_command *cmd, int argc, char **argv,
 		      struct nbd_err *err);
 void nbd_command_free(struct nbd_command *cmd);
+
+/**
+ * nbd_options_take_server - apply a server in words
+ * @cmd:	its params get the server; its unix_socket decides what it is
+ * @host:	URI, path of a Unix socket, or host
+ * @port:	for a host
+ * @err:	says what is wrong with it
+ */
+int nbd_options_take_server(struct nbd_command *cmd, const char *host,
+			    const char *port, struct nbd_err *err);
 
 /**
  * nbd_options_set_tab - apply one option of nbdtab

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the monitor reports.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "log.h"
+
+#define NAME "nbd-monitor"
+
+static bool to_stderr;
+static int syslog_fd = -1;
+static int kmsg_fd = -1;
+
+static void open_syslog(void)
+{
+	const struct sockaddr_un un = {
+		.sun_family = AF_UNIX,
+		.sun_path = "/dev/log",
+	};
+
+	if (syslog_fd < 0)
+		syslog_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC |
+				   SOCK_NONBLOCK, 0);
+	if (syslog_fd < 0)
+		return;
+	if (!connect(syslog_fd, (const void *)&un, sizeof(un)))
+		return;
+	close(syslog_fd);
+	syslog_fd = -1;
+}
+
+void nbd_log_open(bool foreground)
+{
+	to_stderr = foreground;
+	if (foreground)
+		return;
+	open_syslog();
+	kmsg_fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NONBLOCK);
+}
+
+static bool send_syslog(int priority, const char *text)
+{
+	char line[1200];
+	int len;
+
+	len = snprintf(line, sizeof(line), "<%d>" NAME "[%d]: %s",
+		       LOG_DAEMON | priority, getpid(), text);
+	if (len >= (int)sizeof(line))
+		len = sizeof(line) - 1;
+	if (syslog_fd >= 0 &&
+	    send(syslog_fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL) == len)
+		return true;
+	if (syslog_fd >= 0 && (errno == EAGAIN || errno == ENOBUFS))
+		return false;
+	open_syslog();	/* a syslog that was restarted, or started late */
+	return syslog_fd >= 0 &&
+	       send(syslog_fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL) == len;
+}
+
+static void send_kmsg(int priority, const char *text)
+{
+	char line[1200];
+	int len;
+
+	len = snprintf(line, sizeof(line), "<%d>" NAME ": %s\n",
+		       LOG_DAEMON | priority, text);
+	if (len >= (int)sizeof(line))
+		len = sizeof(line) - 1;
+	if (kmsg_fd >= 0 && write(kmsg_fd, line, len) != len)
+		return;	/* nobody is left to tell */
+}
+
+void nbd_log(int priority, const char *fmt, ...)
+{
+	char text[1100];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (to_stderr)
+		fprintf(stderr, "<%d>%s\n", priority, text);
+	else if (!send_syslog(priority, text))
+		send_kmsg(priority, text);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the monitor reports. It never blocks: a journal that lives on the very
+ * device that waits for the monitor must not stop it. Without a syslog the
+ * messages go to the kernel's log, and in the foreground to standard error.
+ */
+#ifndef NBD_LOG_H
+#define NBD_LOG_H
+
+#include <stdbool.h>
+#include <syslog.h>
+
+/**
+ * nbd_log_open - say where messages go
+ * @foreground:	to standard error, with the priority as systemd reads it
+ */
+void nbd_log_open(bool foreground);
+
+/* One line; @priority is LOG_ERR, LOG_WARNING, LOG_NOTICE or LOG_INFO. */
+void nbd_log(int priority, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+#endif /* NBD_LOG_H */

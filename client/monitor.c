@@ -1,0 +1,667 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The monitor: one process for all attachments of the machine.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "device.h"
+#include "kernel.h"
+#include "log.h"
+#include "monitor.h"
+#include "record.h"
+#include "resolver.h"
+#include "watch.h"
+
+#define LOCK_FILE NBD_RUN_DIR "/.monitor"
+/* Where the background monitor tells its starter that it is at work. */
+#define READY_FD 3
+#define START_WAIT_MS 5000
+/* How long a detaching client waits for an idle monitor to end. */
+#define IDLE_WAIT_MS 2000
+/* Descriptors that are always polled: events, records, signals, resolver. */
+#define FIXED_FDS 4
+/* Attempts that can be polled at once; more wait for their turn. */
+#define POLL_MAX 4096
+
+/**
+ * struct monitor - the whole state
+ * @kernel:	the driver; its sock is NULL while it is not loaded
+ * @notices:	listens to the driver; NULL likewise
+ * @inotify:	on NBD_RUN_DIR
+ * @signals:	signalfd
+ * @resolved:	readable when the resolver is done with a job
+ * @lock:	held while the monitor runs
+ * @background:	end when nothing is left
+ * @lost_notices: ask about every device
+ * @starting:	the records are read for the first time
+ * @fresh:	device for which the monitor was started, or -1
+ * @quit:	end now
+ * @argv:	for the mark that systemd looks for
+ * @watches:	all attachments
+ */
+struct monitor {
+	struct nbd_kernel kernel;
+	struct nl_sock *notices;
+	int inotify;
+	int signals;
+	int resolved;
+	int lock;
+	bool background;
+	bool lost_notices;
+	bool starting;
+	int32_t fresh;
+	bool quit;
+	char **argv;
+	struct nbd_watch *watches;
+};
+
+static struct pollfd pollfds[POLL_MAX];
+
+static struct nbd_watch *find_watch(struct monitor *m, int32_t index)
+{
+	struct nbd_watch *w;
+
+	for (w = m->watches; w; w = w->next)
+		if (w->record.params.index == index)
+			return w;
+	return NULL;
+}
+
+static void drop_watch(struct monitor *m, struct nbd_watch *watch)
+{
+	struct nbd_watch **at = &m->watches;
+
+	while (*at != watch)
+		at = &(*at)->next;
+	*at = watch->next;
+	nbd_watch_free(watch);
+}
+
+/* --- the driver --- */
+
+static void close_driver(struct monitor *m)
+{
+	if (m->notices)
+		nbd_notices_close(m->notices);
+	m->notices = NULL;
+	if (m->kernel.sock)
+		nbd_kernel_close(&m->kernel);
+}
+
+/* A driver that was loaded anew has new numbers: the old socket is deaf. */
+static bool driver_is_the_same(const struct monitor *m)
+{
+	struct nbd_kernel now;
+	bool same;
+
+	if (!m->kernel.sock || nbd_kernel_open(&now, false, NULL))
+		return false;
+	same = now.family == m->kernel.family && now.group == m->kernel.group;
+	nbd_kernel_close(&now);
+	return same;
+}
+
+static void open_driver(struct monitor *m)
+{
+	struct nbd_err err;
+
+	if (driver_is_the_same(m))
+		return;
+	close_driver(m);
+	m->lost_notices = true;
+	if (!nbd_kernel_open(&m->kernel, false, &err) &&
+	    !nbd_notices_open(&m->kernel, &m->notices, &err))
+		return;
+	if (m->watches)
+		nbd_log(LOG_ERR, "%s", err.text);
+}
+
+static bool is_ours(const struct monitor *m)
+{
+	return nbd_kernel_knows(&m->kernel, NBD_ATTR_SESSION_ID);
+}
+
+static void log_state(const struct nbd_notice *n)
+{
+	if (n->state == NBD_STATE_WAITING)
+		nbd_log(LOG_WARNING, "/dev/nbd%d: no connection is left, I/O waits",
+			n->index);
+	else if (n->state == NBD_STATE_FAILED)
+		nbd_log(LOG_ERR, "/dev/nbd%d: no connection is left, I/O fails",
+			n->index);
+}
+
+static void handle_event(struct nbd_watch *w, const struct nbd_notice *n)
+{
+	switch (n->event) {
+	case NBD_EVENT_CONN_DEAD:
+		nbd_log(LOG_WARNING, "/dev/nbd%d: connection %u is lost%s%s",
+			n->index, n->slot, n->cause[0] ? ": " : "", n->cause);
+		w->dirty = true;
+		break;
+	case NBD_EVENT_DETACHED:
+		nbd_log(LOG_INFO, "/dev/nbd%d: detached", n->index);
+		w->state = NBD_WATCH_GONE;
+		break;
+	case NBD_EVENT_STATE:
+		log_state(n);
+		w->dirty = true;
+		break;
+	case NBD_EVENT_RESIZED:
+		nbd_log(LOG_INFO, "/dev/nbd%d: has %llu bytes now", n->index,
+			(unsigned long long)n->size);
+		break;
+	}
+}
+
+static void handle_notice(void *arg, const struct nbd_notice *n)
+{
+	struct monitor *m = arg;
+	struct nbd_watch *w = find_watch(m, n->index);
+
+	if (!w)
+		return;
+	if (!n->link_dead) {
+		if (n->session_id == w->record.session_id)
+			handle_event(w, n);
+	} else if (!is_ours(m)) {
+		nbd_log(LOG_WARNING, "/dev/nbd%d: a connection is lost",
+			n->index);
+		w->dead_links++;
+		w->dirty = true;
+	}
+}
+
+/* The stock driver does not tell how many connections are left. */
+static void count_stock(struct nbd_watch *w, const struct nbd_status *s)
+{
+	unsigned int n = w->record.nconns;
+	unsigned int missing = w->dead_links < n ? w->dead_links : n;
+
+	if (s->state == NBD_STATE_FREE)
+		w->state = NBD_WATCH_GONE;
+	else if (missing)
+		nbd_watch_lost(w, missing, n - missing);
+	w->dead_links = 0;
+}
+
+static void handle_status(void *arg, const struct nbd_status *s)
+{
+	struct monitor *m = arg;
+	struct nbd_watch *w = find_watch(m, s->index);
+
+	if (!w || (!w->dirty && !m->lost_notices))
+		return;
+	w->dirty = false;
+	if (!s->detailed)
+		count_stock(w, s);
+	else if (s->session_id != w->record.session_id ||
+		 s->state == NBD_STATE_CLOSING)
+		w->state = NBD_WATCH_GONE;
+	else
+		nbd_watch_lost(w, s->nconns - s->nlive, s->nlive);
+}
+
+/* One question for all when messages were lost, otherwise one for each. */
+static void ask_status(struct monitor *m)
+{
+	struct nbd_watch *w;
+	struct nbd_err err;
+
+	if (!m->kernel.sock)
+		return;
+	for (w = m->watches; w && !m->lost_notices; w = w->next)
+		if (w->dirty &&
+		    nbd_kernel_status(&m->kernel, w->record.params.index,
+				      handle_status, m, &err))
+			m->lost_notices = true;
+	if (!m->lost_notices)
+		return;
+	for (w = m->watches; w; w = w->next)
+		w->dirty = true;
+	if (nbd_kernel_status(&m->kernel, -1, handle_status, m, &err)) {
+		nbd_log(LOG_ERR, "%s", err.text);
+		return;
+	}
+	m->lost_notices = false;
+	for (w = m->watches; w; w = w->next)
+		if (w->dirty)	/* the driver does not know it */
+			w->state = NBD_WATCH_GONE;
+}
+
+static void read_notices(struct monitor *m)
+{
+	int ret = nbd_notices_read(m->notices, handle_notice, m);
+
+	if (ret)
+		m->lost_notices = true;
+	if (ret && ret != -ENOBUFS)
+		close_driver(m);
+}
+
+/* --- the records --- */
+
+/* The process in NBD_DO_IT looks after its device itself. */
+static bool concerns_us(const struct nbd_record *r)
+{
+	return !r->params.ioctl_mode &&
+	       r->params.reconnect != NBD_RECONNECT_NEVER;
+}
+
+static void mark_for_systemd(struct monitor *m)
+{
+	m->argv[0][0] = '@';
+}
+
+static void add_record(struct monitor *m, struct nbd_record *record)
+{
+	struct nbd_watch *w = nbd_watch_new(record, &m->kernel);
+
+	if (!w) {
+		nbd_log(LOG_ERR, "out of memory");
+		return;
+	}
+	w->next = m->watches;
+	m->watches = w;
+	w->dirty = true;
+	if (w->record.params.systemd_mark)
+		mark_for_systemd(m);
+	/*
+	 * What died while nobody listened to the stock driver is not known. It
+	 * drops the connections that it does not need.
+	 */
+	if (m->starting && m->kernel.sock && !is_ours(m) &&
+	    w->record.params.index != m->fresh)
+		w->dead_links = w->record.nconns;
+}
+
+static void load_record(void *arg, int32_t index)
+{
+	struct nbd_watch *w = find_watch(arg, index);
+	struct nbd_record record;
+	struct nbd_err err;
+
+	if (w && w->saved_as && w->saved_as == nbd_record_id(index))
+		return;
+	if (nbd_record_read(&record, index, &err)) {
+		nbd_log(LOG_ERR, "%s", err.text);
+		return;
+	}
+	if (!concerns_us(&record)) {
+		nbd_record_free(&record);
+	} else if (w && w->record.session_id == record.session_id &&
+		   record.session_id) {
+		nbd_watch_update(w, &record);
+	} else {
+		if (w)
+			drop_watch(arg, w);
+		add_record(arg, &record);
+	}
+}
+
+static void load_records(struct monitor *m)
+{
+	nbd_record_list(load_record, m);
+}
+
+static void forget_record(struct monitor *m, int32_t index)
+{
+	struct nbd_watch *w = find_watch(m, index);
+
+	if (w && !nbd_record_id(index))
+		w->state = NBD_WATCH_GONE;
+}
+
+static void handle_inotify(struct monitor *m, const struct inotify_event *e)
+{
+	int32_t index;
+
+	if (e->mask & IN_Q_OVERFLOW) {
+		load_records(m);
+		return;
+	}
+	index = e->len ? nbd_record_index(e->name) : -1;
+	if (index < 0)
+		return;
+	if (e->mask & IN_DELETE) {
+		forget_record(m, index);
+	} else {
+		open_driver(m);
+		load_record(m, index);
+	}
+}
+
+static void read_inotify(struct monitor *m)
+{
+	char buf[4096] __attribute__((aligned(8)));
+	const struct inotify_event *e;
+	ssize_t len, at;
+
+	while ((len = read(m->inotify, buf, sizeof(buf))) > 0) {
+		for (at = 0; at < len; at += sizeof(*e) + e->len) {
+			e = (const void *)(buf + at);
+			handle_inotify(m, e);
+		}
+	}
+}
+
+/* --- the life of the process --- */
+
+static void write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (write(fd, text, strlen(text)) < 0)
+		nbd_log(LOG_WARNING, "%s: %s", path, strerror(errno));
+	close(fd);
+}
+
+/*
+ * The machine may be waiting for us to write its memory out: neither page
+ * faults nor allocations of ours may wait for that.
+ */
+static void survive_memory_pressure(void)
+{
+	write_file("/proc/self/oom_score_adj", "-1000");
+	if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0))
+		nbd_log(LOG_WARNING, "PR_SET_IO_FLUSHER: %s", strerror(errno));
+	if (mlockall(MCL_CURRENT | MCL_FUTURE))
+		nbd_log(LOG_WARNING, "mlockall: %s", strerror(errno));
+}
+
+static const struct flock whole_file = {
+	.l_type = F_WRLCK,
+	.l_whence = SEEK_SET,
+};
+
+/* -EEXIST when another monitor runs. */
+static int take_lock(struct monitor *m, struct nbd_err *err)
+{
+	struct flock lock = whole_file;
+	char text[16];
+	int len;
+
+	m->lock = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	if (m->lock < 0)
+		return nbd_fail(err, nbd_exit_of_errno(errno), errno,
+				"%s: %s", LOCK_FILE, strerror(errno));
+	if (fcntl(m->lock, F_OFD_SETLK, &lock))
+		return nbd_fail(err, NBD_EXIT_BUSY, EEXIST,
+				"a monitor is running already");
+	len = snprintf(text, sizeof(text), "%d\n", getpid());
+	if (ftruncate(m->lock, 0) || pwrite(m->lock, text, len, 0) != len)
+		nbd_log(LOG_WARNING, "%s: %s", LOCK_FILE, strerror(errno));
+	return 0;
+}
+
+static int open_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static int open_descriptors(struct monitor *m, struct nbd_err *err)
+{
+	m->signals = open_signals();
+	m->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (m->signals < 0 || m->inotify < 0 ||
+	    inotify_add_watch(m->inotify, NBD_RUN_DIR,
+			      IN_MOVED_TO | IN_DELETE) < 0)
+		return nbd_fail(err, NBD_EXIT_FAILURE, errno,
+				"cannot watch %s: %s", NBD_RUN_DIR,
+				strerror(errno));
+	m->resolved = nbd_resolver_start(err);
+	return m->resolved < 0 ? m->resolved : 0;
+}
+
+static void sweep_watches(struct monitor *m)
+{
+	struct nbd_watch *w, *next;
+
+	for (w = m->watches; w; w = next) {
+		next = w->next;
+		if (w->state != NBD_WATCH_GONE)
+			continue;
+		nbd_record_remove_session(w->record.params.index,
+					  w->record.session_id);
+		drop_watch(m, w);
+	}
+}
+
+static void count_concern(void *arg, int32_t index)
+{
+	struct nbd_record record;
+
+	if (nbd_record_read(&record, index, NULL))
+		return;
+	*(unsigned int *)arg += concerns_us(&record);
+	nbd_record_free(&record);
+}
+
+/* With the lock, no client can add a record that nobody would watch. */
+static bool may_end(struct monitor *m)
+{
+	unsigned int concerns = 0;
+	int lock;
+
+	if (!m->background || m->watches)
+		return false;
+	lock = nbd_record_lock(NULL);
+	nbd_record_list(count_concern, &concerns);
+	if (!concerns) {
+		close(m->lock);
+		m->lock = -1;
+	}
+	if (lock >= 0)
+		close(lock);
+	return !concerns;
+}
+
+static unsigned int collect_poll(struct monitor *m, int64_t *wake)
+{
+	unsigned int n = FIXED_FDS;
+	struct nbd_watch *w;
+	int64_t when;
+
+	pollfds[0].fd = m->notices ? nbd_notices_fd(m->notices) : -1;
+	pollfds[1].fd = m->inotify;
+	pollfds[2].fd = m->signals;
+	pollfds[3].fd = m->resolved;
+	*wake = NBD_NEVER;
+	for (w = m->watches; w; w = w->next) {
+		if (n + NBD_CONNECTIONS_MAX > POLL_MAX)
+			break;
+		n += nbd_watch_poll(w, pollfds + n, &when);
+		*wake = nbd_min_time(*wake, when);
+	}
+	return n;
+}
+
+static void loop_once(struct monitor *m)
+{
+	struct nbd_watch *w;
+	unsigned int n;
+	int64_t wake;
+
+	ask_status(m);
+	for (w = m->watches; w; w = w->next)
+		if (w->state != NBD_WATCH_GONE)
+			nbd_watch_run(w);
+	sweep_watches(m);
+	if (may_end(m)) {
+		m->quit = true;
+		return;
+	}
+	n = collect_poll(m, &wake);
+	if (poll(pollfds, n, nbd_poll_timeout(wake)) < 0)
+		return;
+	if (pollfds[0].revents)
+		read_notices(m);
+	if (pollfds[1].revents)
+		read_inotify(m);
+	if (pollfds[2].revents)
+		m->quit = true;
+	if (pollfds[3].revents)
+		nbd_resolver_ack();
+}
+
+static void prepare_poll(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < FIXED_FDS; i++)
+		pollfds[i].events = POLLIN;
+	srandom(getpid() ^ nbd_now_ms());
+}
+
+int nbd_monitor_run(char **argv, bool background, int32_t fresh,
+		    struct nbd_err *err)
+{
+	struct monitor m = {
+		.background = background,
+		.argv = argv,
+		.fresh = fresh,
+		.lock = -1,
+	};
+	int ret;
+
+	nbd_log_open(!background);
+	/* Stock drivers announce their events in the initial namespace only. */
+	nbd_enter_initial("net");
+	nbd_enter_initial("mnt");
+	ret = nbd_record_make_dir(err);
+	if (!ret)
+		ret = take_lock(&m, err);
+	if (!ret)
+		ret = open_descriptors(&m, err);
+	if (ret)
+		return ret;
+	survive_memory_pressure();
+	prepare_poll();
+	open_driver(&m);
+	m.starting = true;
+	load_records(&m);
+	m.starting = false;
+	if (background)
+		close(READY_FD);
+	while (!m.quit)
+		loop_once(&m);
+	close_driver(&m);
+	while (m.watches)
+		drop_watch(&m, m.watches);
+	return 0;
+}
+
+/* --- for the other actions of nbd-client --- */
+
+static bool monitor_runs(void)
+{
+	int fd = open(LOCK_FILE, O_RDONLY | O_CLOEXEC);
+	struct flock lock = whole_file;
+	bool runs;
+
+	if (fd < 0)
+		return false;
+	runs = !fcntl(fd, F_OFD_GETLK, &lock) && lock.l_type != F_UNLCK;
+	close(fd);
+	return runs;
+}
+
+/*
+ * In the child. Nothing of the caller's must be kept open or be waited for, but
+ * @ready, which the monitor closes when it is at work.
+ */
+static void __attribute__((noreturn)) exec_monitor(int32_t index, bool systemd_mark,
+					      int ready)
+{
+	char device[NBD_DEVICE_PATH_MAX];
+	char *argv[] = { systemd_mark ? "@bd-client" : "nbd-client",
+			 "-monitor", "-background",
+			 nbd_device_path(index, device), NULL };
+	int exe = open("/proc/self/exe", O_RDONLY);
+	int null = open("/dev/null", O_RDWR);
+
+	if (setsid() < 0 || fork() || chdir("/"))
+		_exit(0);
+	exe = fcntl(exe, F_DUPFD_CLOEXEC, 10);
+	dup2(ready, READY_FD);
+	dup2(null, 0);
+	dup2(null, 1);
+	dup2(null, 2);
+	close_range(READY_FD + 1, exe - 1, 0);
+	close_range(exe + 1, ~0U, 0);
+	fexecve(exe, argv, environ);
+	_exit(1);
+}
+
+int nbd_monitor_ensure(int32_t index, bool systemd_mark, struct nbd_err *err)
+{
+	struct pollfd ready = { .events = POLLIN };
+	int pipes[2];
+	pid_t child;
+
+	if (monitor_runs())
+		return 0;
+	if (pipe2(pipes, O_CLOEXEC))
+		return nbd_fail(err, NBD_EXIT_FAILURE, errno,
+				"cannot make a pipe: %s", strerror(errno));
+	child = fork();
+	if (!child)
+		exec_monitor(index, systemd_mark, pipes[1]);
+	close(pipes[1]);
+	ready.fd = pipes[0];
+	if (child > 0) {
+		waitpid(child, NULL, 0);
+		poll(&ready, 1, START_WAIT_MS);
+	}
+	close(pipes[0]);
+	if (monitor_runs())
+		return 0;
+	return nbd_fail(err, NBD_EXIT_FAILURE, child < 0 ? errno : EIO,
+			"the monitor, which would reconnect the device, does not start (nbd-client -monitor says why)");
+}
+
+void nbd_monitor_wait_idle(void)
+{
+	struct pollfd pfd = { .events = POLLIN };
+	unsigned int concerns = 0;
+	FILE *file;
+	int pid;
+
+	nbd_record_list(count_concern, &concerns);
+	if (concerns || !monitor_runs())
+		return;
+	file = fopen(LOCK_FILE, "re");
+	if (!file)
+		return;
+	if (fscanf(file, "%d", &pid) == 1) {
+		pfd.fd = syscall(SYS_pidfd_open, pid, 0);
+		if (pfd.fd >= 0 && monitor_runs())
+			poll(&pfd, 1, IDLE_WAIT_MS);
+		if (pfd.fd >= 0)
+			close(pfd.fd);
+	}
+	fclose(file);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The monitor: one process for all attachments of the machine.
+ *
+ * It listens to the driver, keeps a watch (watch.h) for each record in
+ * /run/nbd, and ends when there is none left, unless a service manager runs
+ * it. All that it knows is in the records and in the driver, so that it can be
+ * killed and started again at any time. Its memory is locked, its allocations
+ * never wait for a block device, and the OOM killer leaves it alone.
+ */
+#ifndef NBD_MONITOR_H
+#define NBD_MONITOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "error.h"
+
+/**
+ * nbd_monitor_ensure - start the monitor if none is running
+ * @index:	device that was just attached
+ * @systemd_mark: as -systemd-mark
+ * @err:	says why it could not be started
+ *
+ * Call with nbd_record_lock() held, after the record was written.
+ */
+int nbd_monitor_ensure(int32_t index, bool systemd_mark, struct nbd_err *err);
+
+/**
+ * nbd_monitor_run - be the monitor
+ * @argv:	of main(), for the mark that systemd looks for
+ * @background:	was started by nbd_monitor_ensure(): end when nothing is left
+ * @fresh:	the device that it was started for, whose connections are all
+ *		there; -1 for none
+ * @err:	says why not
+ *
+ * Return: 0 when told to end or nothing is left; -EEXIST if one is running.
+ */
+int nbd_monitor_run(char **argv, bool background, int32_t fresh,
+		    struct nbd_err *err);
+
+/* Waits until the monitor has ended, if there is nothing left to watch. */
+void nbd_monitor_wait_idle(void);
+
+#endif /* NBD_MONITOR_H */

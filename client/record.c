@@ -1,0 +1,543 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What outlives nbd-client.
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "device.h"
+#include "record.h"
+#include "util.h"
+
+#define NETNS_DIR NBD_RUN_DIR "/netns"
+#define LOCK_FILE NBD_RUN_DIR "/.lock"
+/* More than any value that is written. */
+#define LINE_MAX_LEN (3 * NBD_STRING_MAX + 64)
+
+enum kind { BOOL, U16, U32, U64, TEXT };
+
+/* Every plain field, so that writing and reading cannot drift apart. */
+static const struct field {
+	const char *key;
+	enum kind kind;
+	size_t offset;
+} fields[] = {
+#define FIELD(key, kind, member) { key, kind, offsetof(struct nbd_record, member) }
+	FIELD("index", U32, params.index),
+	FIELD("session", U64, session_id),
+	FIELD("given", U64, params.given),
+	FIELD("name", TEXT, params.export_name),
+	FIELD("identifier", TEXT, params.identifier),
+	FIELD("connections", U32, params.connections),
+	FIELD("wanted-block-size", U32, params.block_size),
+	FIELD("wanted-size", U64, params.size),
+	FIELD("timeout", U32, params.timeout),
+	FIELD("dead-timeout", U64, params.dead_timeout),
+	FIELD("peer-timeout", U32, params.peer_timeout),
+	FIELD("slow-timeout", U32, params.slow_timeout),
+	FIELD("connect-timeout", U32, params.connect_timeout),
+	FIELD("reconnect", U32, params.reconnect),
+	FIELD("reconnect-limit", U32, params.reconnect_limit),
+	FIELD("write-policy", U32, params.write_policy),
+	FIELD("readonly", BOOL, params.readonly),
+	FIELD("swap", BOOL, params.swap),
+	FIELD("ioctl", BOOL, params.ioctl_mode),
+	FIELD("preinit", BOOL, params.preinit),
+	FIELD("no-optgo", BOOL, params.no_optgo),
+	FIELD("systemd-mark", BOOL, params.systemd_mark),
+	FIELD("tls", BOOL, params.tls),
+	FIELD("tls-verify", BOOL, params.tls_verify),
+	FIELD("tls-cert", TEXT, params.tls_cert),
+	FIELD("tls-key", TEXT, params.tls_key),
+	FIELD("tls-ca", TEXT, params.tls_ca),
+	FIELD("tls-hostname", TEXT, params.tls_hostname),
+	FIELD("tls-priority", TEXT, params.tls_priority),
+	FIELD("size", U64, export.size),
+	FIELD("flags", U16, export.flags),
+	FIELD("has-block-sizes", BOOL, export.has_block_sizes),
+	FIELD("block-min", U32, export.block_min),
+	FIELD("block-preferred", U32, export.block_preferred),
+	FIELD("block-max", U32, export.block_max),
+	FIELD("block-size", U32, block_size),
+	FIELD("conns", U32, nconns),
+	FIELD("current-server", U32, server),
+	FIELD("netns", BOOL, netns),
+};
+
+/* One word: what is not plain becomes %XX. */
+static void print_encoded(FILE *file, const char *text, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++) {
+		unsigned char c = text[i];
+
+		if (isgraph(c) && c != '%')
+			fputc(c, file);
+		else
+			fprintf(file, "%%%02X", c);
+	}
+}
+
+/* In place; returns the length. */
+static size_t decode(char *text)
+{
+	char *in = text, *out = text;
+	unsigned int byte;
+
+	while (*in) {
+		if (*in == '%' && isxdigit((unsigned char)in[1]) &&
+		    isxdigit((unsigned char)in[2])) {
+			sscanf(in + 1, "%2x", &byte);
+			*out++ = byte;
+			in += 3;
+		} else {
+			*out++ = *in++;
+		}
+	}
+	*out = '\0';
+	return out - text;
+}
+
+static void print_field(const struct nbd_record *r, const struct field *f,
+			FILE *file)
+{
+	const void *at = (const char *)r + f->offset;
+	const char *text;
+
+	if (f->kind == TEXT) {
+		text = *(char *const *)at;
+		if (!text)
+			return;
+		fprintf(file, "%s ", f->key);
+		print_encoded(file, text, strlen(text));
+		fputc('\n', file);
+		return;
+	}
+	fprintf(file, "%s %llu\n", f->key, (unsigned long long)
+		(f->kind == BOOL ? *(const bool *)at :
+		 f->kind == U16 ? *(const uint16_t *)at :
+		 f->kind == U32 ? *(const uint32_t *)at :
+				  *(const uint64_t *)at));
+}
+
+static void print_server(const struct nbd_server *s, FILE *file)
+{
+	fprintf(file, "server %d %s ", s->family, *s->port ? s->port : "-");
+	print_encoded(file, s->host, s->host_len);
+	fputc('\n', file);
+}
+
+static void print_address(const struct nbd_address *a, FILE *file)
+{
+	fprintf(file, "address %u ", a->server);
+	print_encoded(file, (const char *)&a->sa, a->len);
+	fputc('\n', file);
+}
+
+void nbd_record_print(const struct nbd_record *r, FILE *file)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(fields); i++)
+		print_field(r, &fields[i], file);
+	for (i = 0; i < r->params.nservers; i++)
+		print_server(&r->params.servers[i], file);
+	for (i = 0; i < r->addresses.n; i++)
+		print_address(&r->addresses.addr[i], file);
+}
+
+static int set_text(char **field, char *value)
+{
+	char *copy;
+
+	decode(value);
+	copy = strdup(value);
+	if (!copy)
+		return -ENOMEM;
+	free(*field);
+	*field = copy;
+	return 0;
+}
+
+static int set_field(struct nbd_record *r, const struct field *f, char *value)
+{
+	void *at = (char *)r + f->offset;
+	unsigned long long n;
+	char *end;
+
+	if (f->kind == TEXT)
+		return set_text(at, value);
+	errno = 0;
+	n = strtoull(value, &end, 10);
+	if (errno || end == value || *end)
+		return -EINVAL;
+	if (f->kind == BOOL)
+		*(bool *)at = n;
+	else if (f->kind == U16)
+		*(uint16_t *)at = n;
+	else if (f->kind == U32)
+		*(uint32_t *)at = n;
+	else
+		*(uint64_t *)at = n;
+	return 0;
+}
+
+static int set_server(struct nbd_record *r, char *value)
+{
+	char *save = NULL, *family = strtok_r(value, " ", &save);
+	char *port = strtok_r(NULL, " ", &save);
+	char *host = strtok_r(NULL, " ", &save);
+	struct nbd_server *s;
+	size_t len;
+
+	if (!host || r->params.nservers == NBD_SERVERS_MAX ||
+	    strlen(port) >= sizeof(s->port))
+		return -EINVAL;
+	len = decode(host);
+	s = &r->params.servers[r->params.nservers];
+	if (!len || len >= sizeof(s->host) || atoi(family) < NBD_TCP ||
+	    atoi(family) > NBD_VSOCK)
+		return -EINVAL;
+	s->family = atoi(family);
+	s->host_len = len;
+	memcpy(s->host, host, len);
+	strcpy(s->port, strcmp(port, "-") ? port : "");
+	r->params.nservers++;
+	return 0;
+}
+
+static int set_address(struct nbd_record *r, char *value)
+{
+	char *save = NULL, *server = strtok_r(value, " ", &save);
+	char *bytes = strtok_r(NULL, " ", &save);
+	struct nbd_address *a;
+	size_t len;
+
+	if (!bytes || r->addresses.n == NBD_ADDRESSES_MAX)
+		return -EINVAL;
+	len = decode(bytes);
+	a = &r->addresses.addr[r->addresses.n];
+	if (len < sizeof(a->sa.ss_family) || len > sizeof(a->sa) ||
+	    atoi(server) < 0 || atoi(server) >= NBD_SERVERS_MAX)
+		return -EINVAL;
+	a->server = atoi(server);
+	a->len = len;
+	memcpy(&a->sa, bytes, len);
+	r->addresses.n++;
+	return 0;
+}
+
+static int set_line(struct nbd_record *r, char *line)
+{
+	char *value = line + strcspn(line, " ");
+	unsigned int i;
+
+	line[strcspn(line, "\n")] = '\0';
+	if (!*value)
+		return *line ? -EINVAL : 0;
+	*value++ = '\0';
+	if (!strcmp(line, "server"))
+		return set_server(r, value);
+	if (!strcmp(line, "address"))
+		return set_address(r, value);
+	for (i = 0; i < ARRAY_SIZE(fields); i++)
+		if (!strcmp(line, fields[i].key))
+			return set_field(r, &fields[i], value);
+	return 0;
+}
+
+/* What later code relies on without looking. */
+static bool is_sound(const struct nbd_record *r)
+{
+	unsigned int i;
+
+	for (i = 0; i < r->addresses.n; i++)
+		if (r->addresses.addr[i].server >= r->params.nservers)
+			return false;
+	return r->params.index >= 0 && r->params.nservers &&
+	       r->server < r->params.nservers &&
+	       r->params.connect_timeout && r->nconns <= NBD_CONNECTIONS_MAX;
+}
+
+int nbd_record_parse(struct nbd_record *r, FILE *file, struct nbd_err *err)
+{
+	unsigned int number = 0;
+	char *line = NULL;
+	size_t size = 0;
+	int ret = 0;
+
+	memset(r, 0, sizeof(*r));
+	nbd_params_init(&r->params);
+	while (!ret && getline(&line, &size, file) >= 0) {
+		number++;
+		ret = set_line(r, line);
+	}
+	free(line);
+	if (!ret && !is_sound(r))
+		ret = -EINVAL;
+	if (!ret)
+		return 0;
+	nbd_record_free(r);
+	return nbd_fail(err, NBD_EXIT_FAILURE, -ret,
+			"the record is damaged (line %u of it)", number);
+}
+
+static char *record_path(int32_t index, char *buf, size_t size)
+{
+	snprintf(buf, size, "%s/nbd%d", NBD_RUN_DIR, index);
+	return buf;
+}
+
+int nbd_record_read(struct nbd_record *r, int32_t index, struct nbd_err *err)
+{
+	char path[64];
+	FILE *file = fopen(record_path(index, path, sizeof(path)), "re");
+	int ret;
+
+	memset(r, 0, sizeof(*r));
+	if (!file)
+		return nbd_fail(err, NBD_EXIT_FAILURE, errno, "%s: %s", path,
+				strerror(errno));
+	ret = nbd_record_parse(r, file, err);
+	fclose(file);
+	if (ret)
+		nbd_err_prefix(err, "%s", path);
+	return ret;
+}
+
+void nbd_record_free(struct nbd_record *r)
+{
+	nbd_params_free(&r->params);
+}
+
+int nbd_record_make_dir(struct nbd_err *err)
+{
+	if (!mkdir(NBD_RUN_DIR, 0755) || errno == EEXIST)
+		return 0;
+	return nbd_fail(err, nbd_exit_of_errno(errno), errno,
+			"cannot make the folder %s: %s", NBD_RUN_DIR,
+			strerror(errno));
+}
+
+/* The name has a dot in front, so that no reader takes it for a record. */
+static int write_file(const struct nbd_record *r, const char *path)
+{
+	FILE *file = fopen(path, "we");
+	int ret = 0;
+
+	if (!file)
+		return -errno;
+	nbd_record_print(r, file);
+	if (ferror(file))
+		ret = -EIO;
+	if (fclose(file) && !ret)
+		ret = -errno;
+	return ret;
+}
+
+int nbd_record_write(const struct nbd_record *r, struct nbd_err *err)
+{
+	char path[64], temporary[64];
+	int ret = nbd_record_make_dir(err);
+
+	if (ret)
+		return ret;
+	record_path(r->params.index, path, sizeof(path));
+	snprintf(temporary, sizeof(temporary), "%s/.nbd%d.%d", NBD_RUN_DIR,
+		 r->params.index, getpid());
+	ret = write_file(r, temporary);
+	if (!ret && rename(temporary, path))
+		ret = -errno;
+	if (!ret)
+		return 0;
+	unlink(temporary);
+	return nbd_fail(err, nbd_exit_of_errno(-ret), -ret,
+			"cannot write the record %s, without which the device would not be reconnected: %s",
+			path, strerror(-ret));
+}
+
+static char *netns_path(int32_t index, char *buf, size_t size)
+{
+	snprintf(buf, size, "%s/nbd%d", NETNS_DIR, index);
+	return buf;
+}
+
+static void remove_netns(int32_t index)
+{
+	char path[64];
+
+	netns_path(index, path, sizeof(path));
+	umount2(path, MNT_DETACH);
+	unlink(path);
+}
+
+void nbd_record_remove(int32_t index)
+{
+	char path[64];
+
+	unlink(record_path(index, path, sizeof(path)));
+	remove_netns(index);
+}
+
+void nbd_record_remove_session(int32_t index, uint64_t session_id)
+{
+	int lock = nbd_record_lock(NULL);
+	struct nbd_record record;
+
+	if (!nbd_record_read(&record, index, NULL)) {
+		if (record.session_id == session_id)
+			nbd_record_remove(index);
+		nbd_record_free(&record);
+	}
+	if (lock >= 0)
+		close(lock);
+}
+
+uint64_t nbd_record_id(int32_t index)
+{
+	char path[64];
+	struct stat st;
+
+	if (stat(record_path(index, path, sizeof(path)), &st))
+		return 0;
+	return st.st_ino;
+}
+
+int32_t nbd_record_index(const char *name)
+{
+	int32_t index;
+
+	if (strncmp(name, "nbd", 3) || !nbd_device_looks_like(name) ||
+	    nbd_device_parse(name, &index, NULL))
+		return -1;
+	return index;
+}
+
+void nbd_record_list(void (*fn)(void *arg, int32_t index), void *arg)
+{
+	DIR *dir = opendir(NBD_RUN_DIR);
+	struct dirent *e;
+	int32_t index;
+
+	if (!dir)
+		return;
+	while ((e = readdir(dir))) {
+		index = nbd_record_index(e->d_name);
+		if (index >= 0)
+			fn(arg, index);
+	}
+	closedir(dir);
+}
+
+static bool is_initial(const char *kind)
+{
+	char self[32], initial[32];
+	struct stat a, b;
+
+	snprintf(self, sizeof(self), "/proc/self/ns/%s", kind);
+	snprintf(initial, sizeof(initial), "/proc/1/ns/%s", kind);
+	return stat(self, &a) || stat(initial, &b) ||
+	       (a.st_ino == b.st_ino && a.st_dev == b.st_dev);
+}
+
+int nbd_enter_initial(const char *kind)
+{
+	char path[32];
+	int fd, ret = 0;
+
+	if (is_initial(kind))
+		return 0;
+	snprintf(path, sizeof(path), "/proc/1/ns/%s", kind);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (setns(fd, 0))
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+/*
+ * In a child: "ip netns exec" and containers have mount namespaces of their
+ * own, in which the monitor would not see the mount.
+ */
+static void __attribute__((noreturn)) bind_and_exit(const char *path)
+{
+	char source[64];
+	int netns, fd;
+
+	netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (netns < 0 || nbd_enter_initial("mnt"))
+		_exit(errno);
+	snprintf(source, sizeof(source), "/proc/self/fd/%d", netns);
+	mkdir(NBD_RUN_DIR, 0755);
+	mkdir(NETNS_DIR, 0755);
+	fd = open(path, O_CREAT | O_RDONLY | O_CLOEXEC, 0600);
+	if (fd < 0 || mount(source, path, NULL, MS_BIND, NULL))
+		_exit(errno);
+	_exit(0);
+}
+
+int nbd_record_keep_netns(struct nbd_record *r, struct nbd_err *err)
+{
+	char path[64];
+	int status;
+	pid_t child;
+
+	if (is_initial("net"))
+		return 0;
+	remove_netns(r->params.index);
+	netns_path(r->params.index, path, sizeof(path));
+	child = fork();
+	if (!child)
+		bind_and_exit(path);
+	if (child < 0 || waitpid(child, &status, 0) != child || status)
+		return nbd_fail(err, NBD_EXIT_FAILURE, EIO,
+				"cannot keep the network namespace as %s, without which the device would not be reconnected: %s",
+				path, child > 0 && WIFEXITED(status) ?
+				strerror(WEXITSTATUS(status)) : "no process");
+	r->netns = true;
+	return 0;
+}
+
+int nbd_record_open_netns(const struct nbd_record *r)
+{
+	char path[64];
+	int fd;
+
+	if (!r->netns)
+		return -1;
+	netns_path(r->params.index, path, sizeof(path));
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int nbd_record_lock(struct nbd_err *err)
+{
+	int fd, ret = nbd_record_make_dir(err);
+
+	if (ret)
+		return ret;
+	fd = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0 || flock(fd, LOCK_EX)) {
+		ret = -errno;
+		if (fd >= 0)
+			close(fd);
+		return nbd_fail(err, nbd_exit_of_errno(-ret), -ret, "%s: %s",
+				LOCK_FILE, strerror(-ret));
+	}
+	return fd;
+}

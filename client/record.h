@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What outlives nbd-client: one file an attachment under /run/nbd, from which
+ * the monitor knows where to reconnect to and -status what to print.
+ *
+ * A record is written by the client that attaches, updated by the monitor and
+ * by -replace, and removed by whoever sees the attachment end. Files are
+ * replaced as a whole, so that a reader sees the old or the new one. Lines are
+ * "key value", values percent-encoded; unknown keys are ignored.
+ */
+#ifndef NBD_RECORD_H
+#define NBD_RECORD_H
+
+#include <stdio.h>
+
+#include "address.h"
+#include "model.h"
+
+#define NBD_RUN_DIR "/run/nbd"
+
+/**
+ * struct nbd_record - one attachment
+ * @params:	as asked for; @params.index is the device
+ * @export:	as the server offered it when it was attached or last changed
+ * @session_id:	the attachment, 0 from the stock driver
+ * @block_size:	logical block size in use
+ * @nconns:	connections
+ * @server:	index of the server in use
+ * @netns:	connections are made in the namespace that is kept open by
+ *		NBD_RUN_DIR/netns/nbdN, not in the initial one
+ * @addresses:	what the servers' names meant when they were last resolved
+ */
+struct nbd_record {
+	struct nbd_params params;
+	struct nbd_export export;
+	uint64_t session_id;
+	uint32_t block_size;
+	uint32_t nconns;
+	uint32_t server;
+	bool netns;
+	struct nbd_address_list addresses;
+};
+
+/* NBD_RUN_DIR exists afterwards; 0 or a negative errno. */
+int nbd_record_make_dir(struct nbd_err *err);
+
+/* 0 or a negative errno, with @err. Creates NBD_RUN_DIR if need be. */
+int nbd_record_write(const struct nbd_record *record, struct nbd_err *err);
+
+/**
+ * nbd_record_read - the record of a device
+ * @record:	filled in; nbd_record_free() it
+ * @index:	device
+ * @err:	says why not
+ *
+ * Return: 0, -ENOENT without one, -EINVAL for a damaged one.
+ */
+int nbd_record_read(struct nbd_record *record, int32_t index,
+		    struct nbd_err *err);
+void nbd_record_free(struct nbd_record *record);
+
+/* The same, from text; for nbd_record_read() and tests. */
+int nbd_record_parse(struct nbd_record *record, FILE *file,
+		     struct nbd_err *err);
+void nbd_record_print(const struct nbd_record *record, FILE *file);
+
+/* Remove the record and the namespace of a device; it is no error if none is. */
+void nbd_record_remove(int32_t index);
+
+/* As nbd_record_remove(), if the record is still of that attachment; locks. */
+void nbd_record_remove_session(int32_t index, uint64_t session_id);
+
+/* Changes whenever the record is written; 0 without one. */
+uint64_t nbd_record_id(int32_t index);
+
+/* Call @fn for the device of each record. */
+void nbd_record_list(void (*fn)(void *arg, int32_t index), void *arg);
+
+/* "nbd7" is the name of a record: its device, else -1. */
+int32_t nbd_record_index(const char *name);
+
+/*
+ * Keep the caller's network namespace for @record if it is not the initial
+ * one, and set @record->netns.
+ */
+int nbd_record_keep_netns(struct nbd_record *record, struct nbd_err *err);
+
+/* File descriptor of the kept namespace, -1 for the initial one, -errno. */
+int nbd_record_open_netns(const struct nbd_record *record);
+
+/* Move the caller into the "net" or "mnt" namespace of PID 1; 0 or -errno. */
+int nbd_enter_initial(const char *kind);
+
+/*
+ * Serialises clients that write records with a monitor that is about to end:
+ * hold it while writing a record and starting the monitor. Returns a file
+ * descriptor to close, or a negative errno.
+ */
+int nbd_record_lock(struct nbd_err *err);
+
+#endif /* NBD_RECORD_H */

@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * One attachment in the monitor's care.
+ */
+#include <errno.h>
+#include <linux/nbd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attach.h"
+#include "clock.h"
+#include "device.h"
+#include "log.h"
+#include "watch.h"
+
+/* Flags that a device relies on once it has been attached with them. */
+#define RELIED_FLAGS (NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA | \
+		      NBD_FLAG_SEND_TRIM | NBD_FLAG_SEND_WRITE_ZEROES)
+
+static int32_t watch_index(const struct nbd_watch *w)
+{
+	return w->record.params.index;
+}
+
+#define watch_log(w, priority, fmt, ...) \
+	nbd_log(priority, "/dev/nbd%d: " fmt, watch_index(w), ##__VA_ARGS__)
+
+static double seconds_since(int64_t then)
+{
+	return (nbd_now_ms() - then) / 1000.0;
+}
+
+static void update_session(struct nbd_watch *w)
+{
+	int netns = nbd_record_open_netns(&w->record);
+
+	if (netns < -1)
+		watch_log(w, LOG_ERR, "its network namespace is lost (%s); reconnecting in the initial one",
+			  strerror(-netns));
+	w->netns = netns < 0 ? -1 : netns;
+	w->resolver->netns = w->netns;
+	w->resolver->nservers = w->record.params.nservers;
+	memcpy(w->resolver->servers, w->record.params.servers,
+	       sizeof(w->resolver->servers));
+}
+
+struct nbd_watch *nbd_watch_new(struct nbd_record *record,
+				struct nbd_kernel *kernel)
+{
+	struct nbd_watch *w = calloc(1, sizeof(*w));
+
+	if (w)
+		w->resolver = calloc(1, sizeof(*w->resolver));
+	if (!w || !w->resolver) {
+		free(w);
+		nbd_record_free(record);
+		return NULL;
+	}
+	w->record = *record;
+	w->kernel = kernel;
+	w->state = NBD_WATCH_IDLE;
+	update_session(w);
+	return w;
+}
+
+static void end_attempt(struct nbd_watch *w)
+{
+	if (!w->bringup)
+		return;
+	nbd_bringup_close(w->bringup);
+	free(w->bringup);
+	w->bringup = NULL;
+}
+
+void nbd_watch_free(struct nbd_watch *w)
+{
+	end_attempt(w);
+	nbd_resolver_abandon(w->resolver);
+	nbd_record_free(&w->record);
+	free(w);
+}
+
+/* A resolver job may be running with the old servers: get a new one. */
+void nbd_watch_update(struct nbd_watch *w, struct nbd_record *record)
+{
+	struct nbd_resolver_job *job = calloc(1, sizeof(*job));
+
+	if (!job) {
+		nbd_record_free(record);
+		return;
+	}
+	end_attempt(w);
+	nbd_resolver_abandon(w->resolver);
+	nbd_record_free(&w->record);
+	w->resolver = job;
+	w->record = *record;
+	w->attempts = 0;
+	w->complaint[0] = '\0';
+	update_session(w);
+	if (w->state != NBD_WATCH_IDLE) {
+		w->state = NBD_WATCH_PAUSED;
+		w->next_try = nbd_now_ms();
+	}
+}
+
+static void save_record(struct nbd_watch *w)
+{
+	struct nbd_err err;
+
+	if (nbd_record_write(&w->record, &err))
+		watch_log(w, LOG_WARNING, "%s", err.text);
+	w->saved_as = nbd_record_id(watch_index(w));
+}
+
+/* Uniform in [0.75, 1.25) of @ms. */
+static int64_t with_jitter(int64_t ms)
+{
+	return ms - ms / 4 + random() % (ms / 2 + 1);
+}
+
+static int64_t retry_pause(const struct nbd_watch *w)
+{
+	int64_t pause = (nbd_now_ms() - w->lost_at) / 10;
+
+	if (pause < NBD_WATCH_RETRY_MIN_MS)
+		pause = NBD_WATCH_RETRY_MIN_MS;
+	if (pause > NBD_WATCH_RETRY_MAX_MS * 4 / 5)
+		pause = NBD_WATCH_RETRY_MAX_MS * 4 / 5;
+	return with_jitter(pause);
+}
+
+/* No more attempts: what waits for a connection shall fail. */
+static void give_up(struct nbd_watch *w)
+{
+	struct nbd_kernel_config config = {
+		.index = watch_index(w),
+		.set = NBD_CONFIG_DEAD_TIMEOUT,
+		.dead_timeout = 0,
+	};
+	struct nbd_kernel_reply reply;
+	struct nbd_err err;
+
+	w->state = NBD_WATCH_GIVEN_UP;
+	watch_log(w, LOG_ERR, "gave up after %u attempts to reconnect: I/O fails",
+		  w->attempts);
+	if (w->record.session_id) {
+		config.set |= NBD_CONFIG_SESSION_ID;
+		config.session_id = w->record.session_id;
+	}
+	if (nbd_kernel_reconfigure(w->kernel, &config, &reply, &err))
+		watch_log(w, LOG_ERR, "%s", err.text);
+}
+
+/* @why may be the text of the attempt itself, which ends here. */
+static void attempt_failed(struct nbd_watch *w, const char *why)
+{
+	unsigned int limit = w->record.params.reconnect_limit;
+	bool last = limit && ++w->attempts >= limit;
+
+	if (last || strcmp(w->complaint, why)) {
+		snprintf(w->complaint, sizeof(w->complaint), "%s", why);
+		watch_log(w, last ? LOG_ERR : LOG_WARNING,
+			  "cannot reconnect: %s%s", why,
+			  last ? "" : "; trying on");
+	}
+	end_attempt(w);
+	if (last) {
+		give_up(w);
+		return;
+	}
+	w->state = NBD_WATCH_PAUSED;
+	w->next_try = nbd_now_ms() + retry_pause(w);
+}
+
+/*
+ * The addresses to try: those that were known last, for a resolver may take
+ * its time. While some connections live the others must lead to the same
+ * server, since two servers have two caches.
+ */
+static void collect_addresses(struct nbd_watch *w)
+{
+	const struct nbd_address_list *known = &w->record.addresses;
+	unsigned int i;
+
+	w->addresses.n = 0;
+	for (i = 0; i < known->n; i++)
+		if (!w->live || known->addr[i].server == w->record.server)
+			w->addresses.addr[w->addresses.n++] = known->addr[i];
+}
+
+static void begin_attempt(struct nbd_watch *w)
+{
+	nbd_resolver_submit(w->resolver);
+	collect_addresses(w);
+	if (!w->addresses.n) {
+		attempt_failed(w, "no address of the server is known yet");
+		return;
+	}
+	w->bringup = calloc(1, sizeof(*w->bringup));
+	if (!w->bringup) {
+		attempt_failed(w, "out of memory");
+		return;
+	}
+	nbd_bringup_start(w->bringup, NBD_GOAL_GO, &w->record.params, NULL,
+			  &w->addresses, w->missing, w->netns);
+	w->state = NBD_WATCH_CONNECTING;
+}
+
+static bool same_addresses(const struct nbd_address_list *a,
+			   const struct nbd_address_list *b)
+{
+	unsigned int i;
+
+	if (a->n != b->n)
+		return false;
+	for (i = 0; i < a->n; i++)
+		if (a->addr[i].server != b->addr[i].server ||
+		    a->addr[i].len != b->addr[i].len ||
+		    memcmp(&a->addr[i].sa, &b->addr[i].sa, a->addr[i].len))
+			return false;
+	return true;
+}
+
+/* A name that means something else by now restarts the attempt. */
+static void take_resolved(struct nbd_watch *w)
+{
+	struct nbd_address_list list;
+
+	if (!nbd_resolver_take(w->resolver, &list) || !list.n ||
+	    same_addresses(&list, &w->record.addresses))
+		return;
+	w->record.addresses = list;
+	save_record(w);
+	if (w->state == NBD_WATCH_CONNECTING && !w->bringup->nlinks) {
+		end_attempt(w);
+		w->state = NBD_WATCH_PAUSED;
+		w->next_try = nbd_now_ms();
+	}
+}
+
+/* Would this export, under the device that we have, corrupt anything? */
+static int check_export(const struct nbd_watch *w, const struct nbd_export *e,
+			struct nbd_err *err)
+{
+	const struct nbd_export *old = &w->record.export;
+	unsigned int lost = old->flags & ~e->flags & RELIED_FLAGS;
+
+	if (e->size < old->size)
+		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
+				"the export has shrunk from %llu to %llu bytes",
+				(unsigned long long)old->size,
+				(unsigned long long)e->size);
+	if (lost)
+		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
+				"the export has lost features that the device relies on (flags 0x%x are now 0x%x)",
+				old->flags, e->flags);
+	if (e->flags & NBD_FLAG_READ_ONLY && !(old->flags & NBD_FLAG_READ_ONLY) &&
+	    !w->record.params.readonly)
+		return nbd_fail(err, NBD_EXIT_UNFIT, EROFS,
+				"the export has become read-only");
+	if (w->record.nconns > 1 && !(e->flags & NBD_FLAG_CAN_MULTI_CONN) &&
+	    !w->record.params.preinit)
+		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
+				"the export does not allow several connections any more");
+	if (e->has_block_sizes && e->block_min > w->record.block_size)
+		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
+				"the server needs blocks of %u bytes now, the device has %u",
+				e->block_min, w->record.block_size);
+	return 0;
+}
+
+/* A grown export makes the device grow, unless the user fixed its size. */
+static bool has_grown(const struct nbd_watch *w, const struct nbd_export *e)
+{
+	return e->size > w->record.export.size &&
+	       !(w->record.params.given & NBD_GIVEN_SIZE);
+}
+
+static int hand_over(struct nbd_watch *w, struct nbd_kernel_reply *reply,
+		     struct nbd_err *err)
+{
+	struct nbd_bringup *b = w->bringup;
+	struct nbd_kernel_config config = { .index = watch_index(w) };
+	int fds[NBD_CONNECTIONS_MAX];
+	unsigned int i;
+
+	for (i = 0; i < b->nlinks; i++)
+		fds[i] = b->links[i].fd;
+	config.fds = fds;
+	config.nfds = b->nlinks;
+	config.identifier = w->record.params.identifier;
+	if (w->record.session_id) {
+		config.set |= NBD_CONFIG_SESSION_ID;
+		config.session_id = w->record.session_id;
+	}
+	config.set |= NBD_CONFIG_SERVER_FLAGS;
+	config.server_flags = b->export.flags;
+	if (w->record.params.readonly)
+		config.server_flags |= NBD_FLAG_READ_ONLY;
+	if (has_grown(w, &b->export)) {
+		config.set |= NBD_CONFIG_SIZE;
+		config.size = b->export.size -
+			      b->export.size % w->record.block_size;
+	}
+	return nbd_kernel_reconfigure(w->kernel, &config, reply, err);
+}
+
+static void reconnected(struct nbd_watch *w, const struct nbd_kernel_reply *reply)
+{
+	struct nbd_bringup *b = w->bringup;
+	char text[NBD_ADDRESS_TEXT_MAX];
+	unsigned int i, used = b->nlinks;
+
+	if (reply->has_sockets_used)
+		used = reply->sockets_used;
+	for (i = 0; i < used && i < b->nlinks; i++)
+		nbd_link_hand_over(&b->links[i]);
+	watch_log(w, LOG_NOTICE, "reconnected to %s after %.1f s (%u connections)",
+		  nbd_address_text(b->links[0].address, text, sizeof(text)),
+		  seconds_since(w->lost_at), used);
+	if (has_grown(w, &b->export))
+		watch_log(w, LOG_NOTICE, "the export has grown from %llu to %llu bytes",
+			  (unsigned long long)w->record.export.size,
+			  (unsigned long long)b->export.size);
+	w->record.export = b->export;
+	w->record.server = b->server;
+	end_attempt(w);
+	save_record(w);
+	w->live += used;
+	w->missing -= used < w->missing ? used : w->missing;
+	w->attempts = 0;
+	w->complaint[0] = '\0';
+	w->state = NBD_WATCH_IDLE;
+	if (w->missing)
+		nbd_watch_lost(w, w->missing, w->live);
+}
+
+static void attempt_ready(struct nbd_watch *w)
+{
+	struct nbd_kernel_reply reply;
+	struct nbd_err err;
+	int ret = check_export(w, &w->bringup->export, &err);
+
+	if (ret) {
+		nbd_err_prefix(&err, "refused to reconnect");
+		attempt_failed(w, err.text);
+		return;
+	}
+	ret = hand_over(w, &reply, &err);
+	if (ret == -ESTALE || ret == -ENODEV || ret == -ENOENT) {
+		watch_log(w, LOG_NOTICE, "is not attached any more");
+		end_attempt(w);
+		w->state = NBD_WATCH_GONE;
+	} else if (ret) {
+		attempt_failed(w, err.text);
+	} else {
+		reconnected(w, &reply);
+	}
+}
+
+void nbd_watch_lost(struct nbd_watch *w, unsigned int missing,
+		    unsigned int live)
+{
+	bool none_left = w->live && !live;
+
+	w->missing = missing;
+	w->live = live;
+	if (w->record.params.reconnect == NBD_RECONNECT_NEVER ||
+	    w->state == NBD_WATCH_GIVEN_UP || !missing)
+		return;
+	/* The rest of a partly dead device may now come from any server. */
+	if (w->state == NBD_WATCH_CONNECTING && none_left)
+		end_attempt(w);
+	else if (w->state != NBD_WATCH_IDLE)
+		return;
+	if (w->state == NBD_WATCH_IDLE)
+		w->lost_at = nbd_now_ms();
+	w->state = NBD_WATCH_PAUSED;
+	w->next_try = nbd_now_ms();
+}
+
+void nbd_watch_run(struct nbd_watch *w)
+{
+	take_resolved(w);
+	if (w->state == NBD_WATCH_PAUSED && nbd_now_ms() >= w->next_try)
+		begin_attempt(w);
+	if (w->state != NBD_WATCH_CONNECTING)
+		return;
+	nbd_bringup_run(w->bringup);
+	if (w->bringup->state == NBD_BRINGUP_UP)
+		attempt_ready(w);
+	else if (w->bringup->state == NBD_BRINGUP_FAILED)
+		attempt_failed(w, w->bringup->err.text);
+}
+
+unsigned int nbd_watch_poll(const struct nbd_watch *w, struct pollfd *pfds,
+			    int64_t *wake)
+{
+	*wake = NBD_NEVER;
+	if (w->state == NBD_WATCH_PAUSED)
+		*wake = w->next_try;
+	if (w->state == NBD_WATCH_CONNECTING)
+		return nbd_bringup_poll(w->bringup, pfds, wake);
+	return 0;
+}

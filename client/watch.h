@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * One attachment in the monitor's care: notices that connections are missing,
+ * makes new ones, and hands them to the kernel, if the export is still the
+ * same. Never blocks; the monitor's loop calls nbd_watch_run() when something
+ * came or the time is up.
+ *
+ * The first attempt is made at once. Then the pause between two attempts is a
+ * tenth of the time that the outage has lasted, at least RETRY_MIN_MS and at
+ * most RETRY_MAX_MS, with jitter: an outage becomes a tenth longer at worst,
+ * and a server that comes back is not met by all its clients at once.
+ */
+#ifndef NBD_WATCH_H
+#define NBD_WATCH_H
+
+#include <poll.h>
+
+#include "bringup.h"
+#include "kernel.h"
+#include "record.h"
+#include "resolver.h"
+
+#define NBD_WATCH_RETRY_MIN_MS 100
+#define NBD_WATCH_RETRY_MAX_MS 10000
+
+/** enum nbd_watch_state - what the watch does */
+enum nbd_watch_state {
+	NBD_WATCH_IDLE,		/* all connections are there */
+	NBD_WATCH_PAUSED,	/* waits for the next attempt */
+	NBD_WATCH_CONNECTING,	/* an attempt is being made */
+	NBD_WATCH_GIVEN_UP,	/* the reconnect limit was reached */
+	NBD_WATCH_GONE,		/* the attachment is over: remove the watch */
+};
+
+/**
+ * struct nbd_watch - one attachment
+ * @record:	what is known of it
+ * @saved_as:	nbd_record_id() of the file that the watch itself wrote
+ * @dirty:	the driver announced something; ask it how things are
+ * @dead_links:	LINK_DEAD messages of the stock driver since all was well
+ * @state:	what the watch does
+ * @missing:	connections to make
+ * @live:	connections that the kernel still has
+ * @lost_at:	when the first was lost; valid but in NBD_WATCH_IDLE
+ * @next_try:	in NBD_WATCH_PAUSED: when
+ * @attempts:	failed attempts since @lost_at
+ * @complaint:	the last failure that was logged, to log a new one only
+ * @addresses:	what the running attempt tries
+ * @bringup:	the running attempt, or NULL
+ * @resolver:	asks for the servers' names anew with each attempt
+ * @netns:	namespace to connect in, or -1; owned by @resolver
+ * @kernel:	the driver; owned by the monitor
+ * @next:	list of the monitor
+ */
+struct nbd_watch {
+	struct nbd_record record;
+	uint64_t saved_as;
+	bool dirty;
+	unsigned int dead_links;
+	enum nbd_watch_state state;
+	unsigned int missing;
+	unsigned int live;
+	int64_t lost_at;
+	int64_t next_try;
+	unsigned int attempts;
+	char complaint[NBD_ERR_TEXT_MAX];
+	struct nbd_address_list addresses;
+	struct nbd_bringup *bringup;
+	struct nbd_resolver_job *resolver;
+	int netns;
+	struct nbd_kernel *kernel;
+	struct nbd_watch *next;
+};
+
+/* Takes over @record. NULL without memory; @record is freed then. */
+struct nbd_watch *nbd_watch_new(struct nbd_record *record,
+				struct nbd_kernel *kernel);
+void nbd_watch_free(struct nbd_watch *watch);
+
+/* The record was written again by somebody else: take it over. */
+void nbd_watch_update(struct nbd_watch *watch, struct nbd_record *record);
+
+/* A connection died; @missing of them are to be made, @live are left. */
+void nbd_watch_lost(struct nbd_watch *watch, unsigned int missing,
+		    unsigned int live);
+
+/* Go on as far as possible. */
+void nbd_watch_run(struct nbd_watch *watch);
+
+/* What to poll() for, at most NBD_CONNECTIONS_MAX; returns how many. */
+unsigned int nbd_watch_poll(const struct nbd_watch *watch, struct pollfd *pfds,
+			    int64_t *wake);
+
+#endif /* NBD_WATCH_H */
