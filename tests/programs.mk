@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0
+# The test programs, included by the Makefile: `make programs` leaves them in
+# build/tests/, where the selftests find them.
+
+TEST_CFLAGS = -std=gnu11 -Wall -Wextra -O2 -g -Iuapi
+TEST_PROGRAMS := hostile lean rawclient
+
+hostile_SOURCES := $(wildcard tests/servers/hostile/*.c)
+lean_SOURCES := tests/servers/lean.c
+lean_LIBS = -pthread
+rawclient_SOURCES := tests/bench/rawclient.c
+
+TEST_OBJECTS :=
+
+# One program of several files: $(1) is its name.
+define test_program
+build/tests/$(1): $$(patsubst tests/%.c,build/tests/objects/%.o,$$($(1)_SOURCES))
+	$$(CC) $$(LDFLAGS) -o $$@ $$^ $$($(1)_LIBS)
+TEST_OBJECTS += $$(patsubst tests/%.c,build/tests/objects/%.o,$$($(1)_SOURCES))
+programs: build/tests/$(1)
+endef
+
+.PHONY: programs
+programs:
+$(foreach program,$(TEST_PROGRAMS),$(eval $(call test_program,$(program))))
+
+build/tests/objects/%.o: tests/%.c tests/programs.mk
+	@mkdir -p $(@D)
+	$(CC) $(TEST_CFLAGS) -MMD -MP -c -o $@ $<
+
+# hostile for its own test
+build/tests/hostile-asan: $(hostile_SOURCES) $(wildcard tests/servers/*.h tests/servers/hostile/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(TEST_CFLAGS) -fsanitize=address,undefined -o $@ $(hostile_SOURCES)
+
+programs: build/tests/hostile-asan
+
+-include $(TEST_OBJECTS:.o=.d)

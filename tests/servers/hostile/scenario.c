@@ -1,0 +1,568 @@
+// SPDX-License-Identifier: GPL-2.0
+#define _GNU_SOURCE
+#include <err.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../common.h"
+#include "control.h"
+#include "scenario.h"
+
+#define AT_TARGET	" lba=" TARGET_START " end=" TARGET_END
+#define READ		" type=read" AT_TARGET
+#define WRITE		" type=write" AT_TARGET
+
+struct scenario {
+	const char *name, *phase, *io;
+	int conns;
+	const char *outcome;
+	const char *commands;	/* separated by newlines */
+	const char *text;
+};
+
+#define TX "transmission"
+#define HS "handshake"
+
+static const struct scenario fixed[] = {
+	/* replies that are legal, if unusual */
+	{ "drip-read", TX, "read", 1, "ok", "drip" READ " n=1", "reply in pieces of one byte" },
+	{ "drip-paused", TX, "read", 1, "ok", "drip" READ " n=997 t=1ms",
+	  "reply in odd pieces with pauses" },
+	{ "drip-write", TX, "write", 1, "ok", "drip" WRITE " n=1 t=1ms",
+	  "reply of a write in pieces of one byte" },
+	{ "reverse", TX, "read", 1, "ok", "reorder mode=reverse n=16 count=64" READ,
+	  "replies in reversed order" },
+	{ "shuffle", TX, "read", 1, "ok", "reorder mode=shuffle n=16 count=64" READ,
+	  "replies in random order" },
+	{ "slow", TX, "read", 1, "ok", "hold t=2" READ, "reply after two seconds" },
+
+	/* framing */
+	{ "magic", TX, "read", 1, "drop", "magic" READ " value=0x12345678", "wrong magic" },
+	{ "magic-zero", TX, "write", 1, "drop", "magic" WRITE " value=0", "magic of zero" },
+	{ "magic-request", TX, "read", 1, "drop", "magic" READ,
+	  "request magic in a reply" },
+	{ "magic-swapped", TX, "read", 1, "drop", "magic" READ " value=0x98664467",
+	  "reply magic in the wrong byte order" },
+	{ "structured", TX, "read", 1, "drop", "structured" READ,
+	  "structured reply, which was not negotiated" },
+	{ "structured-write", TX, "write", 1, "drop", "structured" WRITE,
+	  "structured reply to a write" },
+	{ "garbage", TX, "read", 1, "drop", "garbage" READ " n=65536",
+	  "random bytes in place of the reply" },
+	{ "garbage-short", TX, "read", 1, "drop", "garbage" READ " n=16",
+	  "16 random bytes in place of the reply" },
+	{ "extra", TX, "read", 1, "drop", "extra" READ " n=100",
+	  "garbage behind the payload" },
+	{ "extra-one", TX, "write", 1, "timeout", "extra" WRITE " n=1",
+	  "one byte too much: the next reply is out of step" },
+	{ "extra-fin", TX, "read", 1, "drop", "extra" READ " n=10 then=fin",
+	  "garbage behind the payload, then the end" },
+	{ "too-much", TX, "read", 1, "drop", "extra" READ " n=1048576",
+	  "a megabyte more than was asked for" },
+	{ "write-payload", TX, "write", 1, "drop", "payload" WRITE " n=4096",
+	  "a payload behind the reply to a write" },
+	{ "error-payload", TX, "read", 1, "drop", "errdata" READ " e=5",
+	  "error reply to a read that carries the payload" },
+	{ "oob", TX, "read", 1, "either", "oob" READ " at=8",
+	  "out-of-band byte inside the reply" },
+	{ "oob-payload", TX, "read", 1, "either", "oob" READ " at=100",
+	  "out-of-band byte inside the payload" },
+	{ "scm", TX, "read", 1, "either", "scm" READ " at=8",
+	  "a file descriptor passed with the reply" },
+
+	/* ownership */
+	{ "alien-unused", TX, "read", 1, "drop", "alien kind=unused" READ,
+	  "cookie with a tag that is not in use" },
+	{ "alien-tag", TX, "read", 1, "drop", "alien kind=tag" READ,
+	  "cookie with a tag out of range" },
+	{ "alien-queue", TX, "read", 1, "drop", "alien kind=queue" READ,
+	  "cookie with a queue out of range" },
+	{ "alien-generation", TX, "read", 1, "drop", "alien kind=generation" READ,
+	  "cookie of an older generation" },
+	{ "alien-completed", TX, "read", 1, "drop", "alien kind=completed" READ,
+	  "cookie of a completed request" },
+	{ "alien-zero", TX, "write", 1, "drop", "alien kind=zero" WRITE, "cookie of zero" },
+	{ "alien-ones", TX, "write", 1, "drop", "alien kind=ones" WRITE, "cookie of all ones" },
+	{ "alien-added", TX, "read", 1, "drop", "alien kind=unused add=1" READ,
+	  "a reply that nobody asked for, before the right one" },
+	{ "alien-otherconn", TX, "read", 2, "drop",
+	  "alien kind=otherconn" READ, "cookie of another connection's request" },
+	{ "misdirect", TX, "read", 2, "drop", "misdirect" READ,
+	  "reply on another connection" },
+	{ "misdirect-write", TX, "write", 2, "drop", "misdirect" WRITE,
+	  "reply of a write on another connection" },
+	{ "dup", TX, "read", 1, "drop", "dup" READ, "reply sent twice" },
+	{ "dup-write", TX, "write", 1, "drop", "dup" WRITE, "reply of a write sent twice" },
+	{ "dup-many", TX, "read", 1, "drop", "dup n=100" READ, "reply sent a hundred times" },
+	{ "early", TX, "write", 1, "either", "early minlen=65536" WRITE,
+	  "a write is answered before its payload came" },
+	{ "early-stall", TX, "write", 1, "either", "early minlen=65536 then=stall" WRITE,
+	  "answered early, then the server stops reading" },
+	{ "early-fin", TX, "write", 1, "either", "early minlen=65536 then=fin" WRITE,
+	  "answered early, then the connection is closed" },
+	{ "early-rst", TX, "write", 1, "either", "early minlen=65536 then=rst" WRITE,
+	  "answered early, then the connection is reset" },
+	{ "idle-reply", TX, "idle", 1, "drop", "inject reply=1 cookie=0x100000001",
+	  "a reply on an idle connection" },
+	{ "idle-byte", TX, "idle", 1, "timeout", "inject data=00",
+	  "one byte on an idle connection" },
+	{ "idle-garbage", TX, "idle", 1, "drop",
+	  "inject data=000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+	  "garbage on an idle connection" },
+	{ "idle-fin", TX, "idle", 1, "drop", "kill all how=fin", "idle connections closed" },
+	{ "idle-rst", TX, "idle", 1, "drop", "kill all how=rst", "idle connections reset" },
+
+	/* endings */
+	{ "fin-request", TX, "read", 1, "drop", "end how=fin" READ,
+	  "closed when the request came" },
+	{ "rst-request", TX, "read", 1, "drop", "end how=rst" READ,
+	  "reset when the request came" },
+	{ "half-close", TX, "read", 1, "drop", "end how=half_close" READ,
+	  "closed for writing when the request came, requests still read" },
+	{ "fin-write-header", TX, "write", 1, "drop", "end how=fin" WRITE,
+	  "closed inside a write's payload" },
+	{ "rst-write-header", TX, "write", 1, "drop", "end how=rst" WRITE,
+	  "reset inside a write's payload" },
+	{ "rst-write-payload", TX, "write", 1, "drop", "end how=rst at=payload" WRITE,
+	  "reset after a write's payload" },
+	{ "fin-reply", TX, "read", 1, "drop", "end how=fin at=reply" READ,
+	  "closed after the reply" },
+	{ "rst-reply", TX, "read", 1, "drop", "end how=rst at=reply" READ,
+	  "reset after the reply" },
+
+	/* silence: only a timeout can tell */
+	{ "never", TX, "read", 1, "timeout", "never" READ, "one request is never answered" },
+	{ "never-write", TX, "write", 1, "timeout", "never" WRITE,
+	  "one write is never answered" },
+	{ "never-flush", TX, "flush", 1, "timeout", "never type=flush",
+	  "one flush is never answered" },
+	{ "noread", TX, "write", 1, "timeout", "noread" WRITE,
+	  "the server stops reading inside a write" },
+	{ "half-header", TX, "read", 1, "timeout", "cut at=8 then=stall" READ,
+	  "half a reply header, then nothing" },
+	{ "half-data", TX, "read", 1, "timeout", "cut at=116 then=stall" READ,
+	  "part of the payload, then nothing" },
+	{ "header-only", TX, "read", 1, "timeout", "cut at=16 then=stall" READ,
+	  "the header of the reply, then nothing" },
+
+	/* poison */
+	{ "poison", TX, "read", 1, "EIO", "end how=rst count=0" READ,
+	  "every connection that carries this request is reset" },
+
+	/* handshake: greeting */
+	{ "hs-silent", HS, "attach", 1, "refuse", "hs.cut at=0 then=stall", "no greeting at all" },
+	{ "hs-fin", HS, "attach", 1, "refuse", "hs.cut at=0 then=fin", "closed at once" },
+	{ "hs-rst", HS, "attach", 1, "refuse", "hs.cut at=0 then=rst", "reset at once" },
+	{ "hs-drip", HS, "attach", 1, "ok", "hs.drip n=1 t=1ms", "one byte at a time" },
+	{ "hs-http", HS, "attach", 1, "refuse",
+	  "hs.greeting text=\"HTTP/1.1 400 Bad Request\\r\\nConnection: close\\r\\n\\r\\n\"",
+	  "a web server" },
+	{ "hs-ssh", HS, "attach", 1, "refuse", "hs.greeting text=\"SSH-2.0-OpenSSH_9.2\\r\\n\"",
+	  "an SSH server" },
+	{ "hs-text", HS, "attach", 1, "refuse",
+	  "hs.greeting text=\"\\e[2J\\e]0;owned\\x07\\x00\\xff\\xfe and so on and on\"",
+	  "a greeting of terminal control sequences" },
+	{ "hs-magic", HS, "attach", 1, "refuse", "hs.greeting magic=0x4e42444d41474944",
+	  "wrong first magic" },
+	{ "hs-version", HS, "attach", 1, "refuse", "hs.greeting version=0x49484156454f5055",
+	  "wrong second magic" },
+	{ "hs-oldstyle", HS, "attach", 1, "refuse", "hs.greeting version=0x0000420281861253",
+	  "oldstyle negotiation" },
+	{ "hs-newstyle", HS, "attach", 1, "either", "hs.greeting flags=0\nexport go=off",
+	  "newstyle, but not fixed" },
+	{ "hs-flags", HS, "attach", 1, "either", "hs.greeting flags=0xffff",
+	  "every handshake flag set" },
+
+	/* handshake: shape of the replies */
+	{ "hs-rep-magic", HS, "attach", 1, "refuse",
+	  "hs.reply opt=go type=1 magic=0x3e889045565a8", "wrong magic of an option reply" },
+	{ "hs-rep-option", HS, "attach", 1, "refuse", "hs.reply opt=go type=1 echo=6",
+	  "reply to another option" },
+	{ "hs-rep-type", HS, "attach", 1, "refuse", "hs.reply opt=go type=99",
+	  "reply of an unknown type" },
+	{ "hs-rep-server", HS, "attach", 1, "refuse",
+	  "hs.reply opt=go place=before type=2 data=0000000161", "an export name in answer to GO" },
+	{ "hs-rep-err", HS, "attach", 1, "refuse", "hs.reply opt=go type=0x80012345",
+	  "error of an unknown kind" },
+	{ "hs-rep-err-max", HS, "attach", 1, "refuse", "hs.reply opt=go type=0xffffffff",
+	  "error of the largest number" },
+	{ "hs-len-4g", HS, "attach", 1, "refuse",
+	  "hs.reply opt=go place=before type=3 len=0xffffffff flood=1",
+	  "an information of 4 GiB" },
+	{ "hs-len-2g", HS, "attach", 1, "refuse",
+	  "hs.reply opt=go place=before type=3 len=0x80000000 flood=1",
+	  "an information of 2 GiB" },
+	{ "hs-len-more", HS, "attach", 1, "refuse",
+	  "hs.reply opt=go place=before type=3 len=100 text=\"\\x00\\x00short\" then=fin",
+	  "an information shorter than told, then the end" },
+	{ "hs-len-stall", HS, "attach", 1, "refuse",
+	  "hs.reply opt=go place=before type=3 len=100 text=\"\\x00\\x00short\" then=stall",
+	  "an information shorter than told, then silence" },
+	{ "hs-len-less", HS, "attach", 1, "refuse",
+	  "hs.reply opt=go place=before type=3 len=2 data=0000ffffffffffffffff",
+	  "an information longer than told" },
+	{ "hs-ack-data", HS, "attach", 1, "either",
+	  "hs.reply opt=go type=3 data=000000000000040000000101\nhs.reply opt=go type=1 text=surplus",
+	  "an ACK with data" },
+	{ "hs-ack-only", HS, "attach", 1, "refuse", "hs.info noexport=1",
+	  "acknowledged without size and flags" },
+	{ "hs-ignore", HS, "attach", 1, "refuse", "hs.ignore opt=go\nhs.ignore opt=export_name",
+	  "no answer to the option" },
+	{ "hs-endless", HS, "attach", 1, "refuse",
+	  "hs.reply opt=go place=before type=3 data=00097878 repeat=0",
+	  "unknown infos without end" },
+	{ "hs-many", HS, "attach", 1, "either",
+	  "hs.reply opt=go place=before type=3 data=00097878 repeat=100",
+	  "a hundred unknown infos" },
+	{ "hs-unknown-info", HS, "attach", 1, "ok",
+	  "hs.reply opt=go place=before type=3 data=ffff0102030405",
+	  "an unknown information" },
+	{ "hs-info-empty", HS, "attach", 1, "refuse", "hs.reply opt=go place=before type=3",
+	  "an information without a type" },
+	{ "hs-info-one", HS, "attach", 1, "refuse", "hs.reply opt=go place=before type=3 data=00",
+	  "an information of one byte" },
+	{ "hs-export-short", HS, "attach", 1, "refuse",
+	  "hs.reply opt=go place=before type=3 data=0000000000000400000001",
+	  "size and flags one byte short" },
+	{ "hs-export-long", HS, "attach", 1, "refuse",
+	  "hs.reply opt=go place=before type=3 data=00000000000004000000010101",
+	  "size and flags one byte long" },
+	{ "hs-export-twice", HS, "attach", 1, "either",
+	  "hs.reply opt=go place=before type=3 data=000000000000080000000101",
+	  "two sizes that contradict each other" },
+	{ "hs-block-short", HS, "attach", 1, "refuse",
+	  "hs.reply opt=go place=before type=3 data=00030000020000001000020000",
+	  "block sizes one byte short" },
+	{ "hs-block-long", HS, "attach", 1, "refuse",
+	  "hs.reply opt=go place=before type=3 data=000300000200000010000200000000",
+	  "block sizes one byte long" },
+	{ "hs-after-ack", HS, "attach", 1, "either",
+	  "hs.reply opt=go place=after type=3 data=0009", "a reply after the last one" },
+
+	/* handshake: refusals that must be told */
+	{ "hs-unsup", HS, "attach", 1, "ok", "hs.reply opt=go type=0x80000001",
+	  "GO is unknown: the client falls back to EXPORT_NAME" },
+	{ "hs-unsup-text", HS, "attach", 1, "ok",
+	  "hs.reply opt=go type=0x80000001 text=\"never heard of it\"",
+	  "the same with a message" },
+	{ "hs-policy", HS, "attach", 1, "refuse",
+	  "hs.reply opt=any type=0x80000002 text=\"not for you\"", "refused by policy" },
+	{ "hs-invalid", HS, "attach", 1, "refuse", "hs.reply opt=any type=0x80000003",
+	  "the option is called malformed" },
+	{ "hs-platform", HS, "attach", 1, "refuse", "hs.reply opt=any type=0x80000004",
+	  "not on this platform" },
+	{ "hs-tls", HS, "attach", 1, "refuse", "hs.reply opt=any type=0x80000005",
+	  "TLS is required" },
+	{ "hs-unknown", HS, "attach", 1, "refuse", "hs.reply opt=any type=0x80000006",
+	  "no such export" },
+	{ "hs-shutdown", HS, "attach", 1, "refuse", "hs.reply opt=any type=0x80000007",
+	  "the server is being shut down" },
+	{ "hs-block-size", HS, "attach", 1, "refuse", "hs.reply opt=any type=0x80000008",
+	  "block size information must be asked for" },
+	{ "hs-too-big", HS, "attach", 1, "refuse", "hs.reply opt=any type=0x80000009",
+	  "the option is too big" },
+	{ "hs-err-control", HS, "attach", 1, "refuse",
+	  "hs.reply opt=any type=0x80000002 text=\"no\\e[31m\\x07\\r\\n\\x00\\x80\\xff%s%n\"",
+	  "error message of control characters" },
+	{ "hs-err-4g", HS, "attach", 1, "refuse",
+	  "hs.reply opt=any type=0x80000002 len=0xffffffff flood=1", "error message of 4 GiB" },
+	{ "hs-err-64k", HS, "attach", 1, "refuse",
+	  "hs.reply opt=any type=0x80000002 fill=65536", "error message of 64 KiB" },
+	{ "hs-err-cut", HS, "attach", 1, "refuse",
+	  "hs.reply opt=any type=0x80000002 len=50 text=abc then=fin",
+	  "error message cut off" },
+
+	/* handshake: what is told about the export */
+	{ "hs-size-0", HS, "attach", 1, "refuse", "hs.info size=0", "size of zero" },
+	{ "hs-size-1", HS, "attach", 1, "refuse", "hs.info size=1", "size of one byte" },
+	{ "hs-size-511", HS, "attach", 1, "refuse", "hs.info size=511", "less than a sector" },
+	{ "hs-size-513", HS, "attach", 1, "either", "hs.info size=1048577",
+	  "not a multiple of the sector" },
+	{ "hs-size-2p63", HS, "attach", 1, "refuse", "hs.info size=0x8000000000000000",
+	  "size of 2^63" },
+	{ "hs-size-max", HS, "attach", 1, "refuse", "hs.info size=0xffffffffffffffff",
+	  "size of 2^64-1" },
+	{ "hs-size-2p63-1", HS, "attach", 1, "either", "hs.info size=0x7fffffffffffffff",
+	  "size of 2^63-1" },
+	{ "hs-size-8e", HS, "attach", 1, "either", "hs.info size=0x7ffffffffffffe00",
+	  "the largest size in sectors" },
+	{ "hs-size-block", HS, "attach", 1, "either",
+	  "hs.info size=0x3fffe00 min=4096 pref=4096 max=33554432",
+	  "size not a multiple of the block" },
+	{ "hs-min-0", HS, "attach", 1, "refuse", "hs.info min=0 pref=4096 max=33554432",
+	  "minimum block of zero" },
+	{ "hs-min-3", HS, "attach", 1, "refuse", "hs.info min=3 pref=4096 max=33554432",
+	  "minimum block not a power of two" },
+	{ "hs-min-1", HS, "attach", 1, "ok", "hs.info min=1 pref=4096 max=33554432",
+	  "minimum block of one byte" },
+	{ "hs-min-64k", HS, "attach", 1, "either", "hs.info min=65536 pref=65536 max=33554432",
+	  "minimum block larger than a page" },
+	{ "hs-min-128k", HS, "attach", 1, "refuse",
+	  "hs.info min=131072 pref=131072 max=33554432",
+	  "minimum block larger than the protocol allows" },
+	{ "hs-min-max", HS, "attach", 1, "refuse",
+	  "hs.info min=0xffffffff pref=0xffffffff max=0xffffffff",
+	  "all block sizes as large as can be" },
+	{ "hs-blocks-0", HS, "attach", 1, "refuse", "hs.info min=0 pref=0 max=0",
+	  "all block sizes zero" },
+	{ "hs-pref-less", HS, "attach", 1, "refuse", "hs.info min=4096 pref=512 max=33554432",
+	  "preferred block below the minimum" },
+	{ "hs-pref-odd", HS, "attach", 1, "refuse", "hs.info min=512 pref=5000 max=33554432",
+	  "preferred block not a power of two" },
+	{ "hs-max-less", HS, "attach", 1, "refuse", "hs.info min=4096 pref=4096 max=512",
+	  "maximum below the minimum" },
+	{ "hs-max-odd", HS, "attach", 1, "refuse", "hs.info min=4096 pref=4096 max=33554433",
+	  "maximum not a multiple of the minimum" },
+	{ "hs-max-1", HS, "attach", 1, "refuse", "hs.info min=1 pref=1 max=1",
+	  "all block sizes one byte" },
+	{ "hs-max-min", HS, "attach", 1, "ok", "hs.info min=4096 pref=4096 max=4096",
+	  "all block sizes a page" },
+	{ "hs-flags-0", HS, "attach", 1, "either", "hs.info flags=0",
+	  "no transmission flag, not even HAS_FLAGS" },
+	{ "hs-flags-all", HS, "attach", 1, "either", "hs.info flags=0xffff",
+	  "every transmission flag" },
+	{ "hs-flags-unknown", HS, "attach", 1, "ok", "hs.info flags=0xfe01",
+	  "unknown transmission flags" },
+	{ "hs-flags-fua", HS, "attach", 1, "ok", "hs.info flags=0x9",
+	  "FUA without FLUSH" },
+	{ "hs-flags-ro", HS, "attach", 1, "ok", "hs.info flags=0x3", "read-only" },
+	{ "hs-flags-ro-trim", HS, "attach", 1, "ok", "hs.info flags=0x63",
+	  "read-only, but TRIM and WRITE_ZEROES" },
+
+	/* handshake: the second connection is not like the first */
+	{ "hs-second-size", HS, "attach", 2, "refuse", "hs.info conn=2 size=1048576",
+	  "the second connection has another size" },
+	{ "hs-second-flags", HS, "attach", 2, "refuse", "hs.info conn=2 flags=0x101",
+	  "the second connection lacks features" },
+	{ "hs-second-ro", HS, "attach", 2, "refuse", "hs.info conn=2 flags=0x16f",
+	  "the second connection is read-only" },
+	{ "hs-second-silent", HS, "attach", 2, "refuse", "hs.cut conn=2 at=0 then=stall",
+	  "the second connection gets no greeting" },
+	{ "hs-second-fin", HS, "attach", 2, "refuse", "hs.cut conn=2 at=30 then=fin",
+	  "the second connection is closed" },
+	{ "hs-second-unknown", HS, "attach", 2, "refuse",
+	  "hs.reply conn=2 opt=any type=0x80000006",
+	  "the second connection is told that there is no such export" },
+
+	/* handshake: EXPORT_NAME */
+	{ "hs-name", HS, "attach", 1, "ok", "export go=off", "only EXPORT_NAME" },
+	{ "hs-name-zeroes", HS, "attach", 1, "ok", "export go=off\nhs.greeting flags=1",
+	  "only EXPORT_NAME, with the padding" },
+	{ "hs-name-short-zeroes", HS, "attach", 1, "refuse",
+	  "export go=off\nhs.greeting flags=1\nhs.zeroes n=123\nhs.cut at=179 then=fin",
+	  "the padding is one byte short" },
+	{ "hs-name-unasked-zeroes", HS, "attach", 1, "either", "export go=off\nhs.zeroes n=124",
+	  "padding although it was declined: the transmission starts with garbage" },
+	{ "hs-name-fin", HS, "attach", 1, "refuse",
+	  "export go=off name=other",
+	  "an unknown name: the server closes, as it must" },
+	{ "hs-name-size-0", HS, "attach", 1, "refuse", "export go=off\nhs.info size=0",
+	  "EXPORT_NAME with size zero" },
+	{ "hs-name-size-max", HS, "attach", 1, "refuse",
+	  "export go=off\nhs.info size=0xffffffffffffffff", "EXPORT_NAME with size 2^64-1" },
+
+	/* handshake: the list */
+	{ "hs-list", HS, "list", 1, "ok", "export name=one", "an honest list" },
+	{ "hs-list-control", HS, "list", 1, "either",
+	  "hs.reply opt=list place=before type=2 text=\"\\x00\\x00\\x00\\x0ba\\e[31mb\\r\\n\\x07c\\x7f\"",
+	  "export name of control characters" },
+	{ "hs-list-nul", HS, "list", 1, "either",
+	  "hs.reply opt=list place=before type=2 data=0000000361006200",
+	  "export name with a NUL" },
+	{ "hs-list-utf8", HS, "list", 1, "either",
+	  "hs.reply opt=list place=before type=2 data=00000004c0af80ff",
+	  "export name that is not UTF-8" },
+	{ "hs-list-len", HS, "list", 1, "refuse",
+	  "hs.reply opt=list place=before type=2 data=0000ffff61",
+	  "export name longer than its reply" },
+	{ "hs-list-len-max", HS, "list", 1, "refuse",
+	  "hs.reply opt=list place=before type=2 data=ffffffff61",
+	  "export name of 4 GiB inside a short reply" },
+	{ "hs-list-short", HS, "list", 1, "refuse",
+	  "hs.reply opt=list place=before type=2 data=0000", "entry too short for its length" },
+	{ "hs-list-4g", HS, "list", 1, "refuse",
+	  "hs.reply opt=list place=before type=2 len=0xffffffff flood=1", "entry of 4 GiB" },
+	{ "hs-list-endless", HS, "list", 1, "refuse",
+	  "hs.reply opt=list place=before type=2 data=0000000161 repeat=0",
+	  "a list without end" },
+	{ "hs-list-long", HS, "list", 1, "ok",
+	  "hs.reply opt=list place=before type=2 data=0000000161 repeat=2000",
+	  "a list of two thousand names" },
+	{ "hs-list-policy", HS, "list", 1, "refuse", "hs.reply opt=list type=0x80000002",
+	  "listing is refused" },
+	{ "hs-list-info", HS, "list", 1, "refuse",
+	  "hs.reply opt=list place=before type=3 data=0000", "an information in a list" },
+};
+
+#define N_FIXED		ARRAY_SIZE(fixed)
+
+/* The families: one scenario for each byte, bit or error number. */
+static struct scenario *made;
+static size_t n_made;
+
+static __printf(1, 2) char *text(const char *fmt, ...)
+{
+	va_list ap;
+	char *s;
+
+	va_start(ap, fmt);
+	if (vasprintf(&s, fmt, ap) < 0)
+		err(1, "scenario");
+	va_end(ap);
+	return s;
+}
+
+static void make(struct scenario scenario)
+{
+	made = realloc(made, (n_made + 1) * sizeof(*made));
+	if (!made)
+		err(1, "scenario");
+	made[n_made++] = scenario;
+}
+
+static void make_reply_cut(unsigned int at, const char *how)
+{
+	make((struct scenario) {
+		text("reply-%s-at-%u", how, at), TX, "read", 1, "drop",
+		text("cut at=%u then=%s" READ, at, how),
+		text("%s after %u bytes of the reply", how, at),
+	});
+}
+
+static void make_reply_cuts(void)
+{
+	static const unsigned int in_payload[] = { 17, 20, 511, 528, 1024, 4095, 4111 };
+	size_t i;
+
+	for (i = 0; i <= sizeof(struct { char header[16]; }); i++) {
+		make_reply_cut(i, "fin");
+		make_reply_cut(i, "rst");
+	}
+	for (i = 0; i < ARRAY_SIZE(in_payload); i++) {
+		make_reply_cut(in_payload[i], "fin");
+		make_reply_cut(in_payload[i], "rst");
+	}
+}
+
+static void make_alien_bits(void)
+{
+	unsigned int bit;
+
+	for (bit = 0; bit < 64; bit++)
+		make((struct scenario) {
+			text("alien-bit-%u", bit), TX, "read", 1, "drop",
+			text("alien kind=bit bit=%u" READ, bit),
+			text("cookie with bit %u changed", bit),
+		});
+}
+
+static void make_error(unsigned int number, const char *outcome, const char *io)
+{
+	make((struct scenario) {
+		text("error-%u-%s", number, io), TX, io, 1, outcome,
+		text("err e=%u type=%s%s", number, io, strcmp(io, "flush") ? AT_TARGET : ""),
+		text("error %u to a %s", number, io),
+	});
+}
+
+static void make_errors(void)
+{
+	/* What an application sees of them is what the block layer can express. */
+	static const struct {
+		unsigned int number;
+		const char *outcome;
+	} errors[] = {
+		{ 1, "EPERM" }, { 5, "EIO" }, { 12, "ENOMEM" }, { 22, "EINVAL" },
+		{ 28, "ENOSPC" }, { 75, "EIO" }, { 95, "EOPNOTSUPP" }, { 108, "EIO" },
+		{ 2, "EIO" }, { 0x7fffffff, "EIO" }, { 0xffffffff, "EIO" },
+	};
+	static const char *const types[] = { "read", "write", "flush", "trim", "zeroes" };
+	size_t i, t;
+
+	for (i = 0; i < ARRAY_SIZE(errors); i++)
+		for (t = 0; t < ARRAY_SIZE(types); t++)
+			make_error(errors[i].number, errors[i].outcome, types[t]);
+}
+
+/* An honest handshake has 18 + 32 + 20 bytes with GO. */
+static void make_handshake_cuts(void)
+{
+	static const char *const hows[] = { "fin", "rst", "stall" };
+	unsigned int at, how;
+
+	for (at = 1; at < 18 + 32 + 20; at++)
+		for (how = 0; how < 3; how++)
+			make((struct scenario) {
+				text("hs-%s-at-%u", hows[how], at), HS, "attach", 1, "refuse",
+				text("hs.cut at=%u then=%s", at, hows[how]),
+				text("%s after %u bytes of the handshake", hows[how], at),
+			});
+}
+
+static void make_all(void)
+{
+	if (made)
+		return;
+	make_reply_cuts();
+	make_alien_bits();
+	make_errors();
+	make_handshake_cuts();
+}
+
+static const struct scenario *scenario_nth(size_t i)
+{
+	make_all();
+	if (i < N_FIXED)
+		return &fixed[i];
+	return i - N_FIXED < n_made ? &made[i - N_FIXED] : NULL;
+}
+
+static const struct scenario *find(const char *name)
+{
+	const struct scenario *scenario;
+	size_t i;
+
+	for (i = 0; (scenario = scenario_nth(i)); i++)
+		if (!strcmp(scenario->name, name))
+			return scenario;
+	return NULL;
+}
+
+void scenario_list(FILE *out, const char *phase)
+{
+	const struct scenario *s;
+	size_t i;
+
+	for (i = 0; (s = scenario_nth(i)); i++)
+		if (!phase || !strcmp(phase, s->phase))
+			fprintf(out, "%s\t%s\t%s\t%d\t%s\t%s\n", s->name, s->phase, s->io,
+				s->conns, s->outcome, s->text);
+}
+
+bool scenario_print(FILE *out, const char *name)
+{
+	const struct scenario *scenario = find(name);
+
+	if (!scenario)
+		return false;
+	fprintf(out, "%s\n", scenario->commands);
+	return true;
+}
+
+bool scenario_apply(const char *name)
+{
+	const struct scenario *scenario = find(name);
+	char *copy, *rest, *line;
+	char error[256];
+
+	if (!scenario)
+		return false;
+	copy = text("%s", scenario->commands);
+	rest = copy;
+	while ((line = strsep(&rest, "\n")))
+		if (!control_run(line, stdout, error, sizeof(error)))
+			errx(1, "scenario %s: %s: %s", name, line, error);
+	free(copy);
+	return true;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The table of everything that the hostile server can do wrong, one thing each,
+ * with what was promised to the user for it. Tests loop over the table.
+ */
+#ifndef NBD_TEST_SCENARIO_H
+#define NBD_TEST_SCENARIO_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+/* Where requests meet the rules of a scenario; nothing else is touched. */
+#define TARGET_START	"1M"
+#define TARGET_END	"2M"
+
+/*
+ * One line each on @out, tab-separated:
+ *
+ * name, phase, what provokes it, connections needed, promised outcome, text
+ *
+ * phase:    handshake (apply it before the client comes) or transmission (apply
+ *           it when the device is attached)
+ * provoked: by a read, write, trim, zeroes or flush of the target (any request
+ *           of 4 KiB or more inside [1 MiB, 2 MiB); a flush has no place),
+ *           attach, list, or idle: by itself at once
+ * outcome:  ok        nothing is lost, the connection stays
+ *           drop      the connection is dropped at once, the request is sent
+ *                     again on another one and succeeds there
+ *           timeout   as drop, but only the request timeout can tell
+ *           NAME      the request fails with that errno, the connection stays
+ *           refuse    the client refuses to attach, with one clear message
+ *           either    it refuses, or attaches and everything is right
+ *
+ * @phase limits the list to one phase; NULL: all.
+ */
+void scenario_list(FILE *out, const char *phase);
+
+/* Run the commands of the scenario. False if there is none of that name. */
+bool scenario_apply(const char *name);
+
+/* Print its commands. */
+bool scenario_print(FILE *out, const char *name);
+
+#endif /* NBD_TEST_SCENARIO_H */
