@@ -13,6 +13,7 @@
 #include "bringup.h"
 #include "clock.h"
 #include "device.h"
+#include "ioctl.h"
 #include "monitor.h"
 #include "record.h"
 
@@ -181,11 +182,27 @@ static void fill_config(struct nbd_kernel_config *c, const struct nbd_kernel *k,
 static int check_driver(const struct nbd_kernel *k,
 			const struct nbd_params *params, struct nbd_err *err)
 {
+	if (params->ioctl_mode && params->index < 0)
+		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
+				"-nonetlink needs a device: the ioctl interface cannot choose one");
 	if (params->write_policy == NBD_WRITE_BACK ||
-	    nbd_kernel_knows(k, NBD_ATTR_WRITE_POLICY))
+	    (nbd_kernel_knows(k, NBD_ATTR_WRITE_POLICY) && !params->ioctl_mode))
 		return 0;
 	return nbd_fail(err, NBD_EXIT_UNSUPPORTED, EOPNOTSUPP,
-			"-write-policy: the loaded nbd driver knows no write policies");
+			"-write-policy: the loaded nbd driver knows no write policies, or the ioctl interface is used");
+}
+
+static int fit_export(struct nbd_kernel_config *config,
+		      const struct nbd_params *params,
+		      const struct nbd_bringup *b, struct nbd_err *err)
+{
+	char name[600];
+	int ret = nbd_fit(config, params, &b->export, err);
+
+	if (ret)
+		nbd_err_prefix(err, "%s",
+			       nbd_export_text(params, name, sizeof(name)));
+	return ret;
 }
 
 /* A device that is just going away frees its number within moments. */
@@ -210,17 +227,13 @@ static int hand_over(struct nbd_kernel *k, const struct nbd_params *params,
 {
 	struct nbd_kernel_config config = { 0 };
 	int fds[NBD_CONNECTIONS_MAX];
-	char name[600];
 	unsigned int i;
 	int ret;
 
 	fill_config(&config, k, params);
-	ret = nbd_fit(&config, params, &b->export, err);
-	if (ret) {
-		nbd_err_prefix(err, "%s",
-			       nbd_export_text(params, name, sizeof(name)));
+	ret = fit_export(&config, params, b, err);
+	if (ret)
 		return ret;
-	}
 	for (i = 0; i < b->nlinks; i++)
 		fds[i] = b->links[i].fd;
 	config.fds = fds;
@@ -302,6 +315,21 @@ static int watch_over(struct nbd_record *record, struct nbd_err *err)
 	return ret;
 }
 
+static int attach_ioctl(const struct nbd_params *params, struct nbd_bringup *b,
+			const struct nbd_address_list *list, FILE *out,
+			struct nbd_err *err)
+{
+	const struct nbd_kernel_reply reply = { .index = params->index };
+	struct nbd_kernel_config config = { 0 };
+	struct nbd_record record;
+	int ret = fit_export(&config, params, b, err);
+
+	if (ret)
+		return ret;
+	fill_record(&record, params, b, list, &reply, config.block_size);
+	return nbd_ioctl_attach(&record, b, &config, out, err);
+}
+
 static int attach_device(struct nbd_kernel *k, const struct nbd_params *params,
 			 struct nbd_bringup *b,
 			 const struct nbd_address_list *list, FILE *out,
@@ -316,6 +344,8 @@ static int attach_device(struct nbd_kernel *k, const struct nbd_params *params,
 	ret = nbd_bring_up(b, params, list, err);
 	if (ret)
 		return ret;
+	if (params->ioctl_mode)
+		return attach_ioctl(params, b, list, out, err);
 	ret = hand_over(k, params, b, &reply, &block_size, err);
 	if (ret)
 		return ret;

@@ -12,6 +12,9 @@
 #include "device.h"
 #include "monitor.h"
 #include "options.h"
+#include "process.h"
+#include "replace.h"
+#include "status.h"
 #include "version.h"
 
 static int run_check(const struct nbd_command *cmd, struct nbd_err *err)
@@ -44,16 +47,21 @@ static int run_detach(const struct nbd_command *cmd, struct nbd_err *err)
 	return ret ? ret : nbd_detach(index, cmd->force, err);
 }
 
-static int run(const struct nbd_command *cmd, char **argv, struct nbd_err *err)
+static int run(const struct nbd_command *cmd, struct nbd_err *err)
 {
 	switch (cmd->action) {
 	case NBD_ACTION_ATTACH:
 		return nbd_attach(&cmd->params, stdout, err);
 	case NBD_ACTION_DETACH:
 		return run_detach(cmd, err);
+	case NBD_ACTION_REPLACE:
+		return nbd_replace(&cmd->params, err);
+	case NBD_ACTION_STATUS:
+		return nbd_print_status(cmd->params.index, cmd->json, stdout,
+					err);
 	case NBD_ACTION_MONITOR:
-		return nbd_monitor_run(argv, cmd->background,
-				       cmd->params.index, err);
+		return nbd_monitor_run(cmd->background, cmd->params.index,
+				       err);
 	case NBD_ACTION_LIST:
 		return nbd_list(&cmd->params, stdout, err);
 	case NBD_ACTION_HELP:
@@ -75,12 +83,13 @@ int main(int argc, char **argv)
 	int status = NBD_EXIT_OK;
 	int ret;
 
+	nbd_process_init(argv);
 	signal(SIGPIPE, SIG_IGN);
 	ret = nbd_options_parse(&cmd, argc, argv, &err);
 	if (!ret && cmd.action == NBD_ACTION_CHECK)
 		status = run_check(&cmd, &err);
 	else if (!ret)
-		ret = run(&cmd, argv, &err);
+		ret = run(&cmd, &err);
 	if (ret) {
 		fprintf(stderr, "nbd-client: %s\n", err.text);
 		status = err.status;

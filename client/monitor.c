@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -22,6 +20,7 @@
 #include "kernel.h"
 #include "log.h"
 #include "monitor.h"
+#include "process.h"
 #include "record.h"
 #include "resolver.h"
 #include "watch.h"
@@ -50,7 +49,6 @@
  * @starting:	the records are read for the first time
  * @fresh:	device for which the monitor was started, or -1
  * @quit:	end now
- * @argv:	for the mark that systemd looks for
  * @watches:	all attachments
  */
 struct monitor {
@@ -65,7 +63,6 @@ struct monitor {
 	bool starting;
 	int32_t fresh;
 	bool quit;
-	char **argv;
 	struct nbd_watch *watches;
 };
 
@@ -149,8 +146,7 @@ static void handle_event(struct nbd_watch *w, const struct nbd_notice *n)
 {
 	switch (n->event) {
 	case NBD_EVENT_CONN_DEAD:
-		nbd_log(LOG_WARNING, "/dev/nbd%d: connection %u is lost%s%s",
-			n->index, n->slot, n->cause[0] ? ": " : "", n->cause);
+		memcpy(w->cause, n->cause, sizeof(w->cause));
 		w->dirty = true;
 		break;
 	case NBD_EVENT_DETACHED:
@@ -179,8 +175,6 @@ static void handle_notice(void *arg, const struct nbd_notice *n)
 		if (n->session_id == w->record.session_id)
 			handle_event(w, n);
 	} else if (!is_ours(m)) {
-		nbd_log(LOG_WARNING, "/dev/nbd%d: a connection is lost",
-			n->index);
 		w->dead_links++;
 		w->dirty = true;
 	}
@@ -262,11 +256,6 @@ static bool concerns_us(const struct nbd_record *r)
 	       r->params.reconnect != NBD_RECONNECT_NEVER;
 }
 
-static void mark_for_systemd(struct monitor *m)
-{
-	m->argv[0][0] = '@';
-}
-
 static void add_record(struct monitor *m, struct nbd_record *record)
 {
 	struct nbd_watch *w = nbd_watch_new(record, &m->kernel);
@@ -279,7 +268,7 @@ static void add_record(struct monitor *m, struct nbd_record *record)
 	m->watches = w;
 	w->dirty = true;
 	if (w->record.params.systemd_mark)
-		mark_for_systemd(m);
+		nbd_process_mark_for_systemd();
 	/*
 	 * What died while nobody listened to the stock driver is not known. It
 	 * drops the connections that it does not need.
@@ -360,30 +349,6 @@ static void read_inotify(struct monitor *m)
 }
 
 /* --- the life of the process --- */
-
-static void write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return;
-	if (write(fd, text, strlen(text)) < 0)
-		nbd_log(LOG_WARNING, "%s: %s", path, strerror(errno));
-	close(fd);
-}
-
-/*
- * The machine may be waiting for us to write its memory out: neither page
- * faults nor allocations of ours may wait for that.
- */
-static void survive_memory_pressure(void)
-{
-	write_file("/proc/self/oom_score_adj", "-1000");
-	if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0))
-		nbd_log(LOG_WARNING, "PR_SET_IO_FLUSHER: %s", strerror(errno));
-	if (mlockall(MCL_CURRENT | MCL_FUTURE))
-		nbd_log(LOG_WARNING, "mlockall: %s", strerror(errno));
-}
 
 static const struct flock whole_file = {
 	.l_type = F_WRLCK,
@@ -536,12 +501,10 @@ static void prepare_poll(void)
 	srandom(getpid() ^ nbd_now_ms());
 }
 
-int nbd_monitor_run(char **argv, bool background, int32_t fresh,
-		    struct nbd_err *err)
+int nbd_monitor_run(bool background, int32_t fresh, struct nbd_err *err)
 {
 	struct monitor m = {
 		.background = background,
-		.argv = argv,
 		.fresh = fresh,
 		.lock = -1,
 	};
@@ -558,7 +521,7 @@ int nbd_monitor_run(char **argv, bool background, int32_t fresh,
 		ret = open_descriptors(&m, err);
 	if (ret)
 		return ret;
-	survive_memory_pressure();
+	nbd_process_survive_memory_pressure();
 	prepare_poll();
 	open_driver(&m);
 	m.starting = true;
@@ -576,7 +539,7 @@ int nbd_monitor_run(char **argv, bool background, int32_t fresh,
 
 /* --- for the other actions of nbd-client --- */
 
-static bool monitor_runs(void)
+bool nbd_monitor_runs(void)
 {
 	int fd = open(LOCK_FILE, O_RDONLY | O_CLOEXEC);
 	struct flock lock = whole_file;
@@ -622,7 +585,7 @@ int nbd_monitor_ensure(int32_t index, bool systemd_mark, struct nbd_err *err)
 	int pipes[2];
 	pid_t child;
 
-	if (monitor_runs())
+	if (nbd_monitor_runs())
 		return 0;
 	if (pipe2(pipes, O_CLOEXEC))
 		return nbd_fail(err, NBD_EXIT_FAILURE, errno,
@@ -637,7 +600,7 @@ int nbd_monitor_ensure(int32_t index, bool systemd_mark, struct nbd_err *err)
 		poll(&ready, 1, START_WAIT_MS);
 	}
 	close(pipes[0]);
-	if (monitor_runs())
+	if (nbd_monitor_runs())
 		return 0;
 	return nbd_fail(err, NBD_EXIT_FAILURE, child < 0 ? errno : EIO,
 			"the monitor, which would reconnect the device, does not start (nbd-client -monitor says why)");
@@ -651,14 +614,14 @@ void nbd_monitor_wait_idle(void)
 	int pid;
 
 	nbd_record_list(count_concern, &concerns);
-	if (concerns || !monitor_runs())
+	if (concerns || !nbd_monitor_runs())
 		return;
 	file = fopen(LOCK_FILE, "re");
 	if (!file)
 		return;
 	if (fscanf(file, "%d", &pid) == 1) {
 		pfd.fd = syscall(SYS_pidfd_open, pid, 0);
-		if (pfd.fd >= 0 && monitor_runs())
+		if (pfd.fd >= 0 && nbd_monitor_runs())
 			poll(&pfd, 1, IDLE_WAIT_MS);
 		if (pfd.fd >= 0)
 			close(pfd.fd);

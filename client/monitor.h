@@ -28,7 +28,6 @@ int nbd_monitor_ensure(int32_t index, bool systemd_mark, struct nbd_err *err);
 
 /**
  * nbd_monitor_run - be the monitor
- * @argv:	of main(), for the mark that systemd looks for
  * @background:	was started by nbd_monitor_ensure(): end when nothing is left
  * @fresh:	the device that it was started for, whose connections are all
  *		there; -1 for none
@@ -36,8 +35,10 @@ int nbd_monitor_ensure(int32_t index, bool systemd_mark, struct nbd_err *err);
  *
  * Return: 0 when told to end or nothing is left; -EEXIST if one is running.
  */
-int nbd_monitor_run(char **argv, bool background, int32_t fresh,
-		    struct nbd_err *err);
+int nbd_monitor_run(bool background, int32_t fresh, struct nbd_err *err);
+
+/* A monitor is at work. */
+bool nbd_monitor_runs(void);
 
 /* Waits until the monitor has ended, if there is nothing left to watch. */
 void nbd_monitor_wait_idle(void);

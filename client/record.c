@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/nbd.h>
 #include <sched.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -442,6 +443,56 @@ void nbd_record_list(void (*fn)(void *arg, int32_t index), void *arg)
 	closedir(dir);
 }
 
+/* Flags that a device relies on once it has been attached with them. */
+#define RELIED_FLAGS (NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA | \
+		      NBD_FLAG_SEND_TRIM | NBD_FLAG_SEND_WRITE_ZEROES)
+
+/* As much as the device uses of the export that it has. */
+static uint64_t needed_size(const struct nbd_record *r)
+{
+	if (r->params.given & NBD_GIVEN_SIZE && r->params.size < r->export.size)
+		return r->params.size;
+	return r->export.size;
+}
+
+int nbd_check_export(const struct nbd_record *r, unsigned int nconns,
+		     const struct nbd_export *e, struct nbd_err *err)
+{
+	const struct nbd_export *old = &r->export;
+	unsigned int lost = old->flags & ~e->flags & RELIED_FLAGS;
+
+	if (e->size < needed_size(r))
+		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
+				"the export has shrunk from %llu to %llu bytes",
+				(unsigned long long)needed_size(r),
+				(unsigned long long)e->size);
+	if (lost)
+		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
+				"the export has lost features that the device relies on (flags 0x%x are now 0x%x)",
+				old->flags, e->flags);
+	if (e->flags & NBD_FLAG_READ_ONLY && !(old->flags & NBD_FLAG_READ_ONLY) &&
+	    !r->params.readonly)
+		return nbd_fail(err, NBD_EXIT_UNFIT, EROFS,
+				"the export has become read-only");
+	if (nconns > 1 && !(e->flags & NBD_FLAG_CAN_MULTI_CONN) &&
+	    !r->params.preinit)
+		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
+				"the export does not allow several connections any more");
+	if (e->has_block_sizes && e->block_min > r->block_size)
+		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
+				"the server needs blocks of %u bytes now, the device has %u",
+				e->block_min, r->block_size);
+	return 0;
+}
+
+uint64_t nbd_grown_size(const struct nbd_record *r, const struct nbd_export *e)
+{
+	if (e->size <= r->export.size || r->params.given & NBD_GIVEN_SIZE ||
+	    !r->block_size)
+		return 0;
+	return e->size - e->size % r->block_size;
+}
+
 static bool is_initial(const char *kind)
 {
 	char self[32], initial[32];
@@ -497,9 +548,10 @@ int nbd_record_keep_netns(struct nbd_record *r, struct nbd_err *err)
 	int status;
 	pid_t child;
 
+	r->netns = false;
+	remove_netns(r->params.index);
 	if (is_initial("net"))
 		return 0;
-	remove_netns(r->params.index);
 	netns_path(r->params.index, path, sizeof(path));
 	child = fork();
 	if (!child)

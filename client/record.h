@@ -88,6 +88,22 @@ int nbd_record_keep_netns(struct nbd_record *record, struct nbd_err *err);
 /* File descriptor of the kept namespace, -1 for the initial one, -errno. */
 int nbd_record_open_netns(const struct nbd_record *record);
 
+/**
+ * nbd_check_export - may this export go on under a device that is in use?
+ * @record:	the device
+ * @nconns:	connections that it will have
+ * @e:		the export as a server offers it now
+ * @err:	says what would corrupt or break something
+ *
+ * Return: 0, -EINVAL or -EROFS.
+ */
+int nbd_check_export(const struct nbd_record *record, unsigned int nconns,
+		     const struct nbd_export *e, struct nbd_err *err);
+
+/* Size for a device whose export has grown; 0 if it has not, or is fixed. */
+uint64_t nbd_grown_size(const struct nbd_record *record,
+			const struct nbd_export *e);
+
 /* Move the caller into the "net" or "mnt" namespace of PID 1; 0 or -errno. */
 int nbd_enter_initial(const char *kind);
 

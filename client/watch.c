@@ -10,13 +10,8 @@
 
 #include "attach.h"
 #include "clock.h"
-#include "device.h"
 #include "log.h"
 #include "watch.h"
-
-/* Flags that a device relies on once it has been attached with them. */
-#define RELIED_FLAGS (NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA | \
-		      NBD_FLAG_SEND_TRIM | NBD_FLAG_SEND_WRITE_ZEROES)
 
 static int32_t watch_index(const struct nbd_watch *w)
 {
@@ -119,9 +114,9 @@ static int64_t with_jitter(int64_t ms)
 	return ms - ms / 4 + random() % (ms / 2 + 1);
 }
 
-static int64_t retry_pause(const struct nbd_watch *w)
+int64_t nbd_retry_pause(int64_t outage)
 {
-	int64_t pause = (nbd_now_ms() - w->lost_at) / 10;
+	int64_t pause = outage / 10;
 
 	if (pause < NBD_WATCH_RETRY_MIN_MS)
 		pause = NBD_WATCH_RETRY_MIN_MS;
@@ -170,7 +165,8 @@ static void attempt_failed(struct nbd_watch *w, const char *why)
 		return;
 	}
 	w->state = NBD_WATCH_PAUSED;
-	w->next_try = nbd_now_ms() + retry_pause(w);
+	w->next_try = nbd_now_ms() +
+		      nbd_retry_pause(nbd_now_ms() - w->lost_at);
 }
 
 /*
@@ -239,44 +235,6 @@ static void take_resolved(struct nbd_watch *w)
 	}
 }
 
-/* Would this export, under the device that we have, corrupt anything? */
-static int check_export(const struct nbd_watch *w, const struct nbd_export *e,
-			struct nbd_err *err)
-{
-	const struct nbd_export *old = &w->record.export;
-	unsigned int lost = old->flags & ~e->flags & RELIED_FLAGS;
-
-	if (e->size < old->size)
-		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
-				"the export has shrunk from %llu to %llu bytes",
-				(unsigned long long)old->size,
-				(unsigned long long)e->size);
-	if (lost)
-		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
-				"the export has lost features that the device relies on (flags 0x%x are now 0x%x)",
-				old->flags, e->flags);
-	if (e->flags & NBD_FLAG_READ_ONLY && !(old->flags & NBD_FLAG_READ_ONLY) &&
-	    !w->record.params.readonly)
-		return nbd_fail(err, NBD_EXIT_UNFIT, EROFS,
-				"the export has become read-only");
-	if (w->record.nconns > 1 && !(e->flags & NBD_FLAG_CAN_MULTI_CONN) &&
-	    !w->record.params.preinit)
-		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
-				"the export does not allow several connections any more");
-	if (e->has_block_sizes && e->block_min > w->record.block_size)
-		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
-				"the server needs blocks of %u bytes now, the device has %u",
-				e->block_min, w->record.block_size);
-	return 0;
-}
-
-/* A grown export makes the device grow, unless the user fixed its size. */
-static bool has_grown(const struct nbd_watch *w, const struct nbd_export *e)
-{
-	return e->size > w->record.export.size &&
-	       !(w->record.params.given & NBD_GIVEN_SIZE);
-}
-
 static int hand_over(struct nbd_watch *w, struct nbd_kernel_reply *reply,
 		     struct nbd_err *err)
 {
@@ -298,11 +256,9 @@ static int hand_over(struct nbd_watch *w, struct nbd_kernel_reply *reply,
 	config.server_flags = b->export.flags;
 	if (w->record.params.readonly)
 		config.server_flags |= NBD_FLAG_READ_ONLY;
-	if (has_grown(w, &b->export)) {
+	config.size = nbd_grown_size(&w->record, &b->export);
+	if (config.size)
 		config.set |= NBD_CONFIG_SIZE;
-		config.size = b->export.size -
-			      b->export.size % w->record.block_size;
-	}
 	return nbd_kernel_reconfigure(w->kernel, &config, reply, err);
 }
 
@@ -319,7 +275,7 @@ static void reconnected(struct nbd_watch *w, const struct nbd_kernel_reply *repl
 	watch_log(w, LOG_NOTICE, "reconnected to %s after %.1f s (%u connections)",
 		  nbd_address_text(b->links[0].address, text, sizeof(text)),
 		  seconds_since(w->lost_at), used);
-	if (has_grown(w, &b->export))
+	if (nbd_grown_size(&w->record, &b->export))
 		watch_log(w, LOG_NOTICE, "the export has grown from %llu to %llu bytes",
 			  (unsigned long long)w->record.export.size,
 			  (unsigned long long)b->export.size);
@@ -340,7 +296,8 @@ static void attempt_ready(struct nbd_watch *w)
 {
 	struct nbd_kernel_reply reply;
 	struct nbd_err err;
-	int ret = check_export(w, &w->bringup->export, &err);
+	int ret = nbd_check_export(&w->record, w->record.nconns,
+				   &w->bringup->export, &err);
 
 	if (ret) {
 		nbd_err_prefix(&err, "refused to reconnect");
@@ -364,6 +321,10 @@ void nbd_watch_lost(struct nbd_watch *w, unsigned int missing,
 {
 	bool none_left = w->live && !live;
 
+	if (missing > w->missing)
+		watch_log(w, LOG_WARNING, "%u of %u connections are lost%s%s",
+			  missing, missing + live, w->cause[0] ? ": " : "",
+			  w->cause);
 	w->missing = missing;
 	w->live = live;
 	if (w->record.params.reconnect == NBD_RECONNECT_NEVER ||

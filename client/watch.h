@@ -38,6 +38,7 @@ enum nbd_watch_state {
  * @saved_as:	nbd_record_id() of the file that the watch itself wrote
  * @dirty:	the driver announced something; ask it how things are
  * @dead_links:	LINK_DEAD messages of the stock driver since all was well
+ * @cause:	why the last connection died, as far as the driver says
  * @state:	what the watch does
  * @missing:	connections to make
  * @live:	connections that the kernel still has
@@ -57,6 +58,7 @@ struct nbd_watch {
 	uint64_t saved_as;
 	bool dirty;
 	unsigned int dead_links;
+	char cause[NBD_CAUSE_MAX];
 	enum nbd_watch_state state;
 	unsigned int missing;
 	unsigned int live;
@@ -71,6 +73,9 @@ struct nbd_watch {
 	struct nbd_kernel *kernel;
 	struct nbd_watch *next;
 };
+
+/* Milliseconds until the next attempt, after so long an outage. */
+int64_t nbd_retry_pause(int64_t outage);
 
 /* Takes over @record. NULL without memory; @record is freed then. */
 struct nbd_watch *nbd_watch_new(struct nbd_record *record,

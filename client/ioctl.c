@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The legacy ioctl interface.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/nbd.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "attach.h"
+#include "clock.h"
+#include "device.h"
+#include "ioctl.h"
+#include "log.h"
+#include "process.h"
+#include "watch.h"
+
+/* How long NBD_DO_IT may take to begin, and how often to look. */
+#define START_WAIT_MS 5000
+#define START_LOOK_MS 10
+/* How long the first read and udev may take. */
+#define SETTLE_MS 10000
+/* The announcement of a lost link may come a little after NBD_DO_IT ended. */
+#define NOTICE_WAIT_MS 200
+
+/**
+ * struct service - a device and the process that serves it
+ * @record:	the attachment
+ * @b:		connections
+ * @device:	its node, open
+ * @kernel:	to listen to; sock is NULL without a netlink interface
+ * @notices:	announces lost links; NULL likewise
+ * @link_lost:	one was announced
+ */
+struct service {
+	struct nbd_record *record;
+	struct nbd_bringup *b;
+	int device;
+	struct nbd_kernel kernel;
+	struct nl_sock *notices;
+	bool link_lost;
+};
+
+static int32_t service_index(const struct service *s)
+{
+	return s->record->params.index;
+}
+
+static int open_device(struct service *s, struct nbd_err *err)
+{
+	char path[NBD_DEVICE_PATH_MAX];
+
+	s->device = open(nbd_device_path(service_index(s), path),
+			 O_RDWR | O_CLOEXEC);
+	if (s->device >= 0)
+		return 0;
+	return nbd_fail(err, errno == ENOENT || errno == ENXIO ?
+			NBD_EXIT_NO_DRIVER : nbd_exit_of_errno(errno), errno,
+			"cannot open %s: %s%s", path, strerror(errno),
+			errno == ENOENT ? ": is the module \"nbd\" loaded, with enough devices (nbds_max)?" :
+			"");
+}
+
+static int call(struct service *s, unsigned long request, unsigned long arg,
+		const char *name, struct nbd_err *err)
+{
+	char path[NBD_DEVICE_PATH_MAX];
+
+	if (!ioctl(s->device, request, arg))
+		return 0;
+	return nbd_fail(err, nbd_exit_of_errno(errno), errno,
+			"%s: the driver refused %s: %s%s",
+			nbd_device_path(service_index(s), path), name,
+			strerror(errno), errno == EBUSY ?
+			": the device is in use" : "");
+}
+
+/* Undone as a whole by NBD_CLEAR_SOCK, once a socket was taken. */
+static int configure(struct service *s, const struct nbd_kernel_config *c,
+		     struct nbd_err *err)
+{
+	unsigned int i;
+	int ret;
+
+	ret = call(s, NBD_SET_BLKSIZE, c->block_size, "NBD_SET_BLKSIZE", err);
+	if (!ret)
+		ret = call(s, NBD_SET_SIZE_BLOCKS, c->size / c->block_size,
+			   "NBD_SET_SIZE_BLOCKS", err);
+	if (!ret)
+		ret = call(s, NBD_SET_FLAGS, c->server_flags, "NBD_SET_FLAGS",
+			   err);
+	if (!ret)
+		ret = call(s, NBD_SET_TIMEOUT, s->record->params.timeout,
+			   "NBD_SET_TIMEOUT", err);
+	for (i = 0; !ret && i < s->b->nlinks; i++) {
+		ret = call(s, NBD_SET_SOCK, s->b->links[i].fd, "NBD_SET_SOCK",
+			   err);
+		if (ret && i)
+			ioctl(s->device, NBD_CLEAR_SOCK);
+	}
+	return ret;
+}
+
+static void hand_over(struct nbd_bringup *b)
+{
+	unsigned int i;
+
+	for (i = 0; i < b->nlinks; i++)
+		nbd_link_hand_over(&b->links[i]);
+}
+
+/* --- in the serving process --- */
+
+static void listen_to_driver(struct service *s)
+{
+	if (nbd_kernel_open(&s->kernel, false, NULL) ||
+	    nbd_notices_open(&s->kernel, &s->notices, NULL))
+		nbd_log(LOG_WARNING, "/dev/nbd%d: the driver announces no lost connections: it will not be reconnected",
+			service_index(s));
+}
+
+static void note_link(void *arg, const struct nbd_notice *n)
+{
+	struct service *s = arg;
+
+	if (n->link_dead && n->index == service_index(s))
+		s->link_lost = true;
+}
+
+/*
+ * NBD_DO_IT ends in the same way when the server hung up and when somebody
+ * detached the device. The driver announces a lost link only in the first case.
+ */
+static bool was_lost(struct service *s, int do_it_errno)
+{
+	struct pollfd pfd = { .events = POLLIN };
+
+	if (do_it_errno == ETIMEDOUT)
+		return true;
+	if (do_it_errno == EINTR || !s->notices)
+		return false;
+	pfd.fd = nbd_notices_fd(s->notices);
+	while (!s->link_lost && poll(&pfd, 1, NOTICE_WAIT_MS) > 0)
+		if (nbd_notices_read(s->notices, note_link, s))
+			break;
+	return s->link_lost;
+}
+
+static void serve_once(struct service *s, int *error)
+{
+	s->link_lost = false;
+	*error = ioctl(s->device, NBD_DO_IT) ? errno : 0;
+	ioctl(s->device, NBD_CLEAR_SOCK);
+}
+
+static int try_again(struct service *s, struct nbd_err *err)
+{
+	struct nbd_kernel_config config = { 0 };
+	struct nbd_address_list list;
+	int ret;
+
+	ret = nbd_resolve_servers(&s->record->params, &list, err);
+	if (!ret)
+		ret = nbd_bring_up(s->b, &s->record->params, &list, err);
+	if (ret)
+		return ret;
+	ret = nbd_check_export(s->record, s->b->nlinks, &s->b->export, err);
+	if (!ret)
+		ret = nbd_fit(&config, &s->record->params, &s->b->export, err);
+	if (!ret)
+		ret = configure(s, &config, err);
+	if (ret)
+		nbd_bringup_close(s->b);
+	else
+		hand_over(s->b);
+	return ret;
+}
+
+/* Sleeps, but wakes up when the record goes: somebody detached the device. */
+static bool wait_for_turn(struct service *s, int inotify, int64_t pause)
+{
+	struct pollfd pfd = { .fd = inotify, .events = POLLIN };
+	int64_t until = nbd_now_ms() + pause;
+	char events[4096];
+
+	while (nbd_record_id(service_index(s)) && nbd_poll_timeout(until))
+		if (poll(&pfd, 1, nbd_poll_timeout(until)) > 0 &&
+		    read(inotify, events, sizeof(events)) < 0)
+			break;
+	return nbd_record_id(service_index(s));
+}
+
+/* True when the device is attached again. */
+static bool attach_again(struct service *s)
+{
+	unsigned int limit = s->record->params.reconnect_limit, attempts = 0;
+	int inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	int64_t lost_at = nbd_now_ms();
+	struct nbd_err err;
+	bool up = false;
+
+	inotify_add_watch(inotify, NBD_RUN_DIR, IN_DELETE);
+	while (wait_for_turn(s, inotify, attempts ?
+			     nbd_retry_pause(nbd_now_ms() - lost_at) : 0)) {
+		up = !try_again(s, &err);
+		if (up || (limit && ++attempts >= limit))
+			break;
+		attempts += !limit;
+	}
+	nbd_log(up ? LOG_NOTICE : LOG_ERR, "/dev/nbd%d: %s",
+		service_index(s), up ? "reconnected" : "not reconnected");
+	if (inotify >= 0)
+		close(inotify);
+	return up;
+}
+
+static void serve(struct service *s)
+{
+	const struct nbd_params *p = &s->record->params;
+	int error;
+
+	if (p->systemd_mark)
+		nbd_process_mark_for_systemd();
+	if (p->swap)
+		nbd_process_survive_memory_pressure();
+	listen_to_driver(s);
+	do {
+		serve_once(s, &error);
+		if (!was_lost(s, error))
+			break;
+		nbd_log(LOG_WARNING, "/dev/nbd%d: the connection is lost",
+			p->index);
+	} while (p->reconnect != NBD_RECONNECT_NEVER && attach_again(s));
+	close(s->device);
+	nbd_record_remove_session(p->index, 0);
+}
+
+/* --- in the other process --- */
+
+/* NBD_DO_IT tells nobody that it has begun. */
+static int wait_for_start(int32_t index, pid_t server, struct nbd_err *err)
+{
+	struct pollfd pfd = { .events = POLLIN };
+	int64_t deadline = nbd_now_ms() + START_WAIT_MS;
+	char path[NBD_DEVICE_PATH_MAX];
+	int ended = 0;
+	pid_t pid;
+
+	pfd.fd = syscall(SYS_pidfd_open, server, 0);
+	while (nbd_device_pid(index, &pid) && !ended &&
+	       nbd_now_ms() < deadline)
+		ended = poll(&pfd, 1, START_LOOK_MS) > 0;
+	if (pfd.fd >= 0)
+		close(pfd.fd);
+	if (!nbd_device_pid(index, &pid))
+		return 0;
+	return nbd_fail(err, NBD_EXIT_FAILURE, EIO,
+			"%s: the driver did not begin to serve it (NBD_DO_IT): the kernel log may say why",
+			nbd_device_path(index, path));
+}
+
+static int report(struct service *s, pid_t server, FILE *out,
+		  struct nbd_err *err)
+{
+	struct nbd_err unsettled;
+	int ret = wait_for_start(service_index(s), server, err);
+
+	if (ret)
+		return ret;
+	if (nbd_device_settle(service_index(s), nbd_now_ms() + SETTLE_MS,
+			      &unsettled))
+		fprintf(stderr, "nbd-client: %s\n", unsettled.text);
+	fflush(out);
+	return 0;
+}
+
+static void __attribute__((noreturn)) serve_in_background(struct service *s)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	setsid();
+	if (chdir("/"))
+		_exit(1);
+	dup2(null, 0);
+	dup2(null, 1);
+	dup2(null, 2);
+	nbd_log_open(false);
+	serve(s);
+	_exit(0);
+}
+
+static int run_in_background(struct service *s, FILE *out, struct nbd_err *err)
+{
+	pid_t server = fork();
+
+	if (server < 0)
+		return nbd_fail(err, NBD_EXIT_FAILURE, errno,
+				"cannot start a process: %s", strerror(errno));
+	if (!server)
+		serve_in_background(s);
+	close(s->device);
+	return report(s, server, out, err);
+}
+
+/* The part that waits for the partitions cannot be this process. */
+static int run_in_foreground(struct service *s, FILE *out, struct nbd_err *err)
+{
+	pid_t server = getpid();
+	pid_t reporter = fork();
+
+	if (reporter < 0)
+		return nbd_fail(err, NBD_EXIT_FAILURE, errno,
+				"cannot start a process: %s", strerror(errno));
+	if (!reporter) {
+		close(s->device);
+		_exit(report(s, server, out, err) ? 1 : 0);
+	}
+	nbd_log_open(true);
+	serve(s);
+	waitpid(reporter, NULL, 0);
+	return 0;
+}
+
+int nbd_ioctl_attach(struct nbd_record *record, struct nbd_bringup *b,
+		     const struct nbd_kernel_config *config, FILE *out,
+		     struct nbd_err *err)
+{
+	struct service s = { .record = record, .b = b };
+	int ret = open_device(&s, err);
+
+	if (ret)
+		return ret;
+	ret = configure(&s, config, err);
+	if (!ret)
+		ret = nbd_record_write(record, err);
+	if (ret) {
+		close(s.device);
+		return ret;
+	}
+	hand_over(b);
+	fprintf(out, "Negotiation: ..size = %lluMB\n",
+		(unsigned long long)b->export.size >> 20);
+	fprintf(out, "bs=%llu, sz=%llu bytes\n",
+		(unsigned long long)config->block_size,
+		(unsigned long long)config->size);
+	fflush(out);
+	if (record->params.nofork)
+		return run_in_foreground(&s, out, err);
+	return run_in_background(&s, out, err);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The legacy ioctl interface (-nonetlink): a process stays in NBD_DO_IT for as
+ * long as the device is attached, and attaches it again when the connections
+ * are lost.
+ */
+#ifndef NBD_IOCTL_H
+#define NBD_IOCTL_H
+
+#include <stdio.h>
+
+#include "bringup.h"
+#include "kernel.h"
+#include "record.h"
+
+/**
+ * nbd_ioctl_attach - attach and serve a device
+ * @record:	the attachment; copied
+ * @b:		its connections, up
+ * @config:	what nbd_fit() said
+ * @out:	gets the classic lines
+ * @err:	why not
+ *
+ * Returns in the caller when the device can be used, while another process
+ * serves it; with params.nofork when the device was detached.
+ *
+ * Return: 0 or a negative errno.
+ */
+int nbd_ioctl_attach(struct nbd_record *record, struct nbd_bringup *b,
+		     const struct nbd_kernel_config *config, FILE *out,
+		     struct nbd_err *err);
+
+#endif /* NBD_IOCTL_H */

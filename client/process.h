@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What our long-lived processes do to live as long as their devices. */
+#ifndef NBD_PROCESS_H
+#define NBD_PROCESS_H
+
+/* main() tells where the name of the process is. */
+void nbd_process_init(char **argv);
+
+/* systemd spares processes whose name begins with "@" at shutdown. */
+void nbd_process_mark_for_systemd(void);
+
+/*
+ * Neither page faults nor allocations of the caller wait for a block device
+ * from now on, and the OOM killer leaves it alone. What cannot be had is
+ * reported by nbd_log() and done without.
+ */
+void nbd_process_survive_memory_pressure(void);
+
+#endif /* NBD_PROCESS_H */

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Switch-over.
+ */
+#include <errno.h>
+#include <linux/nbd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "attach.h"
+#include "bringup.h"
+#include "device.h"
+#include "kernel.h"
+#include "record.h"
+#include "replace.h"
+#include "watch.h"
+
+/* The record of the device as it is now; it must be of this attachment. */
+static int find_record(struct nbd_kernel *k, int32_t index,
+		       struct nbd_record *record, struct nbd_err *err)
+{
+	char path[NBD_DEVICE_PATH_MAX];
+	pid_t pid;
+
+	nbd_device_path(index, path);
+	if (!nbd_kernel_knows(k, NBD_ATTR_REPLACE))
+		return nbd_fail(err, NBD_EXIT_UNSUPPORTED, EOPNOTSUPP,
+				"%s: the loaded nbd driver cannot replace live connections",
+				path);
+	if (nbd_device_pid(index, &pid))
+		return nbd_fail(err, NBD_EXIT_FAILURE, ENODEV,
+				"%s is not attached", path);
+	if (nbd_record_read(record, index, err)) {
+		nbd_err_prefix(err, "%s was not attached by this nbd-client",
+			       path);
+		return -ENOENT;
+	}
+	if (record->params.ioctl_mode) {
+		nbd_record_free(record);
+		return nbd_fail(err, NBD_EXIT_UNSUPPORTED, EOPNOTSUPP,
+				"%s was attached with -nonetlink: its connections cannot be replaced",
+				path);
+	}
+	return 0;
+}
+
+static int take_text(char **field, const char *text, struct nbd_err *err)
+{
+	char *copy;
+
+	if (!text)
+		return 0;
+	copy = strdup(text);
+	if (!copy)
+		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
+	free(*field);
+	*field = copy;
+	return 0;
+}
+
+/* What the user gave replaces what the record says. */
+static int merge(struct nbd_record *record, const struct nbd_params *params,
+		 struct nbd_err *err)
+{
+	struct nbd_params *p = &record->params;
+	const uint64_t given = params->given;
+
+	if (params->nservers) {
+		memcpy(p->servers, params->servers, sizeof(p->servers));
+		p->nservers = params->nservers;
+		record->server = 0;
+	}
+	if (given & NBD_GIVEN_CONNECTIONS)
+		p->connections = params->connections;
+	if (given & NBD_GIVEN_TIMEOUT)
+		p->timeout = params->timeout;
+	if (given & NBD_GIVEN_DEAD_TIMEOUT)
+		p->dead_timeout = params->dead_timeout;
+	if (given & NBD_GIVEN_SLOW_TIMEOUT)
+		p->slow_timeout = params->slow_timeout;
+	if (given & NBD_GIVEN_PEER_TIMEOUT)
+		p->peer_timeout = params->peer_timeout;
+	if (given & NBD_GIVEN_CONNECT_TIMEOUT)
+		p->connect_timeout = params->connect_timeout;
+	if (given & NBD_GIVEN_RECONNECT_LIMIT)
+		p->reconnect_limit = params->reconnect_limit;
+	p->given |= given;
+	return take_text(&p->export_name, params->export_name, err);
+}
+
+static void fill_config(struct nbd_kernel_config *c,
+			const struct nbd_record *record,
+			const struct nbd_params *given)
+{
+	const struct nbd_params *p = &record->params;
+
+	c->index = p->index;
+	c->identifier = p->identifier;
+	c->session_id = record->session_id;
+	c->timeout = p->timeout;
+	c->dead_timeout = p->dead_timeout;
+	c->slow_timeout = p->slow_timeout;
+	c->set = NBD_CONFIG_REPLACE | NBD_CONFIG_SESSION_ID |
+		 NBD_CONFIG_SERVER_FLAGS;
+	if (given->given & NBD_GIVEN_TIMEOUT)
+		c->set |= NBD_CONFIG_TIMEOUT;
+	if (given->given & NBD_GIVEN_DEAD_TIMEOUT)
+		c->set |= NBD_CONFIG_DEAD_TIMEOUT;
+	if (given->given & NBD_GIVEN_SLOW_TIMEOUT)
+		c->set |= NBD_CONFIG_SLOW_TIMEOUT;
+}
+
+static int hand_over(struct nbd_kernel *k, struct nbd_record *record,
+		     const struct nbd_params *given, struct nbd_bringup *b,
+		     struct nbd_err *err)
+{
+	struct nbd_kernel_config config = { 0 };
+	struct nbd_kernel_reply reply;
+	int fds[NBD_CONNECTIONS_MAX];
+	unsigned int i;
+	int ret;
+
+	ret = nbd_check_export(record, b->nlinks, &b->export, err);
+	if (ret)
+		return ret;
+	for (i = 0; i < b->nlinks; i++)
+		fds[i] = b->links[i].fd;
+	fill_config(&config, record, given);
+	config.fds = fds;
+	config.nfds = b->nlinks;
+	config.server_flags = b->export.flags;
+	if (record->params.readonly)
+		config.server_flags |= NBD_FLAG_READ_ONLY;
+	config.size = nbd_grown_size(record, &b->export);
+	if (config.size)
+		config.set |= NBD_CONFIG_SIZE;
+	ret = nbd_kernel_reconfigure(k, &config, &reply, err);
+	if (ret)
+		return ret;
+	for (i = 0; i < b->nlinks; i++)
+		nbd_link_hand_over(&b->links[i]);
+	return 0;
+}
+
+static int save(struct nbd_record *record, const struct nbd_bringup *b,
+		const struct nbd_address_list *list, struct nbd_err *err)
+{
+	int lock, ret;
+
+	record->export = b->export;
+	record->server = b->server;
+	record->nconns = b->nlinks;
+	record->addresses = *list;
+	lock = nbd_record_lock(err);
+	if (lock < 0)
+		return lock;
+	ret = nbd_record_keep_netns(record, err);
+	if (!ret)
+		ret = nbd_record_write(record, err);
+	close(lock);
+	return ret;
+}
+
+static int replace_with(struct nbd_kernel *k, struct nbd_record *record,
+			const struct nbd_params *given, struct nbd_bringup *b,
+			struct nbd_err *err)
+{
+	struct nbd_address_list list;
+	int ret;
+
+	ret = merge(record, given, err);
+	if (!ret)
+		ret = nbd_resolve_servers(&record->params, &list, err);
+	if (!ret)
+		ret = nbd_bring_up(b, &record->params, &list, err);
+	if (ret)
+		return ret;
+	ret = hand_over(k, record, given, b, err);
+	if (!ret)
+		ret = save(record, b, &list, err);
+	nbd_bringup_close(b);
+	return ret;
+}
+
+int nbd_replace(const struct nbd_params *params, struct nbd_err *err)
+{
+	struct nbd_bringup *b = calloc(1, sizeof(*b));
+	struct nbd_record record;
+	struct nbd_kernel kernel;
+	int ret;
+
+	if (!b)
+		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
+	ret = nbd_kernel_open(&kernel, false, err);
+	if (!ret) {
+		ret = find_record(&kernel, params->index, &record, err);
+		if (!ret) {
+			ret = replace_with(&kernel, &record, params, b, err);
+			nbd_record_free(&record);
+		}
+		nbd_kernel_close(&kernel);
+	}
+	free(b);
+	return ret;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Switch-over: an attached device gets other connections while it is in use. */
+#ifndef NBD_REPLACE_H
+#define NBD_REPLACE_H
+
+#include "error.h"
+#include "model.h"
+
+/**
+ * nbd_replace - give an attached device new connections
+ * @params:	@index is the device. Servers, export name, number of
+ *		connections and the timeouts are taken from here if they are
+ *		given, otherwise they stay
+ * @err:	why nothing was changed
+ *
+ * The new connections are made and negotiated first; then they become the
+ * device's only ones in one step, and what was in flight on the old ones is
+ * sent again. The export must fit the device as for a reconnect.
+ *
+ * Return: 0, or a negative errno when the device still has its old ones.
+ */
+int nbd_replace(const struct nbd_params *params, struct nbd_err *err);
+
+#endif /* NBD_REPLACE_H */

@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What is attached.
+ */
+#include <errno.h>
+#include <linux/nbd.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attach.h"
+#include "device.h"
+#include "json.h"
+#include "kernel.h"
+#include "monitor.h"
+#include "record.h"
+#include "status.h"
+#include "util.h"
+
+/**
+ * struct entry - one device
+ * @status:	what the driver says
+ * @record:	what the client noted down
+ * @has_record:	@record is of this very attachment
+ */
+struct entry {
+	struct nbd_status status;
+	struct nbd_record record;
+	bool has_record;
+};
+
+/**
+ * struct gathering - all that was found
+ * @index:	device that is wanted, or NBD_INDEX_AUTO
+ * @n:		devices
+ * @entries:	they, by number
+ * @no_memory:	not all could be kept
+ */
+struct gathering {
+	int32_t index;
+	size_t n;
+	struct entry **entries;
+	bool no_memory;
+};
+
+static const char *state_name(uint32_t state)
+{
+	static const char *const names[] = {
+		[NBD_STATE_FREE] = "free",
+		[NBD_STATE_LIVE] = "live",
+		[NBD_STATE_WAITING] = "waiting",
+		[NBD_STATE_FAILED] = "failed",
+		[NBD_STATE_CLOSING] = "closing",
+	};
+
+	return state < ARRAY_SIZE(names) ? names[state] : "unknown";
+}
+
+static const char *policy_name(uint32_t policy)
+{
+	static const char *const names[] = {
+		[NBD_WRITE_BACK] = "back",
+		[NBD_WRITE_THROUGH] = "through",
+		[NBD_WRITE_STRICT] = "strict",
+	};
+
+	return policy < ARRAY_SIZE(names) ? names[policy] : "unknown";
+}
+
+static void attach_record(struct entry *e)
+{
+	if (nbd_record_read(&e->record, e->status.index, NULL))
+		return;
+	e->has_record = !e->status.detailed || e->record.params.ioctl_mode ||
+			e->record.session_id == e->status.session_id;
+	if (!e->has_record)
+		nbd_record_free(&e->record);
+}
+
+static void gather(void *arg, const struct nbd_status *status)
+{
+	struct gathering *g = arg;
+	struct entry **grown, *e;
+
+	if (status->state == NBD_STATE_FREE ||
+	    (g->index >= 0 && status->index != g->index))
+		return;
+	e = calloc(1, sizeof(*e));
+	grown = realloc(g->entries, (g->n + 1) * sizeof(*grown));
+	if (grown)
+		g->entries = grown;
+	if (!e || !grown) {
+		free(e);
+		g->no_memory = true;
+		return;
+	}
+	e->status = *status;
+	attach_record(e);
+	g->entries[g->n++] = e;
+}
+
+static void free_gathering(struct gathering *g)
+{
+	size_t i;
+
+	for (i = 0; i < g->n; i++) {
+		if (g->entries[i]->has_record)
+			nbd_record_free(&g->entries[i]->record);
+		free(g->entries[i]);
+	}
+	free(g->entries);
+}
+
+/* --- for programs --- */
+
+static void json_timeout(struct nbd_json *j, const char *key, uint64_t seconds,
+			 uint64_t endless)
+{
+	if (seconds == endless)
+		nbd_json_null(j, key);
+	else
+		nbd_json_number(j, key, seconds);
+}
+
+static void json_conns(struct nbd_json *j, const struct nbd_status *s)
+{
+	unsigned int i;
+
+	nbd_json_open(j, "connections", '[');
+	for (i = 0; i < s->nconns && i < NBD_STATUS_CONNS_MAX; i++) {
+		const struct nbd_conn_info *c = &s->conns[i];
+
+		nbd_json_open(j, NULL, '{');
+		nbd_json_number(j, "slot", c->slot);
+		nbd_json_text(j, "state", c->live ? "live" : "dead");
+		nbd_json_number(j, "requests", c->requests);
+		nbd_json_number(j, "replies", c->replies);
+		nbd_json_number(j, "inflight", c->inflight);
+		if (c->cause[0])
+			nbd_json_text(j, "cause", c->cause);
+		nbd_json_close(j, '}');
+	}
+	nbd_json_close(j, ']');
+}
+
+static const struct {
+	const char *key;
+	const char *words;
+} counters[NBD_COUNTER_MAX + 1] = {
+	[NBD_COUNTER_RESENT] = { "resent", "resent" },
+	[NBD_COUNTER_SLOW] = { "slow", "slow" },
+	[NBD_COUNTER_TIMEDOUT] = { "timed_out", "timed out" },
+	[NBD_COUNTER_CONN_DEATHS] = { "connection_deaths", "connections lost" },
+	[NBD_COUNTER_CONNECTS] = { "connects", "connections made" },
+	[NBD_COUNTER_SERVER_ERRORS] = { "server_errors", "server errors" },
+	[NBD_COUNTER_FAILED] = { "failed", "failed" },
+};
+
+static void json_counters(struct nbd_json *j, const struct nbd_status *s)
+{
+	unsigned int i;
+
+	nbd_json_open(j, "counters", '{');
+	for (i = 0; i < ARRAY_SIZE(counters); i++)
+		if (counters[i].key)
+			nbd_json_number(j, counters[i].key, s->counters[i]);
+	nbd_json_close(j, '}');
+}
+
+static void json_driver(struct nbd_json *j, const struct nbd_status *s)
+{
+	nbd_json_number(j, "session", s->session_id);
+	nbd_json_number(j, "since_ms", s->since_ms);
+	if (s->cause[0])
+		nbd_json_text(j, "cause", s->cause);
+	nbd_json_number(j, "size", s->size);
+	nbd_json_number(j, "block_size", s->block_size);
+	nbd_json_bool(j, "read_only", s->server_flags & NBD_FLAG_READ_ONLY);
+	nbd_json_number(j, "flags", s->server_flags);
+	nbd_json_number(j, "openers", s->openers);
+	if (s->identifier[0])
+		nbd_json_text(j, "identifier", s->identifier);
+	json_timeout(j, "timeout", s->timeout, 0);
+	json_timeout(j, "dead_timeout", s->dead_timeout, NBD_DEAD_CONN_FOREVER);
+	json_timeout(j, "slow_timeout", s->slow_timeout, 0);
+	nbd_json_text(j, "write_policy", policy_name(s->write_policy));
+	nbd_json_number(j, "queue_depth", s->queue_depth);
+	json_conns(j, s);
+	json_counters(j, s);
+}
+
+static void json_record(struct nbd_json *j, const struct nbd_record *r)
+{
+	const struct nbd_params *p = &r->params;
+	char text[NBD_SERVER_TEXT_MAX], name[4 * NBD_STRING_MAX + 1];
+	const char *export = p->export_name ? p->export_name : "";
+	unsigned int i;
+
+	nbd_json_text(j, "export", nbd_sanitize(name, sizeof(name), export,
+						strlen(export)));
+	nbd_json_open(j, "servers", '[');
+	for (i = 0; i < p->nservers; i++)
+		nbd_json_text(j, NULL, nbd_server_text(&p->servers[i], text,
+						       sizeof(text)));
+	nbd_json_close(j, ']');
+	nbd_json_text(j, "server", nbd_server_text(&p->servers[r->server],
+						   text, sizeof(text)));
+	json_timeout(j, "peer_timeout", p->peer_timeout, 0);
+	nbd_json_bool(j, "reconnect", p->reconnect != NBD_RECONNECT_NEVER);
+	json_timeout(j, "reconnect_limit", p->reconnect_limit, 0);
+}
+
+static void json_entry(struct nbd_json *j, const struct entry *e)
+{
+	char path[NBD_DEVICE_PATH_MAX];
+
+	nbd_json_open(j, NULL, '{');
+	nbd_json_text(j, "device", nbd_device_path(e->status.index, path));
+	nbd_json_number(j, "index", e->status.index);
+	nbd_json_text(j, "state", state_name(e->status.state));
+	nbd_json_number(j, "pid", e->status.pid);
+	if (e->status.detailed)
+		json_driver(j, &e->status);
+	if (e->has_record)
+		json_record(j, &e->record);
+	nbd_json_close(j, '}');
+}
+
+static void print_json(const struct gathering *g, FILE *out)
+{
+	struct nbd_json j = { .out = out };
+	size_t i;
+
+	nbd_json_open(&j, NULL, '{');
+	nbd_json_bool(&j, "monitor", nbd_monitor_runs());
+	nbd_json_open(&j, "devices", '[');
+	for (i = 0; i < g->n; i++)
+		json_entry(&j, g->entries[i]);
+	nbd_json_close(&j, ']');
+	nbd_json_close(&j, '}');
+}
+
+/* --- for people --- */
+
+static void print_size(uint64_t bytes, FILE *out)
+{
+	static const char units[] = "KMGTPE";
+	double n = bytes;
+	int unit = -1;
+
+	while (n >= 1024 && unit < 5) {
+		n /= 1024;
+		unit++;
+	}
+	if (unit < 0)
+		fprintf(out, "%llu bytes", (unsigned long long)bytes);
+	else
+		fprintf(out, n == (uint64_t)n ? "%.0f %ciB" : "%.1f %ciB", n,
+			units[unit]);
+}
+
+static void print_record(const struct nbd_record *r, FILE *out)
+{
+	char text[NBD_SERVER_TEXT_MAX], name[600];
+	unsigned int i;
+
+	fprintf(out, "  %s at %s\n",
+		nbd_export_text(&r->params, name, sizeof(name)),
+		nbd_server_text(&r->params.servers[r->server], text,
+				sizeof(text)));
+	for (i = 0; i < r->params.nservers; i++)
+		if (i != r->server)
+			fprintf(out, "  or at %s\n",
+				nbd_server_text(&r->params.servers[i], text,
+						sizeof(text)));
+}
+
+static void print_timeout(const char *name, uint64_t seconds, uint64_t endless,
+			  FILE *out)
+{
+	if (seconds == endless)
+		fprintf(out, ", %s never", name);
+	else
+		fprintf(out, ", %s after %llu s", name,
+			(unsigned long long)seconds);
+}
+
+static void print_timers(const struct entry *e, FILE *out)
+{
+	const struct nbd_status *s = &e->status;
+
+	fputs("  requests: ", out);
+	if (s->slow_timeout)
+		fprintf(out, "slow after %llu s",
+			(unsigned long long)s->slow_timeout);
+	else
+		fputs("slow never", out);
+	print_timeout("failed over", s->timeout, 0, out);
+	print_timeout("failed without a connection", s->dead_timeout,
+		      NBD_DEAD_CONN_FOREVER, out);
+	if (e->has_record)
+		print_timeout("peer dead", e->record.params.peer_timeout, 0,
+			      out);
+	fputc('\n', out);
+}
+
+static void print_counters(const struct nbd_status *s, FILE *out)
+{
+	const char *separator = "  counted: ";
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(counters); i++) {
+		if (!counters[i].key)
+			continue;
+		fprintf(out, "%s%llu %s", separator,
+			(unsigned long long)s->counters[i], counters[i].words);
+		separator = ", ";
+	}
+	fputc('\n', out);
+}
+
+static void print_entry(const struct entry *e, FILE *out)
+{
+	const struct nbd_status *s = &e->status;
+	char path[NBD_DEVICE_PATH_MAX];
+
+	fprintf(out, "%s: %s", nbd_device_path(s->index, path),
+		state_name(s->state));
+	if (s->detailed) {
+		fprintf(out, " for %.1f s, ", s->since_ms / 1000.0);
+		print_size(s->size, out);
+		fprintf(out, "%s, %u of %u connections, open %u times",
+			s->server_flags & NBD_FLAG_READ_ONLY ?
+			" read-only" : "", s->nlive, s->nconns, s->openers);
+	}
+	fputc('\n', out);
+	if (s->cause[0])
+		fprintf(out, "  because: %s\n", s->cause);
+	if (e->has_record)
+		print_record(&e->record, out);
+	if (s->detailed) {
+		print_timers(e, out);
+		print_counters(s, out);
+	}
+}
+
+static void print_people(const struct gathering *g, FILE *out)
+{
+	size_t i;
+
+	for (i = 0; i < g->n; i++)
+		print_entry(g->entries[i], out);
+}
+
+static int gather_all(struct gathering *g, struct nbd_err *err)
+{
+	struct nbd_kernel kernel;
+	int ret;
+
+	ret = nbd_kernel_open(&kernel, false, err);
+	if (ret == -ENOENT && g->index < 0)
+		return 0;	/* without a driver nothing is attached */
+	if (ret)
+		return ret;
+	ret = nbd_kernel_status(&kernel, g->index, gather, g, err);
+	nbd_kernel_close(&kernel);
+	if (!ret && g->no_memory)
+		ret = nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
+	return ret;
+}
+
+int nbd_print_status(int32_t index, bool json, FILE *out, struct nbd_err *err)
+{
+	struct gathering g = { .index = index };
+	char path[NBD_DEVICE_PATH_MAX];
+	int ret = gather_all(&g, err);
+
+	if (!ret && index >= 0 && !g.n)
+		ret = nbd_fail(err, NBD_EXIT_FAILURE, ENODEV,
+			       "%s is not attached",
+			       nbd_device_path(index, path));
+	if (!ret && json)
+		print_json(&g, out);
+	else if (!ret)
+		print_people(&g, out);
+	free_gathering(&g);
+	return ret;
+}
