@@ -134,10 +134,13 @@ static unsigned int connections_to_make(struct nbd_bringup *b)
 /* Several connections to a server without a common cache would lose data. */
 static bool may_multiply(struct nbd_bringup *b)
 {
+	char text[NBD_ADDRESS_TEXT_MAX];
+
 	if (b->params->preinit || b->export.flags & NBD_FLAG_CAN_MULTI_CONN)
 		return true;
 	nbd_fail(&b->err, NBD_EXIT_UNFIT, EINVAL,
-		 "the server does not allow several connections to this export (no NBD_FLAG_CAN_MULTI_CONN): use -connections 1");
+		 "%s: the server does not allow several connections to this export (no NBD_FLAG_CAN_MULTI_CONN): use -connections 1",
+		 nbd_address_text(b->links[0].address, text, sizeof(text)));
 	return false;
 }
 

@@ -334,7 +334,8 @@ static void print_entry(const struct entry *e, FILE *out)
 	}
 	fputc('\n', out);
 	if (s->cause[0])
-		fprintf(out, "  because: %s\n", s->cause);
+		fprintf(out, "  %s: %s\n", s->state == NBD_STATE_LIVE ?
+			"last lost connection" : "because", s->cause);
 	if (e->has_record)
 		print_record(&e->record, out);
 	if (s->detailed) {

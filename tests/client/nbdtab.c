@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0
+/* nbdtab(5). */
+#include <errno.h>
+#include <linux/nbd-netlink.h>
+#include <stdlib.h>
+
+#include "../../client/nbdtab.h"
+#include "../../client/options.h"
+#include "tap.h"
+
+static const char file[] =
+	"# a comment\n"
+	"\n"
+	"nbd0 server.example.com swapexport swap,persist\n"
+	"  nbd1\tserver.example.com \t data   # no options\n"
+	"nbd2 /run/nbd.sock exp unix,bs=4096,conns=3,timeout=7,_netdev,no_optgo\n"
+	"nbd3 host exp port=99,readonly\n"
+	"nbd4 nbd://host:99/disk - identifier=vm\n"
+	"nbd5 host exp server=other:1,dead_timeout=forever\n"
+	"nbd10 host ten\n"
+	"nbd6 host\n"
+	"nbd7 host exp a b c\n"
+	"nbd8 host exp bs=1000\n"
+	"nbd9 host exp bs\n"
+	"/dev/nbd11 host -";	/* no line end */
+
+static int read_tab(struct nbd_command *cmd, const char *device,
+		    struct nbd_err *err)
+{
+	FILE *f = fmemopen((void *)file, sizeof(file) - 1, "r");
+	int ret;
+
+	memset(cmd, 0, sizeof(*cmd));
+	nbd_params_init(&cmd->params);
+	cmd->tab = device;
+	ret = nbd_tab_read(cmd, f, "tab", err);
+	fclose(f);
+	return ret;
+}
+
+static void refuse(const char *device, int error, const char *words)
+{
+	struct nbd_command cmd;
+	struct nbd_err err;
+
+	tap_test("nbdtab: refused: %s", device);
+	expect_number(read_tab(&cmd, device, &err), error);
+	expect_words(err.text, words);
+	nbd_command_free(&cmd);
+}
+
+void test_nbdtab(void)
+{
+	struct nbd_command cmd;
+	struct nbd_params *p = &cmd.params;
+	struct nbd_err err;
+
+	tap_test("nbdtab: options");
+	expect_number(read_tab(&cmd, "nbd0", &err), 0);
+	expect_text(p->servers[0].host, "server.example.com");
+	expect_text(p->servers[0].port, "10809");
+	expect_text(p->export_name, "swapexport");
+	expect(p->swap && p->given & NBD_GIVEN_RECONNECT);
+	nbd_command_free(&cmd);
+
+	tap_test("nbdtab: tabs, blanks and a comment behind");
+	expect_number(read_tab(&cmd, "/dev/nbd1", &err), 0);
+	expect_text(p->export_name, "data");
+	nbd_command_free(&cmd);
+
+	tap_test("nbdtab: a Unix socket and values");
+	expect_number(read_tab(&cmd, "nbd2", &err), 0);
+	expect_number(p->servers[0].family, NBD_UNIX);
+	expect_text(p->servers[0].host, "/run/nbd.sock");
+	expect_number(p->block_size, 4096);
+	expect_number(p->connections, 3);
+	expect_number(p->timeout, 7);
+	expect(p->no_optgo);
+	nbd_command_free(&cmd);
+
+	tap_test("nbdtab: a port");
+	expect_number(read_tab(&cmd, "nbd3", &err), 0);
+	expect_text(p->servers[0].port, "99");
+	expect(p->readonly);
+	nbd_command_free(&cmd);
+
+	tap_test("nbdtab: a URI");
+	expect_number(read_tab(&cmd, "nbd4", &err), 0);
+	expect_text(p->servers[0].port, "99");
+	expect_text(p->export_name, "disk");
+	expect_text(p->identifier, "vm");
+	nbd_command_free(&cmd);
+
+	tap_test("nbdtab: a second server comes second");
+	expect_number(read_tab(&cmd, "nbd5", &err), 0);
+	expect_number(p->nservers, 2);
+	expect_text(p->servers[0].host, "host");
+	expect_text(p->servers[1].host, "other");
+	expect(p->dead_timeout == NBD_DEAD_CONN_FOREVER);
+	nbd_command_free(&cmd);
+
+	tap_test("nbdtab: nbd1 is not nbd10, and /dev/ is optional");
+	expect_number(read_tab(&cmd, "nbd10", &err), 0);
+	expect_text(p->export_name, "ten");
+	nbd_command_free(&cmd);
+	expect_number(read_tab(&cmd, "nbd11", &err), 0);
+	expect(!p->export_name);
+	nbd_command_free(&cmd);
+
+	refuse("nbd6", -EINVAL, "tab, line 10: a definition has three or four");
+	refuse("nbd7", -EINVAL, "tab, line 11: a definition has three or four");
+	refuse("nbd8", -EINVAL, "tab, line 12: -block-size: \"1000\"");
+	refuse("nbd9", -EINVAL, "tab, line 13: option \"bs\" needs a value");
+	refuse("nbd99", -ENOENT, "no definition of nbd99");
+}

@@ -1,0 +1,653 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The handshake against scripted servers: what the server sends is a row of
+ * the table, over a socket pair, at once and byte by byte; what the client
+ * made of it and what it sent is compared.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../../client/negotiate.h"
+#include "../../client/protocol.h"
+#include "../../client/util.h"
+#include "tap.h"
+
+/** struct script - bytes in the making */
+struct script {
+	unsigned char data[65536];
+	size_t len;
+};
+
+static void add(struct script *s, const void *data, size_t len)
+{
+	memcpy(s->data + s->len, data, len);
+	s->len += len;
+}
+
+static void add16(struct script *s, uint16_t n)
+{
+	n = htobe16(n);
+	add(s, &n, sizeof(n));
+}
+
+static void add32(struct script *s, uint32_t n)
+{
+	n = htobe32(n);
+	add(s, &n, sizeof(n));
+}
+
+static void add64(struct script *s, uint64_t n)
+{
+	n = htobe64(n);
+	add(s, &n, sizeof(n));
+}
+
+static void greet(struct script *s, uint16_t flags)
+{
+	add64(s, NBD_INIT_MAGIC);
+	add64(s, NBD_OPTION_MAGIC);
+	add16(s, flags);
+}
+
+#define FIXED (NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES)
+
+static void reply(struct script *s, uint32_t option, uint32_t type,
+		  uint32_t length)
+{
+	add64(s, NBD_OPTION_REPLY_MAGIC);
+	add32(s, option);
+	add32(s, type);
+	add32(s, length);
+}
+
+static void go_export(struct script *s, uint64_t size, uint16_t flags)
+{
+	reply(s, NBD_OPT_GO, NBD_REP_INFO, 12);
+	add16(s, NBD_INFO_EXPORT);
+	add64(s, size);
+	add16(s, flags);
+}
+
+static void go_block_size(struct script *s, uint32_t min, uint32_t preferred,
+			  uint32_t max)
+{
+	reply(s, NBD_OPT_GO, NBD_REP_INFO, 14);
+	add16(s, NBD_INFO_BLOCK_SIZE);
+	add32(s, min);
+	add32(s, preferred);
+	add32(s, max);
+}
+
+static void go_ack(struct script *s)
+{
+	reply(s, NBD_OPT_GO, NBD_REP_ACK, 0);
+}
+
+static void go_error(struct script *s, uint32_t code, const char *text)
+{
+	reply(s, NBD_OPT_GO, NBD_REP_ERROR_BIT | code, strlen(text));
+	add(s, text, strlen(text));
+}
+
+static void old_export(struct script *s, uint64_t size, uint16_t flags,
+		       size_t zeroes)
+{
+	static const char zero[NBD_HS_ZEROES];
+
+	add64(s, size);
+	add16(s, flags);
+	add(s, zero, zeroes);
+}
+
+static void list_entry(struct script *s, const char *name, const char *text)
+{
+	reply(s, NBD_OPT_LIST, NBD_REP_SERVER,
+	      4 + strlen(name) + strlen(text));
+	add32(s, strlen(name));
+	add(s, name, strlen(name));
+	add(s, text, strlen(text));
+}
+
+/* --- the servers --- */
+
+static void normal(struct script *s)
+{
+	greet(s, FIXED);
+	go_export(s, 1 << 20, 0x10d);
+	go_block_size(s, 512, 4096, 1 << 25);
+	go_ack(s);
+}
+
+static void info_in_any_order(struct script *s)
+{
+	greet(s, FIXED);
+	go_block_size(s, 1, 4096, UINT32_MAX);
+	reply(s, NBD_OPT_GO, NBD_REP_INFO, 6);
+	add16(s, NBD_INFO_NAME);
+	add(s, "name", 4);
+	reply(s, NBD_OPT_GO, NBD_REP_INFO, 5);
+	add16(s, 999);
+	add(s, "???", 3);
+	go_export(s, 4096, 1);
+	go_ack(s);
+}
+
+static void go_unknown_option(struct script *s)
+{
+	greet(s, FIXED);
+	go_error(s, NBD_REP_ERR_UNSUP, "");
+	old_export(s, 8192, 3, 0);
+}
+
+static void go_unknown_with_zeroes(struct script *s)
+{
+	greet(s, NBD_FLAG_FIXED_NEWSTYLE);
+	go_error(s, NBD_REP_ERR_UNSUP, "what is that?");
+	old_export(s, 8192, 3, NBD_HS_ZEROES);
+}
+
+static void plain_newstyle(struct script *s)
+{
+	greet(s, 0);
+	old_export(s, 8192, 3, NBD_HS_ZEROES);
+}
+
+static void oldstyle(struct script *s)
+{
+	add64(s, NBD_INIT_MAGIC);
+	add64(s, NBD_OLDSTYLE_MAGIC);
+	old_export(s, 8192, 3, NBD_HS_ZEROES);
+}
+
+static void http(struct script *s)
+{
+	add(s, "HTTP/1.1 400 Bad Request\r\n\r\n", 28);
+}
+
+static void ssh(struct script *s)
+{
+	add(s, "SSH-2.0-\033[2J", 12);
+}
+
+static void half_greeting(struct script *s)
+{
+	add64(s, NBD_INIT_MAGIC);
+	add32(s, 0x49484156);
+}
+
+static void odd_style(struct script *s)
+{
+	add64(s, NBD_INIT_MAGIC);
+	add64(s, 0x1122334455667788);
+	add16(s, 3);
+}
+
+static void hangs_up_on_go(struct script *s)
+{
+	greet(s, FIXED);
+}
+
+static void no_such_export(struct script *s)
+{
+	greet(s, FIXED);
+	go_error(s, NBD_REP_ERR_UNKNOWN, "no export \033]0;pwned\007");
+}
+
+static void forbidden(struct script *s)
+{
+	greet(s, FIXED);
+	go_error(s, NBD_REP_ERR_POLICY, "");
+}
+
+static void demands_tls(struct script *s)
+{
+	greet(s, FIXED);
+	go_error(s, NBD_REP_ERR_TLS_REQD, "");
+}
+
+static void shuts_down(struct script *s)
+{
+	greet(s, FIXED);
+	go_error(s, NBD_REP_ERR_SHUTDOWN, "");
+}
+
+static void unknown_error(struct script *s)
+{
+	greet(s, FIXED);
+	go_error(s, 4711, "");
+}
+
+static void long_error(struct script *s)
+{
+	char text[NBD_STRING_MAX + 1];
+
+	memset(text, 'e', NBD_STRING_MAX);
+	text[NBD_STRING_MAX] = '\0';
+	greet(s, FIXED);
+	go_error(s, NBD_REP_ERR_UNKNOWN, text);
+}
+
+static void huge_reply(struct script *s)
+{
+	greet(s, FIXED);
+	reply(s, NBD_OPT_GO, NBD_REP_INFO, UINT32_MAX);
+}
+
+static void ack_without_export(struct script *s)
+{
+	greet(s, FIXED);
+	go_block_size(s, 512, 512, 512);
+	go_ack(s);
+}
+
+static void short_export(struct script *s)
+{
+	greet(s, FIXED);
+	reply(s, NBD_OPT_GO, NBD_REP_INFO, 6);
+	add16(s, NBD_INFO_EXPORT);
+	add32(s, 5);
+}
+
+static void empty_info(struct script *s)
+{
+	greet(s, FIXED);
+	reply(s, NBD_OPT_GO, NBD_REP_INFO, 1);
+	add(s, "x", 1);
+}
+
+static void wrong_reply_magic(struct script *s)
+{
+	greet(s, FIXED);
+	add64(s, 42);
+	add64(s, 42);
+	add32(s, 42);
+}
+
+static void wrong_option(struct script *s)
+{
+	greet(s, FIXED);
+	reply(s, NBD_OPT_LIST, NBD_REP_ACK, 0);
+}
+
+static void endless_info(struct script *s)
+{
+	int i;
+
+	greet(s, FIXED);
+	for (i = 0; i < NBD_HS_REPLIES_MAX + 1; i++) {
+		reply(s, NBD_OPT_GO, NBD_REP_INFO, 2);
+		add16(s, 77);
+	}
+	go_export(s, 4096, 1);
+	go_ack(s);
+}
+
+static void block_size_not_a_power(struct script *s)
+{
+	greet(s, FIXED);
+	go_block_size(s, 513, 4096, 1 << 20);
+	go_export(s, 4096, 1);
+	go_ack(s);
+}
+
+static void block_size_zero(struct script *s)
+{
+	greet(s, FIXED);
+	go_block_size(s, 0, 4096, 1 << 20);
+}
+
+static void preferred_below_minimum(struct script *s)
+{
+	greet(s, FIXED);
+	go_block_size(s, 4096, 512, 1 << 20);
+}
+
+static void maximum_below_minimum(struct script *s)
+{
+	greet(s, FIXED);
+	go_block_size(s, 4096, 4096, 512);
+}
+
+static void two_exports(struct script *s)
+{
+	greet(s, FIXED);
+	list_entry(s, "a", "");
+	list_entry(s, "b", "the second");
+	reply(s, NBD_OPT_LIST, NBD_REP_ACK, 0);
+}
+
+static void listing_forbidden(struct script *s)
+{
+	greet(s, FIXED);
+	reply(s, NBD_OPT_LIST, NBD_REP_ERROR_BIT | NBD_REP_ERR_POLICY, 0);
+}
+
+static void name_longer_than_message(struct script *s)
+{
+	greet(s, FIXED);
+	reply(s, NBD_OPT_LIST, NBD_REP_SERVER, 8);
+	add32(s, 5);
+	add(s, "abcd", 4);
+}
+
+static void list_entry_too_short(struct script *s)
+{
+	greet(s, FIXED);
+	reply(s, NBD_OPT_LIST, NBD_REP_SERVER, 3);
+	add(s, "abc", 3);
+}
+
+static void longest_entry(struct script *s)
+{
+	char name[NBD_STRING_MAX + 1];
+
+	memset(name, 'n', NBD_STRING_MAX);
+	name[NBD_STRING_MAX] = '\0';
+	greet(s, FIXED);
+	list_entry(s, name, name);
+	reply(s, NBD_OPT_LIST, NBD_REP_ACK, 0);
+}
+
+/** struct scenario - one server, and what should become of it */
+struct scenario {
+	const char *what;
+	void (*server)(struct script *s);
+	enum nbd_goal goal;
+	bool no_optgo;
+	bool tls;
+	enum nbd_exit status;	/* NBD_EXIT_OK, or the failure's */
+	const char *words;	/* of the message, or of the listing */
+	struct nbd_export export;
+	bool dropped_on_go;
+	bool fell_back;
+};
+
+static const struct scenario scenarios[] = {
+	{ .what = "NBD_OPT_GO", .server = normal,
+	  .export = { 1 << 20, 0x10d, true, 512, 4096, 1 << 25 } },
+	{ .what = "information in any order", .server = info_in_any_order,
+	  .export = { 4096, 1, true, 1, 4096, UINT32_MAX } },
+	{ .what = "no NBD_OPT_GO", .server = go_unknown_option,
+	  .export = { .size = 8192, .flags = 3 }, .fell_back = true },
+	{ .what = "no NBD_OPT_GO, with zeroes",
+	  .server = go_unknown_with_zeroes,
+	  .export = { .size = 8192, .flags = 3 }, .fell_back = true },
+	{ .what = "plain newstyle", .server = plain_newstyle,
+	  .export = { .size = 8192, .flags = 3 }, .fell_back = true },
+	{ .what = "-no-optgo", .server = plain_newstyle, .no_optgo = true,
+	  .export = { .size = 8192, .flags = 3 } },
+	{ .what = "oldstyle", .server = oldstyle,
+	  .status = NBD_EXIT_UNSUPPORTED, .words = "oldstyle" },
+	{ .what = "an HTTP server", .server = http,
+	  .status = NBD_EXIT_PROTOCOL,
+	  .words = "not an NBD server: it greets with \"HTTP/1.1\"" },
+	{ .what = "an SSH server, short", .server = ssh,
+	  .status = NBD_EXIT_PROTOCOL, .words = "\"SSH-2.0-\"" },
+	{ .what = "half a greeting", .server = half_greeting,
+	  .status = NBD_EXIT_CONNECT, .words = "greeting" },
+	{ .what = "an unknown style", .server = odd_style,
+	  .status = NBD_EXIT_PROTOCOL, .words = "0x1122334455667788" },
+	{ .what = "a server that hangs up on NBD_OPT_GO",
+	  .server = hangs_up_on_go, .status = NBD_EXIT_CONNECT,
+	  .words = "NBD_OPT_GO", .dropped_on_go = true },
+	{ .what = "a server that hangs up on NBD_OPT_EXPORT_NAME",
+	  .server = hangs_up_on_go, .no_optgo = true,
+	  .status = NBD_EXIT_EXPORT, .words = "no such export" },
+	{ .what = "no such export, with a hostile text",
+	  .server = no_such_export, .status = NBD_EXIT_EXPORT,
+	  .words = "it says: no export \\x1b]0;pwned\\x07" },
+	{ .what = "policy", .server = forbidden, .status = NBD_EXIT_EXPORT,
+	  .words = "policy" },
+	{ .what = "TLS demanded", .server = demands_tls,
+	  .status = NBD_EXIT_TLS, .words = "demands TLS" },
+	{ .what = "shutting down", .server = shuts_down,
+	  .status = NBD_EXIT_CONNECT, .words = "shutting down" },
+	{ .what = "an unknown error", .server = unknown_error,
+	  .status = NBD_EXIT_PROTOCOL, .words = "4711" },
+	{ .what = "an error text of full length", .server = long_error,
+	  .status = NBD_EXIT_EXPORT, .words = "eeee..." },
+	{ .what = "a reply of 4 GiB", .server = huge_reply,
+	  .status = NBD_EXIT_PROTOCOL, .words = "4294967295 bytes long" },
+	{ .what = "an ACK without an export", .server = ack_without_export,
+	  .status = NBD_EXIT_PROTOCOL, .words = "without describing" },
+	{ .what = "a short NBD_INFO_EXPORT", .server = short_export,
+	  .status = NBD_EXIT_PROTOCOL, .words = "has 6 bytes instead of 12" },
+	{ .what = "information without a type", .server = empty_info,
+	  .status = NBD_EXIT_PROTOCOL, .words = "type 3, 1 bytes" },
+	{ .what = "a wrong reply magic", .server = wrong_reply_magic,
+	  .status = NBD_EXIT_PROTOCOL, .words = "magic" },
+	{ .what = "an answer to another option", .server = wrong_option,
+	  .status = NBD_EXIT_PROTOCOL, .words = "answered option 3" },
+	{ .what = "endless information", .server = endless_info,
+	  .status = NBD_EXIT_PROTOCOL, .words = "more than 64" },
+	{ .what = "minimum block 513", .server = block_size_not_a_power,
+	  .status = NBD_EXIT_PROTOCOL, .words = "minimum 513" },
+	{ .what = "minimum block 0", .server = block_size_zero,
+	  .status = NBD_EXIT_PROTOCOL, .words = "minimum 0" },
+	{ .what = "preferred below minimum",
+	  .server = preferred_below_minimum, .status = NBD_EXIT_PROTOCOL,
+	  .words = "preferred 512" },
+	{ .what = "maximum below minimum", .server = maximum_below_minimum,
+	  .status = NBD_EXIT_PROTOCOL, .words = "maximum 512" },
+	{ .what = "a list", .server = two_exports, .goal = NBD_GOAL_LIST,
+	  .words = "[a|][b|the second]" },
+	{ .what = "no list allowed", .server = listing_forbidden,
+	  .goal = NBD_GOAL_LIST, .status = NBD_EXIT_EXPORT,
+	  .words = "policy" },
+	{ .what = "a list of a plain newstyle server",
+	  .server = plain_newstyle, .goal = NBD_GOAL_LIST,
+	  .status = NBD_EXIT_UNSUPPORTED, .words = "too old to list" },
+	{ .what = "a list entry whose name overruns it",
+	  .server = name_longer_than_message, .goal = NBD_GOAL_LIST,
+	  .status = NBD_EXIT_PROTOCOL, .words = "5 bytes in a message of 8" },
+	{ .what = "a list entry of 3 bytes", .server = list_entry_too_short,
+	  .goal = NBD_GOAL_LIST, .status = NBD_EXIT_PROTOCOL,
+	  .words = "3 bytes" },
+	{ .what = "the longest list entry", .server = longest_entry,
+	  .goal = NBD_GOAL_LIST, .words = "nnnnnnnn" },
+	{ .what = "TLS, but no fixed newstyle", .server = plain_newstyle,
+	  .tls = true, .status = NBD_EXIT_TLS, .words = "TLS was asked for" },
+};
+
+/** struct listed - what the listing brought */
+struct listed {
+	char text[3 * NBD_STRING_MAX];
+	size_t len;
+};
+
+static void restart(void *arg)
+{
+	((struct listed *)arg)->len = 0;
+}
+
+static void entry(void *arg, const char *name, size_t name_len,
+		  const char *description, size_t description_len)
+{
+	struct listed *l = arg;
+
+	l->len += snprintf(l->text + l->len, sizeof(l->text) - l->len,
+			   "[%.*s|%.*s]", (int)name_len, name,
+			   (int)description_len, description);
+}
+
+/**
+ * struct slow_transport - a socket that hands out one byte at a time
+ * @base:	a socket transport
+ * @turn:	every other call would block
+ */
+struct slow_transport {
+	struct nbd_transport base;
+	struct nbd_socket_transport socket;
+	unsigned int turn;
+};
+
+static ssize_t slow_recv(struct nbd_transport *t, void *buf, size_t len)
+{
+	struct slow_transport *s = (struct slow_transport *)t;
+
+	if (s->turn++ % 2)
+		return -EAGAIN;
+	return s->socket.base.ops->recv(&s->socket.base, buf, len ? 1 : 0);
+}
+
+static ssize_t slow_send(struct nbd_transport *t, const void *buf, size_t len)
+{
+	struct slow_transport *s = (struct slow_transport *)t;
+
+	if (s->turn++ % 2)
+		return -EAGAIN;
+	return s->socket.base.ops->send(&s->socket.base, buf, len ? 1 : 0);
+}
+
+static const struct nbd_transport_ops slow_ops = {
+	.recv = slow_recv,
+	.send = slow_send,
+};
+
+static int run_until_settled(struct nbd_handshake *hs, struct nbd_transport *t,
+			     struct nbd_err *err)
+{
+	int ret, rounds = 0;
+
+	do {
+		ret = nbd_handshake_run(hs, t, err);
+	} while (ret == -EAGAIN && ++rounds < 200000);
+	return ret;
+}
+
+static void check_outcome(const struct scenario *c,
+			  const struct nbd_handshake *hs, int ret,
+			  const struct nbd_err *err, const struct listed *l)
+{
+	const struct nbd_export *e = &hs->export;
+
+	if (c->status) {
+		expect(ret < 0 && ret != -EAGAIN);
+		expect_number(hs->state, NBD_HS_FAILED);
+		expect_number(err->status, c->status);
+		expect_words(err->text, c->words);
+		expect_number(hs->dropped_on_go, c->dropped_on_go);
+		return;
+	}
+	expect_number(ret, 0);
+	expect_number(hs->state, NBD_HS_DONE);
+	if (ret)
+		printf("# %s\n", err->text);
+	expect_number(e->size, c->export.size);
+	expect_number(e->flags, c->export.flags);
+	expect_number(e->has_block_sizes, c->export.has_block_sizes);
+	expect_number(e->block_min, c->export.block_min);
+	expect_number(e->block_preferred, c->export.block_preferred);
+	expect_number(e->block_max, c->export.block_max);
+	expect_number(hs->fell_back, c->fell_back);
+	if (c->goal == NBD_GOAL_LIST)
+		expect_words(l->text, c->words);
+}
+
+static void play(const struct scenario *c, bool slowly)
+{
+	struct listed listed = { 0 };
+	static struct nbd_listing listing;
+	static struct nbd_handshake hs;
+	struct slow_transport slow = { .base.ops = &slow_ops };
+	struct nbd_params params;
+	struct nbd_err err = { 0 };
+	static struct script script;
+	int fds[2], ret;
+
+	listing.restart = restart;
+	listing.entry = entry;
+	listing.arg = &listed;
+	script.len = 0;
+	c->server(&script);
+	expect(!socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
+	ret = 1 << 20;
+	setsockopt(fds[1], SOL_SOCKET, SO_SNDBUF, &ret, sizeof(ret));
+	expect_number(write(fds[1], script.data, script.len), script.len);
+	shutdown(fds[1], SHUT_WR);
+
+	nbd_params_init(&params);
+	params.no_optgo = c->no_optgo;
+	params.tls = c->tls;
+	params.export_name = strdup("an export");
+	nbd_socket_transport_init(&slow.socket, fds[0]);
+	nbd_handshake_init(&hs, c->goal, &params,
+			   c->goal == NBD_GOAL_LIST ? &listing : NULL, &err);
+	ret = run_until_settled(&hs, slowly ? &slow.base : &slow.socket.base,
+				&err);
+	check_outcome(c, &hs, ret, &err, &listed);
+	nbd_params_free(&params);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+/* What the client sends for a normal attach, byte by byte. */
+static void test_request_bytes(void)
+{
+	struct nbd_socket_transport t;
+	static struct script wanted, script;
+	static struct nbd_handshake hs;
+	unsigned char sent[256];
+	struct nbd_params params;
+	struct nbd_err err;
+	int fds[2];
+	ssize_t n;
+
+	tap_test("negotiate: the bytes that are sent for NBD_OPT_GO");
+	add32(&wanted, FIXED);
+	add64(&wanted, NBD_OPTION_MAGIC);
+	add32(&wanted, NBD_OPT_GO);
+	add32(&wanted, 4 + 4 + 2 + 2);
+	add32(&wanted, 4);
+	add(&wanted, "disk", 4);
+	add16(&wanted, 1);
+	add16(&wanted, NBD_INFO_BLOCK_SIZE);
+	normal(&script);
+	expect(!socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
+	expect_number(write(fds[1], script.data, script.len), script.len);
+	nbd_params_init(&params);
+	params.export_name = strdup("disk");
+	nbd_socket_transport_init(&t, fds[0]);
+	nbd_handshake_init(&hs, NBD_GOAL_GO, &params, NULL, &err);
+	expect_number(nbd_handshake_run(&hs, &t.base, &err), 0);
+	n = recv(fds[1], sent, sizeof(sent), MSG_DONTWAIT);
+	expect_number(n, wanted.len);
+	expect(n == (ssize_t)wanted.len && !memcmp(sent, wanted.data, n));
+	nbd_params_free(&params);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static void test_long_name(void)
+{
+	static struct nbd_handshake hs;
+	struct nbd_params params;
+	struct nbd_err err;
+
+	tap_test("negotiate: an export name that is too long");
+	nbd_params_init(&params);
+	params.export_name = calloc(1, NBD_STRING_MAX + 2);
+	memset(params.export_name, 'x', NBD_STRING_MAX + 1);
+	expect_number(nbd_handshake_init(&hs, NBD_GOAL_GO, &params, NULL, &err),
+		      -ENAMETOOLONG);
+	expect_words(err.text, "4097 bytes");
+	nbd_params_free(&params);
+}
+
+void test_negotiate(void)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(scenarios); i++) {
+		tap_test("negotiate: %s", scenarios[i].what);
+		play(&scenarios[i], false);
+		play(&scenarios[i], true);
+	}
+	test_request_bytes();
+	test_long_name();
+}

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The command line: what it means, and what is refused. */
+#include <errno.h>
+#include <linux/nbd-netlink.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include "../../client/options.h"
+#include "../../client/util.h"
+#include "tap.h"
+
+/* Splits at spaces; "''" is an empty argument. Returns argc. */
+static int split(char *line, char **argv)
+{
+	char *save = NULL, *word;
+	int argc = 0;
+
+	for (word = strtok_r(line, " ", &save); word;
+	     word = strtok_r(NULL, " ", &save))
+		argv[argc++] = strcmp(word, "''") ? word : word + 2;
+	argv[argc] = NULL;
+	return argc;
+}
+
+/** struct good - a command line, and what it means, as describe() writes it */
+static const struct {
+	const char *line;
+	const char *meaning;
+} good[] = {
+	/* what the original's documentation and boot scripts use */
+	{ "host /dev/nbd0", "attach 0 host:10809" },
+	{ "host 2000 /dev/nbd1", "attach 1 host:2000" },
+	{ "-N exp host nbd0", "attach 0 host:10809 name=exp" },
+	{ "-name exp host 10809 /dev/nbd0 -swap -persist",
+	  "attach 0 host:10809 name=exp swap persist" },
+	{ "--name exp host --block-size 4096 nbd2",
+	  "attach 2 host:10809 name=exp bs=4096" },
+	{ "host nbd0 -b 512 -t 30 -R -C 4 -g -n -m -B 1048576",
+	  "attach 0 host:10809 bs=512 timeout=30 conns=4 size=1048576 readonly nofork no_optgo mark" },
+	{ "-b512 -t30 -C4 host nbd0",
+	  "attach 0 host:10809 bs=512 timeout=30 conns=4" },
+	{ "-u /run/sock nbd0", "attach 0 /run/sock" },
+	{ "-unix /run/sock nbd0 -N x", "attach 0 /run/sock name=x" },
+	{ "/run/sock -unix nbd0", "attach 0 /run/sock" },
+	{ "-L host nbd0", "attach 0 host:10809 ioctl" },
+	{ "-nonetlink host nbd0", "attach 0 host:10809 ioctl" },
+	{ "-P -B 512 host nbd0", "attach 0 host:10809 size=512 preinit" },
+	{ "host bs=1024 timeout=5 nbd0",
+	  "attach 0 host:10809 bs=1024 timeout=5" },
+	{ "host", "attach auto host:10809" },
+	{ "host 2000", "attach auto host:2000" },
+	{ "::1 2000 nbd0", "attach 0 [::1]:2000" },
+	{ "fe80::1%eth0 nbd0", "attach 0 [fe80::1%eth0]:10809" },
+	{ "-d /dev/nbd3", "detach nbd3" },
+	{ "-disconnect nbd3", "detach nbd3" },
+	{ "-c nbd0", "check nbd0" },
+	{ "-check /dev/nbd0", "check nbd0" },
+	{ "-l host", "list host:10809" },
+	{ "-l host 99", "list host:99" },
+	{ "host -l 99", "list host:99" },
+	{ "-l -u /run/sock", "list /run/sock" },
+	{ "-h", "help" },
+	{ "--help", "help" },
+	{ "-V", "version" },
+	{ "-persis host nbd0", "attach 0 host:10809 persist" },
+	{ "-i vm17 host nbd0", "attach 0 host:10809 id=vm17" },
+	{ "-N '' host nbd0", "attach 0 host:10809 name=" },
+	{ "-name=exp host nbd0", "attach 0 host:10809 name=exp" },
+	/* ours */
+	{ "nbd://host/exp nbd0", "attach 0 host:10809 name=exp" },
+	{ "nbd+unix:///e?socket=/s", "attach auto /s name=e" },
+	{ "-l nbd://host:99", "list host:99" },
+	{ "-no-persist host", "attach auto host:10809 no-persist" },
+	{ "-server b:1 -server nbd+unix:///?socket=/s a nbd0",
+	  "attach 0 a:10809 b:1 /s" },
+	{ "-server [::1]:7 nbd4", "attach 4 [::1]:7" },
+	{ "-server /s nbd4", "attach 4 /s" },
+	{ "-B 4G host", "attach auto host:10809 size=4294967296" },
+	{ "-dead-timeout forever host",
+	  "attach auto host:10809 dead=forever" },
+	{ "-dead-timeout 60 host", "attach auto host:10809 dead=60" },
+	{ "-write-policy through host", "attach auto host:10809 policy=1" },
+	{ "-force -d nbd0", "detach nbd0 force" },
+	{ "-status", "status auto" },
+	{ "-status -json nbd1", "status 1 json" },
+	{ "-replace host2 nbd1", "replace 1 host2:10809" },
+	{ "-replace -C 2 nbd1", "replace 1 conns=2" },
+};
+
+static const struct {
+	const char *line;
+	enum nbd_exit status;
+	const char *words;
+} bad[] = {
+	{ "", NBD_EXIT_FAILURE, "no server given" },
+	{ "-zzz", NBD_EXIT_FAILURE, "unknown, ambiguous or misused option -zzz" },
+	{ "-b", NBD_EXIT_FAILURE, "-b needs an argument" },
+	{ "-c", NBD_EXIT_FAILURE, "-c needs an argument" },
+	{ "-b 1000 h nbd0", NBD_EXIT_FAILURE, "\"1000\" is not a power of two" },
+	{ "-b 256 h nbd0", NBD_EXIT_FAILURE, "range from 512 to 65536" },
+	{ "-b abc h nbd0", NBD_EXIT_FAILURE, "\"abc\" is not a number" },
+	{ "-b 512x h nbd0", NBD_EXIT_FAILURE, "\"512x\" is not a number" },
+	{ "-b -512 h nbd0", NBD_EXIT_FAILURE, "\"-512\" is not a number" },
+	{ "-C 0 h nbd0", NBD_EXIT_FAILURE, "range from 1 to 16" },
+	{ "-C 17 h nbd0", NBD_EXIT_FAILURE, "range from 1 to 16" },
+	{ "-B 0 h nbd0", NBD_EXIT_FAILURE, "range" },
+	{ "-B 99999999999999999999 h", NBD_EXIT_FAILURE, "is not a number" },
+	{ "-B 9999999T h", NBD_EXIT_FAILURE, "range" },
+	{ "-B 1Q h", NBD_EXIT_FAILURE, "K, M, G or T" },
+	{ "-t 99999999999 h", NBD_EXIT_FAILURE, "range" },
+	{ "a b c d", NBD_EXIT_FAILURE, "too many arguments" },
+	{ "host nbd0 nbd1", NBD_EXIT_FAILURE, "too many arguments" },
+	{ "host 70000 nbd0", NBD_EXIT_FAILURE, "port \"70000\"" },
+	{ "host 0 nbd0", NBD_EXIT_FAILURE, "port \"0\"" },
+	{ "host /dev/null", NBD_EXIT_FAILURE, "not an NBD device" },
+	{ "host nbd0p1", NBD_EXIT_FAILURE, "not an NBD device" },
+	{ "host nbd01", NBD_EXIT_FAILURE, "not an NBD device" },
+	{ "-S host nbd0", NBD_EXIT_UNSUPPORTED, "Sockets Direct" },
+	{ "-x host nbd0", NBD_EXIT_TLS, "TLS" },
+	{ "-F cert host nbd0", NBD_EXIT_TLS, "TLS" },
+	{ "-P host nbd0", NBD_EXIT_FAILURE, "-size" },
+	{ "-l", NBD_EXIT_FAILURE, "-list needs a server" },
+	{ "-l a 1 b", NBD_EXIT_FAILURE, "too many arguments" },
+	{ "-l -c nbd0", NBD_EXIT_FAILURE, "cannot be combined" },
+	{ "-write-policy fast h", NBD_EXIT_FAILURE, "one of back" },
+	{ "-replace host", NBD_EXIT_FAILURE, "needs the device" },
+	{ "-nbdtab /nonexistent nbd0", NBD_EXIT_FAILURE, "/nonexistent" },
+	{ "-N other nbd://h/this nbd0", NBD_EXIT_FAILURE, "another export" },
+	{ "nbd://h:x/ nbd0", NBD_EXIT_FAILURE, "port" },
+};
+
+static void append(char *text, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void append(char *text, const char *fmt, ...)
+{
+	size_t len = strlen(text);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text + len, 512 - len, fmt, ap);
+	va_end(ap);
+}
+
+static void describe_params(const struct nbd_params *p, char *text)
+{
+	char server[NBD_SERVER_TEXT_MAX];
+	unsigned int i;
+
+	for (i = 0; i < p->nservers; i++)
+		append(text, " %s", nbd_server_text(&p->servers[i], server,
+						    sizeof(server)));
+	if (p->given & NBD_GIVEN_NAME)
+		append(text, " name=%s", p->export_name);
+	if (p->given & NBD_GIVEN_BLOCK_SIZE)
+		append(text, " bs=%u", p->block_size);
+	if (p->given & NBD_GIVEN_TIMEOUT)
+		append(text, " timeout=%u", p->timeout);
+	if (p->given & NBD_GIVEN_CONNECTIONS)
+		append(text, " conns=%u", p->connections);
+	if (p->given & NBD_GIVEN_SIZE)
+		append(text, " size=%llu", (unsigned long long)p->size);
+	if (p->given & NBD_GIVEN_DEAD_TIMEOUT &&
+	    p->dead_timeout == NBD_DEAD_CONN_FOREVER)
+		append(text, " dead=forever");
+	else if (p->given & NBD_GIVEN_DEAD_TIMEOUT)
+		append(text, " dead=%llu", (unsigned long long)p->dead_timeout);
+	if (p->given & NBD_GIVEN_WRITE_POLICY)
+		append(text, " policy=%u", p->write_policy);
+	if (p->given & NBD_GIVEN_IDENTIFIER)
+		append(text, " id=%s", p->identifier);
+	append(text, "%s%s%s%s%s%s%s", p->readonly ? " readonly" : "",
+	       p->swap ? " swap" : "", p->nofork ? " nofork" : "",
+	       p->ioctl_mode ? " ioctl" : "", p->preinit ? " preinit" : "",
+	       p->no_optgo ? " no_optgo" : "", p->systemd_mark ? " mark" : "");
+	if (p->given & NBD_GIVEN_RECONNECT)
+		append(text, p->reconnect == NBD_RECONNECT_NEVER ?
+		       " no-persist" : " persist");
+}
+
+static const char *const actions[] = {
+	[NBD_ACTION_ATTACH] = "attach",
+	[NBD_ACTION_DETACH] = "detach",
+	[NBD_ACTION_CHECK] = "check",
+	[NBD_ACTION_LIST] = "list",
+	[NBD_ACTION_REPLACE] = "replace",
+	[NBD_ACTION_STATUS] = "status",
+	[NBD_ACTION_HELP] = "help",
+	[NBD_ACTION_VERSION] = "version",
+};
+
+static void describe(const struct nbd_command *cmd, char *text)
+{
+	*text = '\0';
+	append(text, "%s", actions[cmd->action]);
+	if (cmd->action == NBD_ACTION_DETACH || cmd->action == NBD_ACTION_CHECK)
+		append(text, " %s", strncmp(cmd->device, "/dev/", 5) ?
+		       cmd->device : cmd->device + 5);
+	if (cmd->action == NBD_ACTION_ATTACH ||
+	    cmd->action == NBD_ACTION_REPLACE ||
+	    cmd->action == NBD_ACTION_STATUS) {
+		if (cmd->params.index < 0)
+			append(text, " auto");
+		else
+			append(text, " %d", cmd->params.index);
+	}
+	describe_params(&cmd->params, text);
+	append(text, "%s%s", cmd->force ? " force" : "",
+	       cmd->json ? " json" : "");
+}
+
+static int parse(struct nbd_command *cmd, const char *line, char *copy,
+		 struct nbd_err *err)
+{
+	char *argv[32] = { "nbd-client" };
+
+	strcpy(copy, line);
+	return nbd_options_parse(cmd, 1 + split(copy, argv + 1), argv, err);
+}
+
+void test_options(void)
+{
+	struct nbd_command cmd;
+	char copy[512], text[512];
+	struct nbd_err err;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(good); i++) {
+		tap_test("options: %s", good[i].line);
+		if (parse(&cmd, good[i].line, copy, &err)) {
+			expect_text(err.text, "");
+		} else {
+			describe(&cmd, text);
+			expect_text(text, good[i].meaning);
+		}
+		nbd_command_free(&cmd);
+	}
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		tap_test("options: refused: %s", bad[i].line);
+		expect(parse(&cmd, bad[i].line, copy, &err) < 0);
+		expect_number(err.status, bad[i].status);
+		expect_words(err.text, bad[i].words);
+		nbd_command_free(&cmd);
+	}
+}

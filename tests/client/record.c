@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Records: what is written is what is read; what an export may become. */
+#include <errno.h>
+#include <linux/nbd.h>
+#include <stdlib.h>
+
+#include "../../client/record.h"
+#include "../../client/uri.h"
+#include "../../client/util.h"
+#include "../../client/watch.h"
+#include "tap.h"
+
+static void fill(struct nbd_record *r)
+{
+	struct nbd_err err;
+
+	memset(r, 0, sizeof(*r));
+	nbd_params_init(&r->params);
+	r->params.index = 7;
+	r->params.given = NBD_GIVEN_TIMEOUT | NBD_GIVEN_NAME;
+	r->params.export_name = strdup("a name, 100% \xc3\xa4\n");
+	r->params.identifier = strdup("");
+	r->params.dead_timeout = UINT64_MAX;
+	r->params.readonly = true;
+	r->params.tls_ca = strdup("/etc/ca pem");
+	nbd_server_append(&r->params, "host:99", &err);
+	nbd_server_append(&r->params, "nbd+unix:///?socket=%00abstract", &err);
+	r->export.size = 1ULL << 62;
+	r->export.flags = 0x10d;
+	r->session_id = 0x123456789abcdef0;
+	r->block_size = 4096;
+	r->nconns = 4;
+	r->server = 1;
+	r->netns = true;
+	r->addresses.n = 1;
+	r->addresses.addr[0].server = 1;
+	r->addresses.addr[0].len = 16;
+	memcpy(&r->addresses.addr[0].sa, "\2\0\52%\177\0\0\1 \n\0\0\0\0\0\0", 16);
+}
+
+static char *print(const struct nbd_record *r)
+{
+	size_t size;
+	char *text;
+	FILE *f = open_memstream(&text, &size);
+
+	nbd_record_print(r, f);
+	fclose(f);
+	return text;
+}
+
+static int parse(struct nbd_record *r, const char *text, struct nbd_err *err)
+{
+	FILE *f = fmemopen((void *)text, strlen(text), "r");
+	int ret = nbd_record_parse(r, f, err);
+
+	fclose(f);
+	return ret;
+}
+
+static void test_round_trip(void)
+{
+	struct nbd_record a, b;
+	struct nbd_err err;
+	char *first, *second;
+
+	tap_test("record: what is written is what is read");
+	fill(&a);
+	first = print(&a);
+	expect_number(parse(&b, first, &err), 0);
+	second = print(&b);
+	expect_text(second, first);
+	expect_text(b.params.export_name, a.params.export_name);
+	expect_number(b.params.servers[1].host_len, 9);
+	expect(!memcmp(&a.addresses.addr[0].sa, &b.addresses.addr[0].sa, 16));
+	expect(b.session_id == a.session_id && b.netns);
+	nbd_record_free(&a);
+	nbd_record_free(&b);
+	free(first);
+	free(second);
+}
+
+static const char *const damaged[] = {
+	"\n",
+	"index 0\n",				/* no server */
+	"index 4294967295\nserver 0 1 h\n",	/* no device */
+	"index x\n",
+	"index\n",
+	"index 0\nserver 9 1 h\n",
+	"index 0\nserver 0 1\n",
+	"index 0\nserver 0 1 h\ncurrent-server 1\n",
+	"index 0\nserver 0 1 h\naddress 1 %02%00\n",
+	"index 0\nserver 0 1 h\naddress 0 %02\n",
+	"index 0\nserver 0 1 h\nconns 999\n",
+	"index 0\nserver 0 1 h\nconnect-timeout 0\n",
+};
+
+static void test_damaged(void)
+{
+	struct nbd_record r;
+	struct nbd_err err;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(damaged); i++) {
+		tap_test("record: damaged in way %zu", i + 1);
+		expect(parse(&r, damaged[i], &err) < 0);
+		expect_words(err.text, "damaged");
+	}
+}
+
+static const struct {
+	const char *what;
+	struct nbd_export now;
+	unsigned int nconns;
+	const char *words;	/* NULL: accepted */
+	uint64_t grown;
+} changes[] = {
+	{ "the same", { .size = 8192, .flags = 0x10d }, 4, NULL, 0 },
+	{ "more features", { .size = 8192, .flags = 0x16d }, 4, NULL, 0 },
+	{ "grown", { .size = 16384, .flags = 0x10d }, 4, NULL, 16384 },
+	{ "grown by half a block", { .size = 10240, .flags = 0x10d }, 4, NULL,
+	  8192 },
+	{ "shrunk", { .size = 4096, .flags = 0x10d }, 4,
+	  "shrunk from 8192 to 4096", 0 },
+	{ "without FLUSH", { .size = 8192, .flags = 0x109 }, 4,
+	  "lost features", 0 },
+	{ "without FUA", { .size = 8192, .flags = 0x105 }, 4, "lost features",
+	  0 },
+	{ "read-only", { .size = 8192, .flags = 0x10f }, 4, "read-only", 0 },
+	{ "for one connection", { .size = 8192, .flags = 0xd }, 4,
+	  "several connections", 0 },
+	{ "for one connection, which is all", { .size = 8192, .flags = 0xd },
+	  1, NULL, 0 },
+	{ "with bigger blocks", { 8192, 0x10d, true, 8192, 8192, 1 << 20 }, 4,
+	  "blocks of 8192", 0 },
+};
+
+static void test_changes(void)
+{
+	struct nbd_record r;
+	struct nbd_err err;
+	size_t i;
+	int ret;
+
+	fill(&r);
+	r.export.size = 8192;
+	r.params.readonly = false;
+	for (i = 0; i < ARRAY_SIZE(changes); i++) {
+		tap_test("record: an export that comes back %s",
+			 changes[i].what);
+		ret = nbd_check_export(&r, changes[i].nconns, &changes[i].now,
+				       &err);
+		expect_number(!ret, !changes[i].words);
+		if (ret)
+			expect_words(err.text, changes[i].words);
+		else
+			expect_number(nbd_grown_size(&r, &changes[i].now),
+				      changes[i].grown);
+	}
+	nbd_record_free(&r);
+}
+
+void test_record(void)
+{
+	int64_t pause;
+	int i;
+
+	test_round_trip();
+	test_damaged();
+	test_changes();
+
+	tap_test("record: names of records");
+	expect_number(nbd_record_index("nbd12"), 12);
+	expect_number(nbd_record_index(".nbd12.99"), -1);
+	expect_number(nbd_record_index("/dev/nbd1"), -1);
+	expect_number(nbd_record_index("nbd1p1"), -1);
+
+	tap_test("watch: pauses between attempts");
+	for (i = 0; i < 1000; i++) {
+		pause = nbd_retry_pause(0);
+		expect(pause >= 75 && pause <= 125);
+		pause = nbd_retry_pause(20000);
+		expect(pause >= 1500 && pause <= 2500);
+		pause = nbd_retry_pause(86400000);
+		expect(pause >= 6000 && pause <= NBD_WATCH_RETRY_MAX_MS);
+	}
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The client's unit tests: no root, no network beyond loopback, no driver.
+ */
+#include <signal.h>
+#include <unistd.h>
+
+#include "tap.h"
+
+int main(void)
+{
+	signal(SIGPIPE, SIG_IGN);
+	alarm(120);
+	test_error();
+	test_negotiate();
+	test_options();
+	test_uri();
+	test_nbdtab();
+	test_record();
+	test_fit();
+	test_notice();
+	test_bringup();
+	return tap_finish();
+}
