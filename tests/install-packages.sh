@@ -24,7 +24,7 @@ to_install() {
 to_unpack() {
 	local name
 
-	for name in $(awk '$1 == "unpack" { print $2 }' "$list"); do
+	awk '$1 == "unpack" { print $2 }' "$list" | while read -r name; do
 		[ -d "$unpacked/$name" ] || echo "$name"
 	done
 }

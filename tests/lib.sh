@@ -186,8 +186,9 @@ attach() {
 	cleanup_fn detach_quietly "$dev"
 }
 
+# detach: what attach attached
 detach() {
-	"$NBD_CLIENT" -d "${1:-$dev}"
+	"$NBD_CLIENT" -d "$dev"
 }
 
 detach_quietly() {
@@ -217,6 +218,7 @@ connected_devices() {
 next_port=20000
 
 # choose_address: sets the variables above but $server_pid
+# shellcheck disable=SC2034 # for the test files
 choose_address() {
 	port=$((next_port++))
 	socket=$PWD/socket.$port
@@ -444,6 +446,7 @@ find_leftovers() {
 		left_processes+=("$pid")
 		leftovers+=("process $pid ${processes[$pid]}")
 	done
+	[ -e /sys/module/nbd ] || threads_before=
 	if [ -n "$loaded_before" ] && [ "$threads" != "$threads_before" ]; then
 		leftovers+=("kernel threads:$threads; before:$threads_before")
 	fi
@@ -540,6 +543,7 @@ test_body() {
 	trap run_cleanups EXIT
 	trap 'exit 143' TERM
 	shift
+	# shellcheck disable=SC2163 # NAME=VALUE words
 	[ $# = 0 ] || export "$@"
 	mkdir "$test_dir/work"
 	cd "$test_dir/work" || exit

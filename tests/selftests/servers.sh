@@ -1,0 +1,97 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The servers that people run: each attaches with the plain command, takes data and
+# gives it back, and is let go.
+. "$(dirname "$0")/../lib.sh"
+
+# write_and_compare: fills the device, reads it back past the page cache
+write_and_compare() {
+	local megabytes=${1:-8}
+
+	head -c "${megabytes}M" /dev/urandom >data
+	dd if=data of="$dev" bs=256k oflag=direct conv=fsync status=none
+	dd if="$dev" of=copy bs=64k count="$megabytes"M iflag=direct,count_bytes status=none
+	cmp data copy
+}
+
+# round_trip: attaches the server that was started, uses and detaches it
+round_trip() {
+	attach "${server_args[@]}" "$@"
+	write_and_compare
+	detach
+	assert_equal "$(<"/sys/block/$name/size")" 0 "size after detaching"
+}
+
+variants[test_nbdkit_memory]="transport:tcp,tcp6,unix"
+test_nbdkit_memory() {
+	start_nbdkit memory 64M
+	round_trip
+}
+
+variants[test_nbdkit_file]="transport:tcp,unix"
+test_nbdkit_file() {
+	truncate -s 64M image
+	start_nbdkit file image
+	round_trip
+	cmp -n 8M data image
+}
+
+variants[test_nbdkit_filters]="transport:tcp,unix"
+test_nbdkit_filters() {
+	start_nbdkit --filter=error --filter=delay --filter=blocksize-policy memory 64M \
+		error-rate=0 wdelay=5ms rdelay=5ms \
+		blocksize-minimum=4096 blocksize-preferred=64k blocksize-maximum=128k \
+		blocksize-error-policy=error
+	round_trip
+}
+
+variants[test_qemu_nbd_raw]="transport:tcp,tcp6,unix"
+test_qemu_nbd_raw() {
+	truncate -s 64M image
+	start_qemu_nbd -f raw image
+	round_trip
+	cmp -n 8M data image
+}
+
+variants[test_qemu_nbd_qcow2]="transport:tcp,unix"
+test_qemu_nbd_qcow2() {
+	qemu-img create -q -f qcow2 image 64M
+	start_qemu_nbd -f qcow2 image
+	round_trip
+	stop_process "$server_pid"
+	qemu-img check -q image
+	qemu-img convert -O raw image raw
+	cmp -n 8M data raw
+}
+
+variants[test_nbd_server]="transport:tcp,tcp6,unix"
+test_nbd_server() {
+	truncate -s 64M image
+	start_nbd_server disk "$PWD/image" "flush = true" "fua = true" "trim = true"
+	round_trip -name disk
+	cmp -n 8M data image
+}
+
+# A server's error number reaches the application as the errno that it stands for.
+variants[test_error_numbers]="number:EPERM,EIO,ENOMEM,EINVAL,ENOSPC"
+test_error_numbers() {
+	local wanted
+
+	case $number in
+	EPERM) wanted="Operation not permitted" ;;
+	EIO | EINVAL) wanted="Input/output error" ;;
+	ENOMEM) wanted="Cannot allocate memory" ;;
+	ENOSPC) wanted="No space left on device" ;;
+	esac
+	start_nbdkit --filter=error memory 64M "error=$number" error-pwrite-rate=1 \
+		"error-file=$PWD/trigger"
+	attach "${server_args[@]}"
+	touch trigger
+	allow_log 'error, dev nbd'
+	expect_failure dd if=/dev/zero "of=$dev" bs=4k count=1 oflag=direct
+	assert_match "$output" "$wanted"
+	rm trigger
+	write_and_compare 1
+}
+
+run_tests
