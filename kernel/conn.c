@@ -21,6 +21,7 @@ static void conn_init(struct nbd_conn *conn, struct nbd_session *session, unsign
 	mutex_init(&conn->tx_mutex);
 	INIT_LIST_HEAD(&conn->sending);
 	INIT_WORK(&conn->tx_work, nbd_xmit_work);
+	kthread_init_work(&conn->tx_later, nbd_xmit_later);
 	INIT_WORK(&conn->rx_work, nbd_recv_work);
 	spin_lock_init(&conn->lock);
 	INIT_LIST_HEAD(&conn->pending);
@@ -124,7 +125,9 @@ bool nbd_conn_enqueue(struct nbd_conn *conn, struct nbd_cmd *cmd)
 	WRITE_ONCE(cmd->conn, conn);
 	conn->table[cmd->index] = cmd;
 	list_add_tail(&cmd->node, &conn->pending);
+	conn->nr_pending++;
 	conn->requests++;
+	conn->inflight++;
 	conn_arm_watch(conn);
 	spin_unlock_bh(&conn->lock);
 	return true;
@@ -144,6 +147,7 @@ struct nbd_cmd *nbd_conn_take(struct nbd_conn *conn, u64 cookie)
 		cmd = NULL;
 	if (cmd) {
 		conn->table[index] = NULL;
+		conn->inflight--;
 		if (cmd->is_read) {
 			conn->receiving_since = cmd->issued;
 			WRITE_ONCE(conn->receiving, true);
@@ -268,6 +272,7 @@ static void conn_drain(struct nbd_conn *conn)
 	conn->tx_closed = true;
 	mutex_unlock(&conn->tx_mutex);
 	cancel_work_sync(&conn->tx_work);
+	kthread_cancel_work_sync(&conn->tx_later);
 	cancel_work_sync(&conn->rx_work);
 	nbd_timer_delete_sync(&conn->watch);
 }

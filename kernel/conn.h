@@ -22,6 +22,7 @@
 #define _NBD_CONN_H
 
 #include <linux/bvec.h>
+#include <linux/kthread.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/refcount.h>
@@ -95,7 +96,8 @@ struct nbd_rx {
  * @said_goodbye: NBD_CMD_DISC is in the socket
  * @goodbye:	the NBD_CMD_DISC message
  * @tx_blocked:	a send was cut short for want of space; sk_write_space() goes on
- * @tx_work:	goes on sending
+ * @tx_work:	goes on sending when there is space
+ * @tx_later:	sends what nbd_conn_submit() has put off
  * @rx:		owned by the receiver: the holder of the socket lock for TCP, @rx_work
  *		otherwise
  * @rx_buf:	staging buffer of @rx_work, NULL for TCP
@@ -103,8 +105,9 @@ struct nbd_rx {
  * @lock:	protects @state, @pending, @table, @generation, @cause, @err; taken from
  *		softirq
  * @state:	enum nbd_conn_state
- * @pending:	commands that are to be sent
+ * @pending:	commands that are to be sent, @nr_pending of them
  * @generation:	of the next cookie
+ * @inflight:	commands in @table
  * @receiving:	the payload of a command is being received, which was issued at
  *		@receiving_since; set under @lock, cleared by the receiver
  * @cause:	why it died, for people
@@ -130,6 +133,7 @@ struct nbd_conn {
 	bool said_goodbye;
 	bool tx_blocked;
 	struct work_struct tx_work;
+	struct kthread_work tx_later;
 	struct bio_vec tx_vec[NBD_TX_VECS];
 	struct nbd_request goodbye;
 
@@ -140,7 +144,9 @@ struct nbd_conn {
 	spinlock_t lock;	/* table and state, see above */
 	enum nbd_conn_state state;
 	struct list_head pending;
+	unsigned int nr_pending;
 	u32 generation;
+	unsigned int inflight;
 	bool receiving;
 	unsigned long receiving_since;
 	char cause[NBD_CAUSE_LEN];
@@ -214,6 +220,18 @@ unsigned int nbd_conn_inflight(struct nbd_conn *conn);
  */
 void nbd_conn_flush(struct nbd_conn *conn);
 void nbd_xmit_work(struct work_struct *work);
+void nbd_xmit_later(struct kthread_work *work);
+
+/*
+ * As nbd_conn_flush(), now or as soon as this CPU has nothing better to do: a busy
+ * connection gains more from one message with many requests than from each
+ * request's leaving a little earlier.
+ */
+void nbd_conn_submit(struct nbd_conn *conn);
+
+/* Module start and end: the transmit threads, one a CPU, whatever the devices. */
+int nbd_xmit_init(void);
+void nbd_xmit_exit(void);
 
 /*
  * Says NBD_CMD_DISC if the stream is at a message boundary and the socket takes

@@ -31,6 +31,9 @@ static int __init nbd_init(void)
 	err = nbd_sockets_init();
 	if (err)
 		goto err_wq;
+	err = nbd_xmit_init();
+	if (err)
+		goto err_sockets;
 	nbd_debugfs_init();
 	err = nbd_devices_init();
 	if (err)
@@ -44,6 +47,8 @@ err_devices:
 	nbd_devices_exit();
 err_debugfs:
 	nbd_debugfs_exit();
+	nbd_xmit_exit();
+err_sockets:
 	nbd_sockets_exit();
 err_wq:
 	destroy_workqueue(nbd_wq);
@@ -57,6 +62,7 @@ static void __exit nbd_exit(void)
 	nbd_netlink_exit();
 	nbd_devices_exit();
 	nbd_debugfs_exit();
+	nbd_xmit_exit();
 	nbd_sockets_exit();
 	destroy_workqueue(nbd_wq);
 	/* Connections and sessions are freed by RCU, without code of ours. */

@@ -134,7 +134,7 @@ static blk_status_t nbd_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq
 
 	if (conn) {
 		if (last)
-			nbd_conn_flush(conn);
+			nbd_conn_submit(conn);
 		nbd_conn_put(conn);
 	}
 	return status;

@@ -1,10 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <linux/blk-mq.h>
+#include <linux/kthread.h>
+#include <linux/percpu.h>
+#include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/socket.h>
+#include <uapi/linux/sched/types.h>
 #include "conn.h"
 #include "queue.h"
 #include "trace.h"
+
+/*
+ * A connection with that many requests in flight is busy: a request more may wait
+ * until the CPU's transmit thread runs, which is when the submitter sleeps.
+ */
+#define NBD_BUSY_INFLIGHT	4
+/* So many are a batch that is worth sending now. */
+#define NBD_FULL_BATCH		32
+
+/*
+ * The transmit threads. They have the policy SCHED_BATCH, so that waking one does not
+ * preempt the submitter, which is likely to submit more; apart from that they get
+ * their fair share. Entries are NULL for CPUs that came after the module.
+ */
+static DEFINE_PER_CPU(struct kthread_worker *, nbd_tx_worker);
 
 /**
  * struct nbd_gather - the segments of one sendmsg()
@@ -115,6 +134,7 @@ static void xmit_take_pending(struct nbd_conn *conn)
 {
 	spin_lock_bh(&conn->lock);
 	list_splice_tail_init(&conn->pending, &conn->sending);
+	conn->nr_pending = 0;
 	spin_unlock_bh(&conn->lock);
 }
 
@@ -187,6 +207,59 @@ void nbd_xmit_work(struct work_struct *work)
 	xmit_run(conn);
 	mutex_unlock(&conn->tx_mutex);
 	nbd_conn_flush(conn);
+}
+
+void nbd_xmit_later(struct kthread_work *work)
+{
+	nbd_conn_flush(container_of(work, struct nbd_conn, tx_later));
+}
+
+void nbd_conn_submit(struct nbd_conn *conn)
+{
+	struct kthread_worker *worker = raw_cpu_read(nbd_tx_worker);
+
+	if (!worker || READ_ONCE(conn->inflight) <= NBD_BUSY_INFLIGHT ||
+	    READ_ONCE(conn->nr_pending) >= NBD_FULL_BATCH)
+		nbd_conn_flush(conn);
+	else
+		kthread_queue_work(worker, &conn->tx_later);
+}
+
+static int xmit_start_thread(int cpu)
+{
+	struct sched_attr attr = { .size = sizeof(attr), .sched_policy = SCHED_BATCH };
+	struct kthread_worker *worker;
+
+	worker = kthread_create_worker_on_cpu(cpu, 0, "nbd-tx/%d", cpu);
+	if (IS_ERR(worker))
+		return PTR_ERR(worker);
+	per_cpu(nbd_tx_worker, cpu) = worker;
+	return sched_setattr_nocheck(worker->task, &attr);
+}
+
+void nbd_xmit_exit(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		if (per_cpu(nbd_tx_worker, cpu))
+			kthread_destroy_worker(per_cpu(nbd_tx_worker, cpu));
+}
+
+int nbd_xmit_init(void)
+{
+	int cpu, err = 0;
+
+	cpus_read_lock();
+	for_each_online_cpu(cpu) {
+		err = xmit_start_thread(cpu);
+		if (err)
+			break;
+	}
+	cpus_read_unlock();
+	if (err)
+		nbd_xmit_exit();
+	return err;
 }
 
 void nbd_conn_goodbye(struct nbd_conn *conn)
