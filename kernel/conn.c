@@ -87,13 +87,17 @@ void nbd_conn_discard(struct nbd_conn *conn)
 
 void nbd_conn_start(struct nbd_conn *conn)
 {
-	spin_lock_bh(&conn->lock);
-	conn->state = NBD_CONN_RUNNING;
-	spin_unlock_bh(&conn->lock);
+	/* Callbacks do nothing yet; what they would have told is looked for below. */
 	nbd_socket_hook(conn);
-	/* For what the callbacks would have told before they were there. */
+	/*
+	 * Under the lock, so that a burial, which cancels the works, comes after they
+	 * were queued.
+	 */
+	spin_lock_bh(&conn->lock);
+	WRITE_ONCE(conn->state, NBD_CONN_RUNNING);
 	queue_work(nbd_wq, &conn->rx_work);
 	queue_work(nbd_wq, &conn->tx_work);
+	spin_unlock_bh(&conn->lock);
 }
 
 void nbd_conn_put(struct nbd_conn *conn)
@@ -122,7 +126,6 @@ bool nbd_conn_enqueue(struct nbd_conn *conn, struct nbd_cmd *cmd)
 	atomic_set(&cmd->phase, 0);
 	cmd->status = BLK_STS_OK;
 	cmd->issued = jiffies;
-	WRITE_ONCE(cmd->conn, conn);
 	conn->table[cmd->index] = cmd;
 	list_add_tail(&cmd->node, &conn->pending);
 	conn->nr_pending++;
@@ -173,21 +176,11 @@ void nbd_conn_kill(struct nbd_conn *conn, int err, const char *fmt, ...)
 	spin_unlock_bh(&conn->lock);
 }
 
-unsigned int nbd_conn_inflight(struct nbd_conn *conn)
-{
-	unsigned int i, n = 0;
-
-	spin_lock_bh(&conn->lock);
-	for (i = 0; i < conn->nr_table; i++)
-		n += !!conn->table[i];
-	spin_unlock_bh(&conn->lock);
-	return n;
-}
-
 void nbd_conn_give_back(struct nbd_conn *conn, struct nbd_cmd *cmd)
 {
 	spin_lock_bh(&conn->lock);
 	conn->table[cmd->index] = cmd;
+	conn->inflight++;
 	spin_unlock_bh(&conn->lock);
 }
 

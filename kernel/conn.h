@@ -12,8 +12,10 @@
  * to the session).
  *
  * References: the slot's, from create to the end of the burial; one for as long as
- * somebody transmits outside of conn->lock. Memory goes after a grace period,
- * so nbd_cmd.conn may be looked at under RCU.
+ * somebody transmits outside of conn->lock. Memory goes after a grace period, so
+ * slots may be looked at under RCU. Works hold no reference: they are queued
+ * by the callbacks, or under conn->lock while the connection is running, and the
+ * burial cancels them after it has seen to both.
  *
  * Locks, in the order in which they may be taken:
  *   tx_mutex		-> socket lock -> sk_callback_lock -> lock
@@ -208,9 +210,6 @@ void nbd_conn_kill(struct nbd_conn *conn, int err, const char *fmt, ...);
 
 /* Sets the timeout of a running connection, in jiffies. */
 void nbd_conn_set_timeout(struct nbd_conn *conn, unsigned long timeout);
-
-/* Commands that are unanswered now. */
-unsigned int nbd_conn_inflight(struct nbd_conn *conn);
 
 /* xmit.c */
 

@@ -144,15 +144,25 @@ err_tags:
 	return err;
 }
 
-static void device_del_disk(struct nbd_device *nbd)
+/* Nobody finds the disk any more; who looked before has a reference or the lock. */
+static void device_del_disk(struct nbd_device *nbd, struct gendisk *disk)
 {
-	if (!nbd->disk)
+	if (!disk)
 		return;
-	del_gendisk(nbd->disk);
+	del_gendisk(disk);
 	/* The queue has ended with the disk; openers keep only the shell. */
 	blk_mq_free_tag_set(&nbd->tag_set);
-	put_disk(nbd->disk);
+	put_disk(disk);
+}
+
+static struct gendisk *device_take_disk(struct nbd_device *nbd)
+{
+	struct gendisk *disk = nbd->disk;
+
+	lockdep_assert_held(&nbd->lock);
+
 	nbd->disk = NULL;
+	return disk;
 }
 
 int nbd_index_max(void)
@@ -222,10 +232,13 @@ err_free:
 /* Removes a device that is marked dying. The index stays reserved until all is gone. */
 static void device_remove(struct nbd_device *nbd)
 {
-	int index = nbd->index;
+	struct gendisk *disk;
 
-	device_del_disk(nbd);
-	device_free_index(index);
+	mutex_lock(&nbd->lock);
+	disk = device_take_disk(nbd);
+	mutex_unlock(&nbd->lock);
+	device_del_disk(nbd, disk);
+	device_free_index(nbd->index);
 	nbd_device_put(nbd);
 }
 
@@ -289,6 +302,12 @@ void nbd_device_unclaim(struct nbd_device *nbd)
 	mutex_unlock(&nbd_index_mutex);
 }
 
+/* While neither busy nor dying the disk stays. */
+static bool device_open_now(struct nbd_device *nbd)
+{
+	return !nbd->busy && !nbd->dying && nbd->disk && disk_openers(nbd->disk);
+}
+
 /* A free device that nobody has open: somebody may be about to set it up. */
 static struct nbd_device *device_claim_free(void)
 {
@@ -297,7 +316,7 @@ static struct nbd_device *device_claim_free(void)
 
 	mutex_lock(&nbd_index_mutex);
 	idr_for_each_entry(&nbd_index_idr, nbd, index)
-		if (!nbd->busy && !disk_openers(nbd->disk) && device_try_claim(nbd)) {
+		if (!device_open_now(nbd) && device_try_claim(nbd)) {
 			refcount_inc(&nbd->refs);
 			break;
 		}
@@ -474,7 +493,7 @@ static int device_set_depth(struct nbd_device *nbd, unsigned int depth,
 		NL_SET_ERR_MSG(extack, "queue depth cannot be changed while the device is open");
 		return -EBUSY;
 	}
-	device_del_disk(nbd);
+	device_del_disk(nbd, device_take_disk(nbd));
 	err = device_add_disk_of(nbd, depth);
 	if (err) {
 		NL_SET_ERR_MSG(extack, "disk with that queue depth cannot be made");

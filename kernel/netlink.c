@@ -23,7 +23,7 @@ static const struct nla_policy nbd_attr_policy[NBD_ATTR_EXT_MAX + 1] = {
 	[NBD_ATTR_SOCKETS]		= { .type = NLA_NESTED },
 	[NBD_ATTR_DEAD_CONN_TIMEOUT]	= { .type = NLA_U64 },
 	[NBD_ATTR_DEVICE_LIST]		= { .type = NLA_NESTED },
-	[NBD_ATTR_BACKEND_IDENTIFIER]	= { .type = NLA_NUL_STRING, .len = NBD_BACKEND_MAX },
+	[NBD_ATTR_BACKEND_IDENTIFIER]	= { .type = NLA_STRING, .len = NBD_BACKEND_MAX },
 	[NBD_ATTR_BLOCK_MIN]		= { .type = NLA_U32 },
 	[NBD_ATTR_BLOCK_PREFERRED]	= { .type = NLA_U32 },
 	[NBD_ATTR_BLOCK_MAX]		= { .type = NLA_U32 },
@@ -569,7 +569,7 @@ static int put_conn(struct sk_buff *skb, unsigned int slot, struct nbd_conn *con
 	if (conn) {
 		requests = READ_ONCE(conn->requests);
 		replies = READ_ONCE(conn->replies);
-		inflight = nbd_conn_inflight(conn);
+		inflight = READ_ONCE(conn->inflight);
 	}
 	if (nla_put_u32(skb, NBD_CONN_SLOT, slot) ||
 	    nla_put_u32(skb, NBD_CONN_STATE, conn ? NBD_CONN_LIVE : NBD_CONN_DEAD) ||

@@ -48,10 +48,8 @@ struct nbd_session;
 
 /**
  * struct nbd_cmd - the driver's part of a request
- * @node:	on the pending or sending list of @conn, on session->parked, or on a
- *		list of the undertaker's
- * @conn:	connection that it was last issued on; written under its lock. Valid
- *		under RCU, as a hint: only the connection's table says who owns it
+ * @node:	on the pending or sending list of a connection, on session->parked, or
+ *		on a list of the undertaker's
  * @cookie:	of the last issue
  * @index:	place in the connection's table
  * @started:	jiffies of the dispatch
@@ -69,7 +67,6 @@ struct nbd_session;
  */
 struct nbd_cmd {
 	struct list_head node;
-	struct nbd_conn *conn;
 	u64 cookie;
 	u32 index;
 	unsigned long started;

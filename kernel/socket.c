@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <linux/cred.h>
 #include <linux/file.h>
+#include <linux/module.h>
 #include <linux/net.h>
 #include <linux/netlink.h>
 #include <linux/sched/task.h>
@@ -279,12 +280,20 @@ void nbd_socket_unhook(struct nbd_conn *conn)
 
 	write_lock_bh(&sk->sk_callback_lock);
 	rcu_assign_sk_user_data(sk, NULL);
-	if (s->hooked) {
+	if (s->hooked && (sk->sk_data_ready != nbd_sk_data_ready ||
+			  sk->sk_write_space != nbd_sk_write_space ||
+			  sk->sk_state_change != nbd_sk_state_change)) {
+		/*
+		 * Userspace has put something on top that will go on calling us, where
+		 * there is nothing to do any more; but the code has to stay.
+		 */
+		__module_get(THIS_MODULE);
+	} else if (s->hooked) {
 		sk->sk_data_ready = s->data_ready;
 		sk->sk_write_space = s->write_space;
 		sk->sk_state_change = s->state_change;
-		s->hooked = false;
 	}
+	s->hooked = false;
 	write_unlock_bh(&sk->sk_callback_lock);
 }
 

@@ -214,6 +214,15 @@ void nbd_xmit_later(struct kthread_work *work)
 	nbd_conn_flush(container_of(work, struct nbd_conn, tx_later));
 }
 
+static void xmit_put_off(struct nbd_conn *conn, struct kthread_worker *worker)
+{
+	/* A burial cancels the work after it was queued. */
+	spin_lock_bh(&conn->lock);
+	if (conn->state == NBD_CONN_RUNNING)
+		kthread_queue_work(worker, &conn->tx_later);
+	spin_unlock_bh(&conn->lock);
+}
+
 void nbd_conn_submit(struct nbd_conn *conn)
 {
 	struct kthread_worker *worker = raw_cpu_read(nbd_tx_worker);
@@ -222,7 +231,7 @@ void nbd_conn_submit(struct nbd_conn *conn)
 	    READ_ONCE(conn->nr_pending) >= NBD_FULL_BATCH)
 		nbd_conn_flush(conn);
 	else
-		kthread_queue_work(worker, &conn->tx_later);
+		xmit_put_off(conn, worker);
 }
 
 static int xmit_start_thread(int cpu)
