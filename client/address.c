@@ -81,7 +81,7 @@ static bool parse_u32(const char *text, unsigned int *value)
 
 	errno = 0;
 	n = strtoull(text, &end, 10);
-	if (errno || end == text || *end || *text == '-' || n > UINT32_MAX)
+	if (errno || end == text || *end || *text == '-' || n > U32_MAX)
 		return false;
 	*value = n;
 	return true;
@@ -159,7 +159,7 @@ static int resolver_failed(const struct nbd_server *server, int error,
 }
 
 /* Waits for the resolver, but not beyond the deadline. */
-static int wait_for_resolver(struct gaicb *request, int64_t deadline)
+static int wait_for_resolver(struct gaicb *request, s64 deadline)
 {
 	const struct gaicb *const requests[] = { request };
 	struct timespec ts;
@@ -182,7 +182,7 @@ static int wait_for_resolver(struct gaicb *request, int64_t deadline)
  */
 static int resolve_name(struct nbd_address_list *list,
 			const struct nbd_server *server, unsigned int number,
-			int64_t deadline, struct nbd_err *err)
+			s64 deadline, struct nbd_err *err)
 {
 	struct gaicb *request = calloc(1, sizeof(*request));
 	struct gaicb *requests[] = { request };
@@ -212,7 +212,7 @@ static int resolve_name(struct nbd_address_list *list,
 }
 
 int nbd_resolve(struct nbd_address_list *list, const struct nbd_server *server,
-		unsigned int number, int64_t deadline, struct nbd_err *err)
+		unsigned int number, s64 deadline, struct nbd_err *err)
 {
 	char text[NBD_SERVER_TEXT_MAX];
 

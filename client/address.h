@@ -10,6 +10,7 @@
 
 #include "error.h"
 #include "model.h"
+#include "util.h"
 
 /* All addresses of all servers of one attachment. */
 #define NBD_ADDRESSES_MAX 32
@@ -48,7 +49,7 @@ struct nbd_address_list {
  * exist later, -ETIMEDOUT, -EINVAL.
  */
 int nbd_resolve(struct nbd_address_list *list, const struct nbd_server *server,
-		unsigned int number, int64_t deadline, struct nbd_err *err);
+		unsigned int number, s64 deadline, struct nbd_err *err);
 
 /* As nbd_resolve(), without a deadline, for a thread of its own. */
 int nbd_resolve_patiently(struct nbd_address_list *list,

@@ -4,7 +4,6 @@
  */
 #include <errno.h>
 #include <linux/nbd.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,9 +16,6 @@
 #include "monitor.h"
 #include "record.h"
 
-/* How long a device that is just being removed may keep its number. */
-#define REMOVAL_WAIT_MS 5000
-#define REMOVAL_LOOK_MS 10
 /* How long the first read and udev may take. */
 #define SETTLE_MS 10000
 
@@ -42,7 +38,7 @@ static int fit_block_size(struct nbd_kernel_config *c,
 			  const struct nbd_export *e, struct nbd_err *err)
 {
 	unsigned long page = sysconf(_SC_PAGESIZE);
-	uint32_t needed = e->has_block_sizes ? e->block_min : 1;
+	u32 needed = e->has_block_sizes ? e->block_min : 1;
 
 	c->block_size = needed > 512 ? needed : 512;
 	if (params->given & NBD_GIVEN_BLOCK_SIZE)
@@ -54,11 +50,11 @@ static int fit_block_size(struct nbd_kernel_config *c,
 	if (c->block_size > page)
 		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
 				"a block size of %llu bytes is needed or was asked for, but the kernel allows no more than %lu (its page size)",
-				(unsigned long long)c->block_size, page);
+				c->block_size, page);
 	if (e->has_block_sizes && c->block_size > e->block_max)
 		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
 				"a block size of %llu bytes is more than the server's maximum of %u",
-				(unsigned long long)c->block_size,
+				c->block_size,
 				e->block_max);
 	return 0;
 }
@@ -75,23 +71,23 @@ static int fit_size(struct nbd_kernel_config *c,
 		c->size = params->size;
 		whose = "-size asks for";
 	}
-	if (!c->size || c->size > INT64_MAX)
+	if (!c->size || c->size > S64_MAX)
 		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
 				"%s %llu bytes, which no block device can have",
-				whose, (unsigned long long)c->size);
+				whose, c->size);
 	rest = c->size % c->block_size;
 	if (!rest)
 		return 0;
 	if (c->size == rest)
 		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
 				"%s %llu bytes, less than one block of %llu",
-				whose, (unsigned long long)c->size,
-				(unsigned long long)c->block_size);
+				whose, c->size,
+				c->block_size);
 	return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
 			"%s %llu bytes, which is not a multiple of the block size %llu: -size %llu leaves out the last %llu bytes",
-			whose, (unsigned long long)c->size,
-			(unsigned long long)c->block_size,
-			(unsigned long long)c->size - rest, rest);
+			whose, c->size,
+			c->block_size,
+			c->size - rest, rest);
 }
 
 int nbd_fit(struct nbd_kernel_config *config, const struct nbd_params *params,
@@ -122,7 +118,7 @@ int nbd_fit(struct nbd_kernel_config *config, const struct nbd_params *params,
 int nbd_resolve_servers(const struct nbd_params *params,
 			struct nbd_address_list *list, struct nbd_err *err)
 {
-	int64_t deadline = nbd_now_ms() + params->connect_timeout * 1000LL;
+	s64 deadline = nbd_now_ms() + params->connect_timeout * 1000LL;
 	struct nbd_err first = { 0 }, later;
 	unsigned int i;
 	int ret = 0, error;
@@ -144,10 +140,10 @@ int nbd_resolve_servers(const struct nbd_params *params,
  * How long I/O waits for a connection: as long as somebody tries to make one.
  * The stock driver cannot wait for ever, but long.
  */
-static uint64_t dead_timeout(const struct nbd_kernel *k,
-			     const struct nbd_params *params)
+static u64 dead_timeout(const struct nbd_kernel *k,
+			const struct nbd_params *params)
 {
-	uint64_t timeout = NBD_DEAD_CONN_FOREVER;
+	u64 timeout = NBD_DEAD_CONN_FOREVER;
 
 	if (params->given & NBD_GIVEN_DEAD_TIMEOUT)
 		timeout = params->dead_timeout;
@@ -205,25 +201,9 @@ static int fit_export(struct nbd_kernel_config *config,
 	return ret;
 }
 
-/* A device that is just going away frees its number within moments. */
-static int connect_device(struct nbd_kernel *k,
-			  const struct nbd_kernel_config *config,
-			  struct nbd_kernel_reply *reply, struct nbd_err *err)
-{
-	int64_t deadline = nbd_now_ms() + REMOVAL_WAIT_MS;
-	int ret;
-
-	for (;;) {
-		ret = nbd_kernel_connect(k, config, reply, err);
-		if (ret != -EAGAIN || nbd_now_ms() >= deadline)
-			return ret;
-		poll(NULL, 0, REMOVAL_LOOK_MS);
-	}
-}
-
 static int hand_over(struct nbd_kernel *k, const struct nbd_params *params,
 		     struct nbd_bringup *b, struct nbd_kernel_reply *reply,
-		     uint32_t *block_size, struct nbd_err *err)
+		     u32 *block_size, struct nbd_err *err)
 {
 	struct nbd_kernel_config config = { 0 };
 	int fds[NBD_CONNECTIONS_MAX];
@@ -238,7 +218,7 @@ static int hand_over(struct nbd_kernel *k, const struct nbd_params *params,
 		fds[i] = b->links[i].fd;
 	config.fds = fds;
 	config.nfds = b->nlinks;
-	ret = connect_device(k, &config, reply, err);
+	ret = nbd_kernel_connect(k, &config, reply, err);
 	if (ret)
 		return ret;
 	*block_size = config.block_size;
@@ -248,7 +228,7 @@ static int hand_over(struct nbd_kernel *k, const struct nbd_params *params,
 }
 
 static void print_attached(const struct nbd_params *params,
-			   const struct nbd_export *export, int32_t index,
+			   const struct nbd_export *export, s32 index,
 			   FILE *out)
 {
 	char path[NBD_DEVICE_PATH_MAX];
@@ -259,7 +239,7 @@ static void print_attached(const struct nbd_params *params,
 		return;
 	}
 	fprintf(out, "Negotiation: ..size = %lluMB\n",
-		(unsigned long long)export->size >> 20);
+		export->size >> 20);
 	fprintf(out, "Connected %s\n", path);
 }
 
@@ -282,7 +262,7 @@ static void fill_record(struct nbd_record *record,
 			const struct nbd_bringup *b,
 			const struct nbd_address_list *list,
 			const struct nbd_kernel_reply *reply,
-			uint32_t block_size)
+			u32 block_size)
 {
 	memset(record, 0, sizeof(*record));
 	record->params = *params;
@@ -338,7 +318,7 @@ static int attach_device(struct nbd_kernel *k, const struct nbd_params *params,
 	struct nbd_kernel_reply reply;
 	struct nbd_record record;
 	struct nbd_err unsettled;
-	uint32_t block_size;
+	u32 block_size;
 	int ret;
 
 	ret = nbd_bring_up(b, params, list, err);

@@ -220,8 +220,8 @@ static bool check_same_export(struct nbd_bringup *b, struct nbd_link *link)
 	nbd_fail(&b->err, NBD_EXIT_UNFIT, EINVAL,
 		 "%s: the server offers different exports under one name: %llu bytes, flags 0x%x on the first connection, %llu bytes, flags 0x%x on another",
 		 nbd_address_text(link->address, text, sizeof(text)),
-		 (unsigned long long)b->export.size, b->export.flags,
-		 (unsigned long long)e->size, e->flags);
+		 b->export.size, b->export.flags,
+		 e->size, e->flags);
 	return false;
 }
 
@@ -283,7 +283,7 @@ bool nbd_bringup_busy(const struct nbd_bringup *b)
 }
 
 unsigned int nbd_bringup_poll(const struct nbd_bringup *b,
-			      struct pollfd *pfds, int64_t *wake)
+			      struct pollfd *pfds, s64 *wake)
 {
 	unsigned int i, n = 0;
 
@@ -301,7 +301,7 @@ int nbd_bringup_wait(struct nbd_bringup *b)
 {
 	struct pollfd pfds[NBD_CONNECTIONS_MAX];
 	unsigned int n;
-	int64_t wake;
+	s64 wake;
 
 	nbd_bringup_run(b);
 	while (nbd_bringup_busy(b)) {

@@ -12,6 +12,7 @@
 #define NBD_BRINGUP_H
 
 #include "link.h"
+#include "util.h"
 
 /* Let nbd_bringup choose the number of connections. */
 #define NBD_CONNECTIONS_AUTO 0
@@ -50,7 +51,7 @@ struct nbd_bringup {
 	int netns;
 	unsigned int wanted;
 	unsigned int next_address;
-	int64_t next_start;
+	s64 next_start;
 };
 
 /**
@@ -80,7 +81,7 @@ bool nbd_bringup_busy(const struct nbd_bringup *b);
  * how many. *@wake is when nbd_bringup_run() must be called at the latest.
  */
 unsigned int nbd_bringup_poll(const struct nbd_bringup *b,
-			      struct pollfd *pfds, int64_t *wake);
+			      struct pollfd *pfds, s64 *wake);
 
 /* Blocks until it is up or failed; 0 or a negative errno with @b->err. */
 int nbd_bringup_wait(struct nbd_bringup *b);

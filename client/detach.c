@@ -33,7 +33,7 @@ static void wait_for_close(int inotify)
 		poll(NULL, 0, PROBE_LOOK_MS);
 }
 
-static int busy(int32_t index, const struct nbd_holders *holders,
+static int busy(s32 index, const struct nbd_holders *holders,
 		struct nbd_err *err)
 {
 	char path[NBD_DEVICE_PATH_MAX];
@@ -49,7 +49,7 @@ static int busy(int32_t index, const struct nbd_holders *holders,
  * driver the holders are looked for before. The process in NBD_DO_IT keeps the
  * device open, but not because it uses it.
  */
-static int detach_if_unused(struct nbd_kernel *k, int32_t index,
+static int detach_if_unused(struct nbd_kernel *k, s32 index,
 			    struct nbd_holders *holders, struct nbd_err *err)
 {
 	bool atomic = nbd_kernel_knows(k, NBD_ATTR_IF_UNUSED);
@@ -69,10 +69,10 @@ static int detach_if_unused(struct nbd_kernel *k, int32_t index,
 	return ret;
 }
 
-static int detach_when_unused(struct nbd_kernel *k, int32_t index,
+static int detach_when_unused(struct nbd_kernel *k, s32 index,
 			      struct nbd_err *err)
 {
-	int64_t deadline = nbd_now_ms() + PROBE_WAIT_MS;
+	s64 deadline = nbd_now_ms() + PROBE_WAIT_MS;
 	int inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	char path[NBD_DEVICE_PATH_MAX];
 	struct nbd_holders holders;
@@ -93,7 +93,7 @@ static int detach_when_unused(struct nbd_kernel *k, int32_t index,
 	return ret;
 }
 
-static int wait_until_free(int32_t index, struct nbd_err *err)
+static int wait_until_free(s32 index, struct nbd_err *err)
 {
 	char path[NBD_DEVICE_PATH_MAX];
 	struct nbd_holders holders;
@@ -108,10 +108,10 @@ static int wait_until_free(int32_t index, struct nbd_err *err)
 }
 
 /* The attachment that the record is of; 0 without a record, or sessions. */
-static uint64_t recorded_session(int32_t index, bool *has_record)
+static u64 recorded_session(s32 index, bool *has_record)
 {
 	struct nbd_record record;
-	uint64_t session;
+	u64 session;
 
 	*has_record = !nbd_record_read(&record, index, NULL);
 	session = record.session_id;
@@ -119,7 +119,7 @@ static uint64_t recorded_session(int32_t index, bool *has_record)
 	return session;
 }
 
-static int disconnect(struct nbd_kernel *k, int32_t index, bool force,
+static int disconnect(struct nbd_kernel *k, s32 index, bool force,
 		      struct nbd_err *err)
 {
 	pid_t pid;
@@ -131,11 +131,11 @@ static int disconnect(struct nbd_kernel *k, int32_t index, bool force,
 	return detach_when_unused(k, index, err);
 }
 
-int nbd_detach(int32_t index, bool force, struct nbd_err *err)
+int nbd_detach(s32 index, bool force, struct nbd_err *err)
 {
 	struct nbd_kernel kernel;
 	bool has_record;
-	uint64_t session;
+	u64 session;
 	int ret;
 
 	ret = nbd_kernel_open(&kernel, false, err);

@@ -4,9 +4,9 @@
 #define NBD_DETACH_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "error.h"
+#include "util.h"
 
 /**
  * nbd_detach - detach a device and wait until it is free
@@ -20,6 +20,6 @@
  *
  * Return: 0, -EBUSY, -ETIMEDOUT or another negative errno.
  */
-int nbd_detach(int32_t index, bool force, struct nbd_err *err);
+int nbd_detach(s32 index, bool force, struct nbd_err *err);
 
 #endif /* NBD_DETACH_H */

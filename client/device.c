@@ -23,7 +23,7 @@
 #define LOOK_AGAIN_MS 10
 
 /* The number in "nbd<number>", or -1; no leading zeros, no partition. */
-static int32_t index_of_name(const char *name)
+static s32 index_of_name(const char *name)
 {
 	const char *digits = name + 3;
 	size_t len;
@@ -57,7 +57,7 @@ static int not_a_device(const char *name, const char *why, struct nbd_err *err)
 }
 
 /* A node or a symbolic link of any name: the kernel knows what it is. */
-static int index_of_node(const char *path, int32_t *index, struct nbd_err *err)
+static int index_of_node(const char *path, s32 *index, struct nbd_err *err)
 {
 	char link[64], target[512];
 	const char *name;
@@ -65,23 +65,31 @@ static int index_of_node(const char *path, int32_t *index, struct nbd_err *err)
 	ssize_t len;
 
 	if (stat(path, &st))
-		return not_a_device(path, "is not an NBD device: such names are nbd0, /dev/nbd0", err);
+		return not_a_device(path,
+				    "is not an NBD device: such names are nbd0, /dev/nbd0",
+				    err);
 	if (!S_ISBLK(st.st_mode) || major(st.st_rdev) != NBD_MAJOR)
-		return not_a_device(path, "is not an NBD device (block device with major number 43)", err);
+		return not_a_device(path,
+				    "is not an NBD device (block device with major number 43)",
+				    err);
 	snprintf(link, sizeof(link), "/sys/dev/block/%u:%u",
 		 major(st.st_rdev), minor(st.st_rdev));
 	len = readlink(link, target, sizeof(target) - 1);
 	if (len < 0)
-		return not_a_device(path, "is the node of an NBD device that does not exist (is the driver loaded?)", err);
+		return not_a_device(path,
+				    "is the node of an NBD device that does not exist (is the driver loaded?)",
+				    err);
 	target[len] = '\0';
 	name = strrchr(target, '/');
 	*index = index_of_name(name ? name + 1 : target);
 	if (*index < 0)
-		return not_a_device(path, "is a partition: name the whole device", err);
+		return not_a_device(path,
+				    "is a partition: name the whole device",
+				    err);
 	return 0;
 }
 
-int nbd_device_parse(const char *name, int32_t *index, struct nbd_err *err)
+int nbd_device_parse(const char *name, s32 *index, struct nbd_err *err)
 {
 	*index = index_of_name(without_dev(name));
 	if (*index >= 0)
@@ -89,13 +97,13 @@ int nbd_device_parse(const char *name, int32_t *index, struct nbd_err *err)
 	return index_of_node(name, index, err);
 }
 
-char *nbd_device_path(int32_t index, char *buf)
+char *nbd_device_path(s32 index, char *buf)
 {
 	snprintf(buf, NBD_DEVICE_PATH_MAX, "/dev/nbd%d", index);
 	return buf;
 }
 
-int nbd_device_pid(int32_t index, pid_t *pid)
+int nbd_device_pid(s32 index, pid_t *pid)
 {
 	char path[64];
 	FILE *f;
@@ -110,7 +118,7 @@ int nbd_device_pid(int32_t index, pid_t *pid)
 	return n == 1 ? 0 : -ENOENT;
 }
 
-static void pause_briefly(int64_t deadline)
+static void pause_briefly(s64 deadline)
 {
 	int left = nbd_poll_timeout(deadline);
 
@@ -118,7 +126,7 @@ static void pause_briefly(int64_t deadline)
 }
 
 /* The kernel does not announce the removal of an attribute. */
-int nbd_device_wait_free(int32_t index, int64_t deadline)
+int nbd_device_wait_free(s32 index, s64 deadline)
 {
 	pid_t pid;
 
@@ -131,7 +139,7 @@ int nbd_device_wait_free(int32_t index, int64_t deadline)
 }
 
 /* Is there a node for the disk and for each partition in its sysfs folder? */
-static bool all_nodes_exist(int32_t index)
+static bool all_nodes_exist(s32 index)
 {
 	char path[NBD_DEVICE_PATH_MAX], prefix[24];
 	bool complete = true;
@@ -158,7 +166,7 @@ static bool all_nodes_exist(int32_t index)
 }
 
 /* Sleeps until something appears in /dev, at most until the deadline. */
-static void wait_for_dev(int inotify, int64_t deadline)
+static void wait_for_dev(int inotify, s64 deadline)
 {
 	struct pollfd pfd = { .fd = inotify, .events = POLLIN };
 	char buf[4096];
@@ -172,7 +180,7 @@ static void wait_for_dev(int inotify, int64_t deadline)
 		pause_briefly(deadline);
 }
 
-static int wait_for_nodes(int32_t index, int64_t deadline)
+static int wait_for_nodes(s32 index, s64 deadline)
 {
 	int inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	int ret = 0;
@@ -192,7 +200,7 @@ static int wait_for_nodes(int32_t index, int64_t deadline)
 }
 
 /* In the child: the first open reads the partition table. */
-static void __attribute__((noreturn)) open_and_exit(int32_t index, int report)
+static void __noreturn open_and_exit(s32 index, int report)
 {
 	char path[NBD_DEVICE_PATH_MAX];
 	int fd = open(nbd_device_path(index, path), O_RDONLY | O_CLOEXEC);
@@ -204,7 +212,7 @@ static void __attribute__((noreturn)) open_and_exit(int32_t index, int report)
 }
 
 /* The errno of the open, or -ETIMEDOUT if it has not come back. */
-static int open_in_child(int32_t index, int64_t deadline)
+static int open_in_child(s32 index, s64 deadline)
 {
 	struct pollfd pfd = { .events = POLLIN };
 	int pipes[2], error = EIO;
@@ -235,7 +243,7 @@ static int open_in_child(int32_t index, int64_t deadline)
 	return -error;
 }
 
-int nbd_device_settle(int32_t index, int64_t deadline, struct nbd_err *err)
+int nbd_device_settle(s32 index, s64 deadline, struct nbd_err *err)
 {
 	char path[NBD_DEVICE_PATH_MAX];
 	int ret = wait_for_nodes(index, deadline);

@@ -6,10 +6,10 @@
 #define NBD_DEVICE_H
 
 #include <stdbool.h>
-#include <stdint.h>
 #include <sys/types.h>
 
 #include "error.h"
+#include "util.h"
 
 #define NBD_MAJOR 43
 #define NBD_DEVICE_PATH_MAX 32
@@ -25,16 +25,16 @@ bool nbd_device_looks_like(const char *name);
  *
  * Return: 0 or -EINVAL; a partition is not a device.
  */
-int nbd_device_parse(const char *name, int32_t *index, struct nbd_err *err);
+int nbd_device_parse(const char *name, s32 *index, struct nbd_err *err);
 
 /* "/dev/nbd3" in @buf of NBD_DEVICE_PATH_MAX bytes; returns @buf. */
-char *nbd_device_path(int32_t index, char *buf);
+char *nbd_device_path(s32 index, char *buf);
 
 /* /sys/block/nbd3/pid: 0 and *@pid, -ENOENT when it is not attached. */
-int nbd_device_pid(int32_t index, pid_t *pid);
+int nbd_device_pid(s32 index, pid_t *pid);
 
 /* Waits until the device is not attached any more; -ETIMEDOUT. */
-int nbd_device_wait_free(int32_t index, int64_t deadline);
+int nbd_device_wait_free(s32 index, s64 deadline);
 
 /**
  * nbd_device_settle - let the kernel read the partition table
@@ -48,6 +48,6 @@ int nbd_device_wait_free(int32_t index, int64_t deadline);
  *
  * Return: 0, -ETIMEDOUT, or another negative errno.
  */
-int nbd_device_settle(int32_t index, int64_t deadline, struct nbd_err *err);
+int nbd_device_settle(s32 index, s64 deadline, struct nbd_err *err);
 
 #endif /* NBD_DEVICE_H */

@@ -64,9 +64,9 @@ enum nbd_exit nbd_exit_of_errno(int error)
 }
 
 /* Length of the valid UTF-8 sequence at @s, or 0; *@code is its character. */
-static size_t utf8_sequence(const unsigned char *s, size_t len, uint32_t *code)
+static size_t utf8_sequence(const unsigned char *s, size_t len, u32 *code)
 {
-	static const uint32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	static const u32 smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
 	size_t n, i;
 
 	if (s[0] < 0x80)
@@ -94,7 +94,7 @@ static size_t utf8_sequence(const unsigned char *s, size_t len, uint32_t *code)
 }
 
 /* Characters that could steer a terminal or turn text around. */
-static bool is_harmful(uint32_t code)
+static bool is_harmful(u32 code)
 {
 	return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == '\\' ||
 	       (code >= 0x200b && code <= 0x200f) ||
@@ -106,7 +106,7 @@ static bool is_harmful(uint32_t code)
 static size_t printable(char *out, const unsigned char *s, size_t len,
 			size_t *consumed)
 {
-	uint32_t code = 0;
+	u32 code = 0;
 	size_t n = utf8_sequence(s, len, &code);
 	size_t used = 0, i;
 

@@ -12,7 +12,8 @@
 #define NBD_ERROR_H
 
 #include <stddef.h>
-#include <stdint.h>
+
+#include "util.h"
 
 /**
  * enum nbd_exit - exit statuses of nbd-client, documented in nbd-client(8)
@@ -70,11 +71,11 @@ struct nbd_err {
  * Return: -@error, for "return nbd_fail(...)".
  */
 int nbd_fail(struct nbd_err *err, enum nbd_exit status, int error,
-	     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+	     const char *fmt, ...) __printf(4, 5);
 
 /* Puts a context in front of the message: "context: message". */
 void nbd_err_prefix(struct nbd_err *err, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+	__printf(2, 3);
 
 /* The exit status that fits an errno of a system call. */
 enum nbd_exit nbd_exit_of_errno(int error);

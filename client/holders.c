@@ -32,7 +32,7 @@
  * @holders:	the result
  */
 struct search {
-	int32_t index;
+	s32 index;
 	unsigned int n;
 	dev_t number[NUMBERS_MAX];
 	ino_t seen[NAMESPACES_MAX];
@@ -265,7 +265,7 @@ static void search_files(struct search *s, const char *pid)
 }
 
 /* sysfs names the thread that is in NBD_DO_IT; its process owns the files. */
-static pid_t serving_process(int32_t index)
+static pid_t serving_process(s32 index)
 {
 	char path[64], line[128];
 	pid_t thread, process = 0;
@@ -306,7 +306,7 @@ static void search_processes(struct search *s)
 	closedir(dir);
 }
 
-void nbd_holders_find(int32_t index, struct nbd_holders *holders)
+void nbd_holders_find(s32 index, struct nbd_holders *holders)
 {
 	struct search s = { .index = index, .holders = holders };
 

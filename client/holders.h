@@ -9,7 +9,8 @@
 #define NBD_HOLDERS_H
 
 #include <stdbool.h>
-#include <stdint.h>
+
+#include "util.h"
 
 /**
  * struct nbd_holders - the users of a device
@@ -26,6 +27,6 @@ struct nbd_holders {
 	char text[768];
 };
 
-void nbd_holders_find(int32_t index, struct nbd_holders *holders);
+void nbd_holders_find(s32 index, struct nbd_holders *holders);
 
 #endif /* NBD_HOLDERS_H */

@@ -47,7 +47,7 @@ struct service {
 	bool link_lost;
 };
 
-static int32_t service_index(const struct service *s)
+static s32 service_index(const struct service *s)
 {
 	return s->record->params.index;
 }
@@ -60,11 +60,12 @@ static int open_device(struct service *s, struct nbd_err *err)
 			 O_RDWR | O_CLOEXEC);
 	if (s->device >= 0)
 		return 0;
-	return nbd_fail(err, errno == ENOENT || errno == ENXIO ?
-			NBD_EXIT_NO_DRIVER : nbd_exit_of_errno(errno), errno,
-			"cannot open %s: %s%s", path, strerror(errno),
-			errno == ENOENT ? ": is the module \"nbd\" loaded, with enough devices (nbds_max)?" :
-			"");
+	if (errno == ENOENT || errno == ENXIO)
+		return nbd_fail(err, NBD_EXIT_NO_DRIVER, errno,
+				"cannot open %s: %s: is the module \"nbd\" loaded, with enough devices (nbds_max)?",
+				path, strerror(errno));
+	return nbd_fail(err, nbd_exit_of_errno(errno), errno,
+			"cannot open %s: %s", path, strerror(errno));
 }
 
 static int call(struct service *s, unsigned long request, unsigned long arg,
@@ -121,7 +122,8 @@ static void listen_to_driver(struct service *s)
 {
 	if (nbd_kernel_open(&s->kernel, false, NULL) ||
 	    nbd_notices_open(&s->kernel, &s->notices, NULL))
-		nbd_log(LOG_WARNING, "/dev/nbd%d: the driver announces no lost connections: it will not be reconnected",
+		nbd_log(LOG_WARNING,
+			"/dev/nbd%d: the driver announces no lost connections: it will not be reconnected",
 			service_index(s));
 }
 
@@ -183,10 +185,10 @@ static int try_again(struct service *s, struct nbd_err *err)
 }
 
 /* Sleeps, but wakes up when the record goes: somebody detached the device. */
-static bool wait_for_turn(struct service *s, int inotify, int64_t pause)
+static bool wait_for_turn(struct service *s, int inotify, s64 pause)
 {
 	struct pollfd pfd = { .fd = inotify, .events = POLLIN };
-	int64_t until = nbd_now_ms() + pause;
+	s64 until = nbd_now_ms() + pause;
 	char events[4096];
 
 	while (nbd_record_id(service_index(s)) && nbd_poll_timeout(until))
@@ -201,7 +203,7 @@ static bool attach_again(struct service *s)
 {
 	unsigned int limit = s->record->params.reconnect_limit, attempts = 0;
 	int inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	int64_t lost_at = nbd_now_ms();
+	s64 lost_at = nbd_now_ms();
 	struct nbd_err err;
 	bool up = false;
 
@@ -244,10 +246,10 @@ static void serve(struct service *s)
 /* --- in the other process --- */
 
 /* NBD_DO_IT tells nobody that it has begun. */
-static int wait_for_start(int32_t index, pid_t server, struct nbd_err *err)
+static int wait_for_start(s32 index, pid_t server, struct nbd_err *err)
 {
 	struct pollfd pfd = { .events = POLLIN };
-	int64_t deadline = nbd_now_ms() + START_WAIT_MS;
+	s64 deadline = nbd_now_ms() + START_WAIT_MS;
 	char path[NBD_DEVICE_PATH_MAX];
 	int ended = 0;
 	pid_t pid;
@@ -280,7 +282,7 @@ static int report(struct service *s, pid_t server, FILE *out,
 	return 0;
 }
 
-static void __attribute__((noreturn)) serve_in_background(struct service *s)
+static void __noreturn serve_in_background(struct service *s)
 {
 	int null = open("/dev/null", O_RDWR);
 
@@ -345,10 +347,10 @@ int nbd_ioctl_attach(struct nbd_record *record, struct nbd_bringup *b,
 	}
 	hand_over(b);
 	fprintf(out, "Negotiation: ..size = %lluMB\n",
-		(unsigned long long)b->export.size >> 20);
+		b->export.size >> 20);
 	fprintf(out, "bs=%llu, sz=%llu bytes\n",
-		(unsigned long long)config->block_size,
-		(unsigned long long)config->size);
+		config->block_size,
+		config->size);
 	fflush(out);
 	if (record->params.nofork)
 		return run_in_foreground(&s, out, err);

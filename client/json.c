@@ -53,10 +53,10 @@ void nbd_json_text(struct nbd_json *j, const char *key, const char *value)
 	print_text(j->out, value);
 }
 
-void nbd_json_number(struct nbd_json *j, const char *key, uint64_t value)
+void nbd_json_number(struct nbd_json *j, const char *key, u64 value)
 {
 	begin(j, key);
-	fprintf(j->out, "%llu", (unsigned long long)value);
+	fprintf(j->out, "%llu", value);
 }
 
 void nbd_json_bool(struct nbd_json *j, const char *key, bool value)

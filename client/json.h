@@ -8,8 +8,9 @@
 #define NBD_JSON_H
 
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
+
+#include "util.h"
 
 /**
  * struct nbd_json - where the writer stands
@@ -28,7 +29,7 @@ void nbd_json_open(struct nbd_json *j, const char *key, char bracket);
 /* @bracket is '}' or ']'. */
 void nbd_json_close(struct nbd_json *j, char bracket);
 void nbd_json_text(struct nbd_json *j, const char *key, const char *value);
-void nbd_json_number(struct nbd_json *j, const char *key, uint64_t value);
+void nbd_json_number(struct nbd_json *j, const char *key, u64 value);
 void nbd_json_bool(struct nbd_json *j, const char *key, bool value);
 void nbd_json_null(struct nbd_json *j, const char *key);
 

@@ -12,10 +12,10 @@
 
 #include <linux/nbd-netlink.h>
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "error.h"
 #include "model.h"
+#include "util.h"
 
 struct nl_sock;
 
@@ -30,22 +30,22 @@ struct nbd_kernel {
 	struct nl_sock *sock;
 	int family;
 	int group;
-	uint64_t known[2];
+	u64 known[2];
 };
 
 /* Presence bits of optional fields of struct nbd_kernel_config. */
-#define NBD_CONFIG_SIZE			(1U << 0)
-#define NBD_CONFIG_TIMEOUT		(1U << 1)
-#define NBD_CONFIG_DEAD_TIMEOUT		(1U << 2)
-#define NBD_CONFIG_SERVER_FLAGS		(1U << 3)
-#define NBD_CONFIG_CLIENT_FLAGS		(1U << 4)
-#define NBD_CONFIG_BLOCK_SIZE		(1U << 5)
-#define NBD_CONFIG_BLOCK_LIMITS		(1U << 6)
-#define NBD_CONFIG_QUEUE_DEPTH		(1U << 7)
-#define NBD_CONFIG_SLOW_TIMEOUT		(1U << 8)
-#define NBD_CONFIG_WRITE_POLICY		(1U << 9)
-#define NBD_CONFIG_SESSION_ID		(1U << 10)
-#define NBD_CONFIG_REPLACE		(1U << 11)
+#define NBD_CONFIG_SIZE			BIT(0)
+#define NBD_CONFIG_TIMEOUT		BIT(1)
+#define NBD_CONFIG_DEAD_TIMEOUT		BIT(2)
+#define NBD_CONFIG_SERVER_FLAGS		BIT(3)
+#define NBD_CONFIG_CLIENT_FLAGS		BIT(4)
+#define NBD_CONFIG_BLOCK_SIZE		BIT(5)
+#define NBD_CONFIG_BLOCK_LIMITS		BIT(6)
+#define NBD_CONFIG_QUEUE_DEPTH		BIT(7)
+#define NBD_CONFIG_SLOW_TIMEOUT		BIT(8)
+#define NBD_CONFIG_WRITE_POLICY		BIT(9)
+#define NBD_CONFIG_SESSION_ID		BIT(10)
+#define NBD_CONFIG_REPLACE		BIT(11)
 
 /**
  * struct nbd_kernel_config - NBD_CMD_CONNECT or NBD_CMD_RECONFIGURE
@@ -60,23 +60,23 @@ struct nbd_kernel {
  */
 struct nbd_kernel_config {
 	unsigned int set;
-	int32_t index;
+	s32 index;
 	const int *fds;
 	unsigned int nfds;
 	const char *identifier;
-	uint64_t size;
-	uint64_t block_size;
-	uint64_t timeout;
-	uint64_t dead_timeout;
-	uint64_t server_flags;
-	uint64_t client_flags;
-	uint32_t block_min;
-	uint32_t block_preferred;
-	uint32_t block_max;
-	uint32_t queue_depth;
-	uint64_t slow_timeout;
-	uint32_t write_policy;
-	uint64_t session_id;
+	u64 size;
+	u64 block_size;
+	u64 timeout;
+	u64 dead_timeout;
+	u64 server_flags;
+	u64 client_flags;
+	u32 block_min;
+	u32 block_preferred;
+	u32 block_max;
+	u32 queue_depth;
+	u64 slow_timeout;
+	u32 write_policy;
+	u64 session_id;
 };
 
 /**
@@ -88,10 +88,10 @@ struct nbd_kernel_config {
  * @has_sockets_used:	the last two were told
  */
 struct nbd_kernel_reply {
-	int32_t index;
-	uint64_t session_id;
-	uint32_t sockets_used;
-	uint32_t sockets_closed;
+	s32 index;
+	u64 session_id;
+	u32 sockets_used;
+	u32 sockets_closed;
 	bool has_sockets_used;
 };
 
@@ -128,8 +128,8 @@ int nbd_kernel_reconfigure(struct nbd_kernel *k,
  *		can tell
  * @err:	says why not
  */
-int nbd_kernel_disconnect(struct nbd_kernel *k, int32_t index,
-			  uint64_t session_id, bool if_unused,
+int nbd_kernel_disconnect(struct nbd_kernel *k, s32 index,
+			  u64 session_id, bool if_unused,
 			  struct nbd_err *err);
 
 /* More connections than this are counted, but not described. */
@@ -146,11 +146,11 @@ int nbd_kernel_disconnect(struct nbd_kernel *k, int32_t index,
  * @cause:	why the slot's last connection died, sanitized
  */
 struct nbd_conn_info {
-	uint32_t slot;
+	u32 slot;
 	bool live;
-	uint64_t requests;
-	uint64_t replies;
-	uint32_t inflight;
+	u64 requests;
+	u64 replies;
+	u32 inflight;
 	char cause[NBD_CAUSE_MAX];
 };
 
@@ -170,29 +170,29 @@ struct nbd_conn_info {
  * The others are the attributes of the same name in <linux/nbd-netlink.h>.
  */
 struct nbd_status {
-	int32_t index;
-	uint32_t state;
+	s32 index;
+	u32 state;
 	bool detailed;
-	uint64_t session_id;
-	uint32_t openers;
-	uint32_t pid;
-	uint64_t since_ms;
-	uint64_t size;
-	uint64_t block_size;
-	uint64_t timeout;
-	uint64_t dead_timeout;
-	uint64_t slow_timeout;
-	uint64_t server_flags;
-	uint64_t client_flags;
-	uint32_t block_min;
-	uint32_t block_preferred;
-	uint32_t block_max;
-	uint32_t queue_depth;
-	uint32_t write_policy;
+	u64 session_id;
+	u32 openers;
+	u32 pid;
+	u64 since_ms;
+	u64 size;
+	u64 block_size;
+	u64 timeout;
+	u64 dead_timeout;
+	u64 slow_timeout;
+	u64 server_flags;
+	u64 client_flags;
+	u32 block_min;
+	u32 block_preferred;
+	u32 block_max;
+	u32 queue_depth;
+	u32 write_policy;
 	unsigned int nconns;
 	unsigned int nlive;
 	struct nbd_conn_info conns[NBD_STATUS_CONNS_MAX];
-	uint64_t counters[NBD_COUNTER_MAX + 1];
+	u64 counters[NBD_COUNTER_MAX + 1];
 	char cause[NBD_CAUSE_MAX];
 	char identifier[NBD_BACKEND_MAX + 1];
 };
@@ -208,7 +208,7 @@ typedef void (*nbd_status_fn)(void *arg, const struct nbd_status *status);
  * @arg:	passed to @fn
  * @err:	says why not
  */
-int nbd_kernel_status(struct nbd_kernel *k, int32_t index, nbd_status_fn fn,
+int nbd_kernel_status(struct nbd_kernel *k, s32 index, nbd_status_fn fn,
 		      void *arg, struct nbd_err *err);
 
 /* Decodes one message of the dump; for nbd_kernel_status() and the fuzzer. */
@@ -228,12 +228,12 @@ bool nbd_status_decode(struct nlmsghdr *hdr, struct nbd_status *status);
  */
 struct nbd_notice {
 	bool link_dead;
-	int32_t index;
-	uint64_t session_id;
-	uint32_t event;
-	uint32_t state;
-	uint32_t slot;
-	uint64_t size;
+	s32 index;
+	u64 session_id;
+	u32 event;
+	u32 state;
+	u32 slot;
+	u64 size;
 	char cause[NBD_CAUSE_MAX];
 };
 

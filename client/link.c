@@ -150,7 +150,7 @@ void nbd_link_start(struct nbd_link *link, enum nbd_goal goal,
 		    const struct nbd_params *params,
 		    struct nbd_listing *listing,
 		    const struct nbd_address *address, int netns,
-		    int64_t deadline)
+		    s64 deadline)
 {
 	link->fd = -1;
 	link->address = address;
@@ -256,7 +256,7 @@ struct pollfd nbd_link_poll(const struct nbd_link *link)
 	return pfd;
 }
 
-int64_t nbd_link_wake(const struct nbd_link *link)
+s64 nbd_link_wake(const struct nbd_link *link)
 {
 	if (link->state == NBD_LINK_RETRY)
 		return nbd_min_time(link->retry_at, link->deadline);

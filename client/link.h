@@ -11,6 +11,7 @@
 
 #include "address.h"
 #include "negotiate.h"
+#include "util.h"
 
 /** enum nbd_link_state - what the link waits for */
 enum nbd_link_state {
@@ -38,8 +39,8 @@ struct nbd_link {
 	enum nbd_link_state state;
 	int fd;
 	const struct nbd_address *address;
-	int64_t deadline;
-	int64_t retry_at;
+	s64 deadline;
+	s64 retry_at;
 	struct nbd_err err;
 	struct nbd_handshake hs;
 
@@ -65,7 +66,7 @@ void nbd_link_start(struct nbd_link *link, enum nbd_goal goal,
 		    const struct nbd_params *params,
 		    struct nbd_listing *listing,
 		    const struct nbd_address *address, int netns,
-		    int64_t deadline);
+		    s64 deadline);
 
 /* Go on as far as possible without blocking. */
 void nbd_link_run(struct nbd_link *link);
@@ -77,7 +78,7 @@ bool nbd_link_busy(const struct nbd_link *link);
 struct pollfd nbd_link_poll(const struct nbd_link *link);
 
 /* When nbd_link_run() must be called even if nothing came. */
-int64_t nbd_link_wake(const struct nbd_link *link);
+s64 nbd_link_wake(const struct nbd_link *link);
 
 /*
  * Close the socket, if the link still has one. A server that was ready for

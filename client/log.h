@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <syslog.h>
 
+#include "util.h"
+
 /**
  * nbd_log_open - say where messages go
  * @foreground:	to standard error, with the priority as systemd reads it
@@ -18,6 +20,6 @@ void nbd_log_open(bool foreground);
 
 /* One line; @priority is LOG_ERR, LOG_WARNING, LOG_NOTICE or LOG_INFO. */
 void nbd_log(int priority, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+	__printf(2, 3);
 
 #endif /* NBD_LOG_H */

@@ -19,7 +19,7 @@
 
 static int run_check(const struct nbd_command *cmd, struct nbd_err *err)
 {
-	int32_t index;
+	s32 index;
 	pid_t pid;
 	int ret;
 
@@ -41,7 +41,7 @@ static int run_check(const struct nbd_command *cmd, struct nbd_err *err)
 
 static int run_detach(const struct nbd_command *cmd, struct nbd_err *err)
 {
-	int32_t index;
+	s32 index;
 	int ret = nbd_device_parse(cmd->device, &index, err);
 
 	return ret ? ret : nbd_detach(index, cmd->force, err);

@@ -2,6 +2,7 @@
 /*
  * The neutral model of an attachment.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,17 @@ void nbd_params_free(struct nbd_params *params)
 	free(params->tls_hostname);
 	free(params->tls_priority);
 	memset(params, 0, sizeof(*params));
+}
+
+int nbd_set_text(char **field, const char *text, struct nbd_err *err)
+{
+	char *copy = strdup(text);
+
+	if (!copy)
+		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
+	free(*field);
+	*field = copy;
+	return 0;
 }
 
 char *nbd_server_text(const struct nbd_server *server, char *buf, size_t size)

@@ -11,7 +11,10 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
+
+#include "util.h"
+
+struct nbd_err;
 
 #define NBD_DEFAULT_PORT	"10809"
 #define NBD_CONNECTIONS_MAX	16
@@ -87,23 +90,23 @@ enum nbd_reconnect {
  * Strings are owned by the struct; nbd_params_free() frees them.
  */
 struct nbd_params {
-	uint64_t given;
-	int32_t index;
+	u64 given;
+	s32 index;
 	struct nbd_server servers[NBD_SERVERS_MAX];
 	unsigned int nservers;
 	char *export_name;
-	uint32_t connections;
-	uint32_t block_size;
-	uint64_t size;
-	uint32_t timeout;
-	uint64_t dead_timeout;
-	uint32_t peer_timeout;
-	uint32_t slow_timeout;
-	uint32_t connect_timeout;
-	uint32_t queue_depth;
-	uint32_t write_policy;
-	uint32_t reconnect_limit;
-	uint32_t reconnect;
+	u32 connections;
+	u32 block_size;
+	u64 size;
+	u32 timeout;
+	u64 dead_timeout;
+	u32 peer_timeout;
+	u32 slow_timeout;
+	u32 connect_timeout;
+	u32 queue_depth;
+	u32 write_policy;
+	u32 reconnect_limit;
+	u32 reconnect;
 	char *identifier;
 	bool readonly;
 	bool swap;
@@ -121,21 +124,21 @@ struct nbd_params {
 	char *tls_priority;
 };
 
-#define NBD_GIVEN_INDEX			(1ULL << 0)
-#define NBD_GIVEN_NAME			(1ULL << 1)
-#define NBD_GIVEN_CONNECTIONS		(1ULL << 2)
-#define NBD_GIVEN_BLOCK_SIZE		(1ULL << 3)
-#define NBD_GIVEN_SIZE			(1ULL << 4)
-#define NBD_GIVEN_TIMEOUT		(1ULL << 5)
-#define NBD_GIVEN_DEAD_TIMEOUT		(1ULL << 6)
-#define NBD_GIVEN_PEER_TIMEOUT		(1ULL << 7)
-#define NBD_GIVEN_SLOW_TIMEOUT		(1ULL << 8)
-#define NBD_GIVEN_CONNECT_TIMEOUT	(1ULL << 9)
-#define NBD_GIVEN_QUEUE_DEPTH		(1ULL << 10)
-#define NBD_GIVEN_WRITE_POLICY		(1ULL << 11)
-#define NBD_GIVEN_RECONNECT_LIMIT	(1ULL << 12)
-#define NBD_GIVEN_RECONNECT		(1ULL << 13)
-#define NBD_GIVEN_IDENTIFIER		(1ULL << 14)
+#define NBD_GIVEN_INDEX			BIT_ULL(0)
+#define NBD_GIVEN_NAME			BIT_ULL(1)
+#define NBD_GIVEN_CONNECTIONS		BIT_ULL(2)
+#define NBD_GIVEN_BLOCK_SIZE		BIT_ULL(3)
+#define NBD_GIVEN_SIZE			BIT_ULL(4)
+#define NBD_GIVEN_TIMEOUT		BIT_ULL(5)
+#define NBD_GIVEN_DEAD_TIMEOUT		BIT_ULL(6)
+#define NBD_GIVEN_PEER_TIMEOUT		BIT_ULL(7)
+#define NBD_GIVEN_SLOW_TIMEOUT		BIT_ULL(8)
+#define NBD_GIVEN_CONNECT_TIMEOUT	BIT_ULL(9)
+#define NBD_GIVEN_QUEUE_DEPTH		BIT_ULL(10)
+#define NBD_GIVEN_WRITE_POLICY		BIT_ULL(11)
+#define NBD_GIVEN_RECONNECT_LIMIT	BIT_ULL(12)
+#define NBD_GIVEN_RECONNECT		BIT_ULL(13)
+#define NBD_GIVEN_IDENTIFIER		BIT_ULL(14)
 
 /**
  * struct nbd_export - what the server said about the export
@@ -147,17 +150,20 @@ struct nbd_params {
  * @block_max:		largest READ or WRITE, 0xffffffff for no limit
  */
 struct nbd_export {
-	uint64_t size;
-	uint16_t flags;
+	u64 size;
+	u16 flags;
 	bool has_block_sizes;
-	uint32_t block_min;
-	uint32_t block_preferred;
-	uint32_t block_max;
+	u32 block_min;
+	u32 block_preferred;
+	u32 block_max;
 };
 
 /* Sets every field to its default. */
 void nbd_params_init(struct nbd_params *params);
 void nbd_params_free(struct nbd_params *params);
+
+/* Replaces a string of struct nbd_params by a copy of @text; 0 or -ENOMEM. */
+int nbd_set_text(char **field, const char *text, struct nbd_err *err);
 
 /*
  * "host:port" or path of a server, printable, for messages. Returns @buf.

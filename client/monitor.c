@@ -61,14 +61,14 @@ struct monitor {
 	bool background;
 	bool lost_notices;
 	bool starting;
-	int32_t fresh;
+	s32 fresh;
 	bool quit;
 	struct nbd_watch *watches;
 };
 
 static struct pollfd pollfds[POLL_MAX];
 
-static struct nbd_watch *find_watch(struct monitor *m, int32_t index)
+static struct nbd_watch *find_watch(struct monitor *m, s32 index)
 {
 	struct nbd_watch *w;
 
@@ -159,7 +159,7 @@ static void handle_event(struct nbd_watch *w, const struct nbd_notice *n)
 		break;
 	case NBD_EVENT_RESIZED:
 		nbd_log(LOG_INFO, "/dev/nbd%d: has %llu bytes now", n->index,
-			(unsigned long long)n->size);
+			n->size);
 		break;
 	}
 }
@@ -278,7 +278,7 @@ static void add_record(struct monitor *m, struct nbd_record *record)
 		w->dead_links = w->record.nconns;
 }
 
-static void load_record(void *arg, int32_t index)
+static void load_record(void *arg, s32 index)
 {
 	struct nbd_watch *w = find_watch(arg, index);
 	struct nbd_record record;
@@ -307,7 +307,7 @@ static void load_records(struct monitor *m)
 	nbd_record_list(load_record, m);
 }
 
-static void forget_record(struct monitor *m, int32_t index)
+static void forget_record(struct monitor *m, s32 index)
 {
 	struct nbd_watch *w = find_watch(m, index);
 
@@ -317,7 +317,7 @@ static void forget_record(struct monitor *m, int32_t index)
 
 static void handle_inotify(struct monitor *m, const struct inotify_event *e)
 {
-	int32_t index;
+	s32 index;
 
 	if (e->mask & IN_Q_OVERFLOW) {
 		load_records(m);
@@ -336,7 +336,7 @@ static void handle_inotify(struct monitor *m, const struct inotify_event *e)
 
 static void read_inotify(struct monitor *m)
 {
-	char buf[4096] __attribute__((aligned(8)));
+	char buf[4096] __aligned(8);
 	const struct inotify_event *e;
 	ssize_t len, at;
 
@@ -415,7 +415,7 @@ static void sweep_watches(struct monitor *m)
 	}
 }
 
-static void count_concern(void *arg, int32_t index)
+static void count_concern(void *arg, s32 index)
 {
 	struct nbd_record record;
 
@@ -444,11 +444,11 @@ static bool may_end(struct monitor *m)
 	return !concerns;
 }
 
-static unsigned int collect_poll(struct monitor *m, int64_t *wake)
+static unsigned int collect_poll(struct monitor *m, s64 *wake)
 {
 	unsigned int n = FIXED_FDS;
 	struct nbd_watch *w;
-	int64_t when;
+	s64 when;
 
 	pollfds[0].fd = m->notices ? nbd_notices_fd(m->notices) : -1;
 	pollfds[1].fd = m->inotify;
@@ -468,7 +468,7 @@ static void loop_once(struct monitor *m)
 {
 	struct nbd_watch *w;
 	unsigned int n;
-	int64_t wake;
+	s64 wake;
 
 	ask_status(m);
 	for (w = m->watches; w; w = w->next)
@@ -501,7 +501,7 @@ static void prepare_poll(void)
 	srandom(getpid() ^ nbd_now_ms());
 }
 
-int nbd_monitor_run(bool background, int32_t fresh, struct nbd_err *err)
+int nbd_monitor_run(bool background, s32 fresh, struct nbd_err *err)
 {
 	struct monitor m = {
 		.background = background,
@@ -556,16 +556,16 @@ bool nbd_monitor_runs(void)
  * In the child. Nothing of the caller's must be kept open or be waited for, but
  * @ready, which the monitor closes when it is at work.
  */
-static void __attribute__((noreturn)) exec_monitor(int32_t index, bool systemd_mark,
-					      int ready)
+static void __noreturn exec_monitor(s32 index, bool systemd_mark, int ready)
 {
-	char device[NBD_DEVICE_PATH_MAX];
-	char *argv[] = { systemd_mark ? "@bd-client" : "nbd-client",
-			 "-monitor", "-background",
-			 nbd_device_path(index, device), NULL };
+	char name[] = "nbd-client", device[NBD_DEVICE_PATH_MAX];
+	char *const argv[] = { name, "-monitor", "-background",
+			       nbd_device_path(index, device), NULL };
 	int exe = open("/proc/self/exe", O_RDONLY);
 	int null = open("/dev/null", O_RDWR);
 
+	if (systemd_mark)
+		name[0] = '@';
 	if (setsid() < 0 || fork() || chdir("/"))
 		_exit(0);
 	exe = fcntl(exe, F_DUPFD_CLOEXEC, 10);
@@ -579,7 +579,7 @@ static void __attribute__((noreturn)) exec_monitor(int32_t index, bool systemd_m
 	_exit(1);
 }
 
-int nbd_monitor_ensure(int32_t index, bool systemd_mark, struct nbd_err *err)
+int nbd_monitor_ensure(s32 index, bool systemd_mark, struct nbd_err *err)
 {
 	struct pollfd ready = { .events = POLLIN };
 	int pipes[2];

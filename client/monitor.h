@@ -12,9 +12,9 @@
 #define NBD_MONITOR_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "error.h"
+#include "util.h"
 
 /**
  * nbd_monitor_ensure - start the monitor if none is running
@@ -24,7 +24,7 @@
  *
  * Call with nbd_record_lock() held, after the record was written.
  */
-int nbd_monitor_ensure(int32_t index, bool systemd_mark, struct nbd_err *err);
+int nbd_monitor_ensure(s32 index, bool systemd_mark, struct nbd_err *err);
 
 /**
  * nbd_monitor_run - be the monitor
@@ -35,7 +35,7 @@ int nbd_monitor_ensure(int32_t index, bool systemd_mark, struct nbd_err *err);
  *
  * Return: 0 when told to end or nothing is left; -EEXIST if one is running.
  */
-int nbd_monitor_run(bool background, int32_t fresh, struct nbd_err *err);
+int nbd_monitor_run(bool background, s32 fresh, struct nbd_err *err);
 
 /* A monitor is at work. */
 bool nbd_monitor_runs(void);

@@ -97,12 +97,8 @@ static int apply_name(struct nbd_command *cmd, const char *name,
 
 	if (!strcmp(name, "-"))
 		return 0;
-	free(p->export_name);
-	p->export_name = strdup(name);
-	if (!p->export_name)
-		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
 	p->given |= NBD_GIVEN_NAME;
-	return 0;
+	return nbd_set_text(&p->export_name, name, err);
 }
 
 static int apply_line(struct nbd_command *cmd, const struct line *line,
@@ -163,10 +159,12 @@ int nbd_tab_read(struct nbd_command *cmd, FILE *file, const char *name,
 
 int nbd_tab_apply(struct nbd_command *cmd, struct nbd_err *err)
 {
-	const char *name = cmd->tab_file ? cmd->tab_file : NBDTAB;
-	FILE *file = fopen(name, "re");
+	const char *path = cmd->tab_file ? cmd->tab_file : NBDTAB;
+	FILE *file = fopen(path, "re");
+	char name[256];
 	int ret;
 
+	nbd_sanitize(name, sizeof(name), path, strlen(path));
 	if (!file)
 		return nbd_fail(err, NBD_EXIT_FAILURE, errno,
 				"%s: no server was given, and that file, which could name it, cannot be read: %s",

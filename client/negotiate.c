@@ -17,8 +17,10 @@ static int hs_fail(struct nbd_handshake *hs, int ret)
 	return ret;
 }
 
+#define hs_error(hs, err, status, error, ...) \
+	hs_fail(hs, nbd_fail(err, status, error, __VA_ARGS__))
 #define hs_violation(hs, err, ...) \
-	hs_fail(hs, nbd_fail(err, NBD_EXIT_PROTOCOL, EPROTO, __VA_ARGS__))
+	hs_error(hs, err, NBD_EXIT_PROTOCOL, EPROTO, __VA_ARGS__)
 
 /*
  * Receive the next @want bytes, then act according to @state. What is beyond
@@ -55,8 +57,8 @@ static void put(struct nbd_handshake *hs, const void *data, size_t len)
 }
 
 /* Header of an option with @length bytes of data, of which @data is the first. */
-static void put_option(struct nbd_handshake *hs, uint32_t option,
-		       uint32_t length, const void *data, size_t data_len)
+static void put_option(struct nbd_handshake *hs, u32 option,
+		       u32 length, const void *data, size_t data_len)
 {
 	const struct nbd_hs_option header = {
 		.magic = htobe64(NBD_OPTION_MAGIC),
@@ -150,19 +152,21 @@ static int not_nbd(struct nbd_handshake *hs, struct nbd_err *err)
 static int handle_greeting(struct nbd_handshake *hs, struct nbd_err *err)
 {
 	struct nbd_hs_greeting greeting;
-	uint16_t flags;
+	u64 style;
+	u16 flags;
 	__be32 answer;
 
 	memcpy(&greeting, hs->in, sizeof(greeting));
 	if (be64toh(greeting.magic) != NBD_INIT_MAGIC)
 		return not_nbd(hs, err);
-	if (be64toh(greeting.style) == NBD_OLDSTYLE_MAGIC)
-		return hs_fail(hs, nbd_fail(err, NBD_EXIT_UNSUPPORTED, EPROTO,
-					    "the server speaks the oldstyle handshake, which ended with nbd 3.10: start it in newstyle mode"));
-	if (be64toh(greeting.style) != NBD_OPTION_MAGIC)
+	style = be64toh(greeting.style);
+	if (style == NBD_OLDSTYLE_MAGIC)
+		return hs_error(hs, err, NBD_EXIT_UNSUPPORTED, EPROTO,
+				"the server speaks the oldstyle handshake, which ended with nbd 3.10: start it in newstyle mode");
+	if (style != NBD_OPTION_MAGIC)
 		return hs_violation(hs, err,
 				    "the server's handshake has an unknown style 0x%016llx",
-				    (unsigned long long)be64toh(greeting.style));
+				    style);
 
 	flags = be16toh(greeting.flags);
 	hs->no_zeroes = flags & NBD_FLAG_NO_ZEROES;
@@ -175,11 +179,11 @@ static int handle_greeting(struct nbd_handshake *hs, struct nbd_err *err)
 		return 0;
 	}
 	if (hs->want_tls)
-		return hs_fail(hs, nbd_fail(err, NBD_EXIT_TLS, EPROTO,
-					    "TLS was asked for, but the server does not know the fixed newstyle handshake that it needs"));
+		return hs_error(hs, err, NBD_EXIT_TLS, EPROTO,
+				"TLS was asked for, but the server does not know the fixed newstyle handshake that it needs");
 	if (hs->goal == NBD_GOAL_LIST)
-		return hs_fail(hs, nbd_fail(err, NBD_EXIT_UNSUPPORTED, EPROTO,
-					    "the server is too old to list its exports"));
+		return hs_error(hs, err, NBD_EXIT_UNSUPPORTED, EPROTO,
+				"the server is too old to list its exports");
 	hs->fell_back = !hs->no_optgo;
 	put_export_name(hs);
 	return 0;
@@ -199,7 +203,7 @@ static const char *server_says(struct nbd_handshake *hs, char *buf, size_t size)
 	return buf;
 }
 
-static const char *option_name(uint32_t option)
+static const char *option_name(u32 option)
 {
 	switch (option) {
 	case NBD_OPT_EXPORT_NAME:
@@ -247,18 +251,18 @@ static const struct {
 
 static int option_refused(struct nbd_handshake *hs, struct nbd_err *err)
 {
-	uint32_t code = hs->reply_type & ~NBD_REP_ERROR_BIT;
+	u32 code = hs->reply_type & ~NBD_REP_ERROR_BIT;
 	char says[512];
 
 	server_says(hs, says, sizeof(says));
 	if (code < ARRAY_SIZE(option_errors) &&
 	    option_errors[code].text)
-		return hs_fail(hs, nbd_fail(err, option_errors[code].status,
-					    option_errors[code].error, "%s%s",
-					    option_errors[code].text, says));
-	return hs_fail(hs, nbd_fail(err, NBD_EXIT_PROTOCOL, EPROTO,
-				    "the server refused %s with unknown error %u%s",
-				    option_name(hs->option), code, says));
+		return hs_error(hs, err, option_errors[code].status,
+				option_errors[code].error, "%s%s",
+				option_errors[code].text, says);
+	return hs_error(hs, err, NBD_EXIT_PROTOCOL, EPROTO,
+			"the server refused %s with unknown error %u%s",
+			option_name(hs->option), code, says);
 }
 
 static int handle_option_error(struct nbd_handshake *hs, struct nbd_err *err)
@@ -272,7 +276,7 @@ static int handle_option_error(struct nbd_handshake *hs, struct nbd_err *err)
 	return option_refused(hs, err);
 }
 
-static bool is_power_of_two(uint32_t n)
+static bool is_power_of_two(u32 n)
 {
 	return n && !(n & (n - 1));
 }
@@ -296,7 +300,7 @@ static int handle_info_export(struct nbd_handshake *hs, struct nbd_err *err)
 static int handle_info_block_size(struct nbd_handshake *hs, struct nbd_err *err)
 {
 	struct nbd_hs_info_block_size info;
-	uint32_t min, preferred, max;
+	u32 min, preferred, max;
 
 	if (hs->in_len != sizeof(info))
 		return hs_violation(hs, err,
@@ -308,7 +312,7 @@ static int handle_info_block_size(struct nbd_handshake *hs, struct nbd_err *err)
 	max = be32toh(info.maximum);
 	if (!is_power_of_two(min) || min > 65536 ||
 	    !is_power_of_two(preferred) || preferred < min ||
-	    max < min || (max != UINT32_MAX && max % min))
+	    max < min || (max != U32_MAX && max % min))
 		return hs_violation(hs, err,
 				    "the server announces impossible block sizes: minimum %u, preferred %u, maximum %u",
 				    min, preferred, max);
@@ -348,7 +352,7 @@ static int handle_go_reply(struct nbd_handshake *hs, struct nbd_err *err)
 static int handle_list_reply(struct nbd_handshake *hs, struct nbd_err *err)
 {
 	const char *text = (const char *)hs->in;
-	uint32_t name_len;
+	u32 name_len;
 
 	if (hs->reply_type == NBD_REP_ACK) {
 		put_goodbye(hs);
@@ -358,7 +362,7 @@ static int handle_list_reply(struct nbd_handshake *hs, struct nbd_err *err)
 		return hs_violation(hs, err,
 				    "the server answered NBD_OPT_LIST with type %u, %zu bytes",
 				    hs->reply_type, hs->in_len);
-	name_len = (uint32_t)hs->in[0] << 24 | hs->in[1] << 16 |
+	name_len = (u32)hs->in[0] << 24 | hs->in[1] << 16 |
 		   hs->in[2] << 8 | hs->in[3];
 	if (name_len > NBD_STRING_MAX || name_len > hs->in_len - 4)
 		return hs_violation(hs, err,
@@ -405,14 +409,16 @@ static int handle_reply_header(struct nbd_handshake *hs, struct nbd_err *err)
 	unsigned int max = hs->option == NBD_OPT_LIST ? NBD_HS_ENTRIES_MAX :
 							NBD_HS_REPLIES_MAX;
 	struct nbd_hs_reply reply;
-	uint32_t length;
+	u64 magic;
+	u32 length;
 
 	memcpy(&reply, hs->in, sizeof(reply));
-	if (be64toh(reply.magic) != NBD_OPTION_REPLY_MAGIC)
+	magic = be64toh(reply.magic);
+	if (magic != NBD_OPTION_REPLY_MAGIC)
 		return hs_violation(hs, err,
 				    "the server's answer to %s has a wrong magic number 0x%016llx (-no-optgo may help with an old server)",
 				    option_name(hs->option),
-				    (unsigned long long)be64toh(reply.magic));
+				    magic);
 	if (be32toh(reply.option) != hs->option)
 		return hs_violation(hs, err,
 				    "the server answered option %u while %s was asked",
@@ -480,10 +486,10 @@ static int flush_output(struct nbd_handshake *hs, struct nbd_transport *t,
 		if (n == -EAGAIN)
 			return -EAGAIN;
 		if (n < 0)
-			return hs_fail(hs, nbd_fail(err, NBD_EXIT_CONNECT, -n,
-						    "sending %s failed: %s",
-						    option_name(hs->option),
-						    strerror(-n)));
+			return hs_error(hs, err, NBD_EXIT_CONNECT, -n,
+					"sending %s failed: %s",
+					option_name(hs->option),
+					strerror(-n));
 		hs->out_done += n;
 		if (hs->out_done == hs->out[hs->out_i].len) {
 			hs->out_i++;
@@ -504,12 +510,12 @@ static int lost(struct nbd_handshake *hs, int error, struct nbd_err *err)
 
 	hs->dropped_on_go = hs->option == NBD_OPT_GO && !hs->got_export;
 	if (hs->state == NBD_HS_RECV_EXPORT)
-		return hs_fail(hs, nbd_fail(err, NBD_EXIT_EXPORT, ECONNRESET,
-					    "the server ended the connection when asked for the export (%s): it has no such export, or not for this client",
-					    how));
-	return hs_fail(hs, nbd_fail(err, NBD_EXIT_CONNECT, ECONNRESET,
-				    "the server ended the connection while we waited for %s (%s)",
-				    nbd_handshake_waits_for(hs), how));
+		return hs_error(hs, err, NBD_EXIT_EXPORT, ECONNRESET,
+				"the server ended the connection when asked for the export (%s): it has no such export, or not for this client",
+				how);
+	return hs_error(hs, err, NBD_EXIT_CONNECT, ECONNRESET,
+			"the server ended the connection while we waited for %s (%s)",
+			nbd_handshake_waits_for(hs), how);
 }
 
 /* Where the next bytes go, and how many: beyond the buffer, over its end. */

@@ -15,11 +15,11 @@
 #define NBD_NEGOTIATE_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "error.h"
 #include "model.h"
 #include "transport.h"
+#include "util.h"
 
 /** enum nbd_goal - what the handshake is for */
 enum nbd_goal {
@@ -91,8 +91,8 @@ struct nbd_handshake {
 	bool no_zeroes;
 	bool got_export;
 	bool writing;
-	uint32_t option;
-	uint32_t reply_type;
+	u32 option;
+	u32 reply_type;
 	unsigned int replies;
 	struct nbd_listing *listing;
 	struct {

@@ -124,7 +124,7 @@ struct nl_msg *nbd_netlink_message(int family, int flags, int command)
 #define POLICIES_MAX 32
 struct policy_dump {
 	unsigned int top;
-	uint64_t known[POLICIES_MAX][2];
+	u64 known[POLICIES_MAX][2];
 };
 
 static void take_op_policies(struct policy_dump *dump, struct nlattr *ops)
@@ -275,14 +275,14 @@ static int put_sockets(struct nl_msg *msg, const int *fds, unsigned int n)
 
 /* The message has room for every attribute, so that no put can fail. */
 static void put_u64_if(const struct nbd_kernel *k, struct nl_msg *msg,
-		       bool wanted, int attribute, uint64_t value)
+		       bool wanted, int attribute, u64 value)
 {
 	if (wanted && nbd_kernel_knows(k, attribute))
 		nla_put_u64(msg, attribute, value);
 }
 
 static void put_u32_if(const struct nbd_kernel *k, struct nl_msg *msg,
-		       bool wanted, int attribute, uint32_t value)
+		       bool wanted, int attribute, u32 value)
 {
 	if (wanted && nbd_kernel_knows(k, attribute))
 		nla_put_u32(msg, attribute, value);
@@ -347,8 +347,8 @@ static void handle_reply(struct nlmsghdr *hdr, void *arg)
 }
 
 /* A refusal in words: the device, the driver's own sentence or the errno's. */
-static int driver_refused(int32_t index, const char *what, int error,
-		   const struct nbd_exchange *x, struct nbd_err *err)
+static int driver_refused(s32 index, const char *what, int error,
+			  const struct nbd_exchange *x, struct nbd_err *err)
 {
 	const char *hint = "";
 	char device[32] = "";
@@ -405,8 +405,8 @@ int nbd_kernel_reconfigure(struct nbd_kernel *k,
 			 reply, err);
 }
 
-int nbd_kernel_disconnect(struct nbd_kernel *k, int32_t index,
-			  uint64_t session_id, bool if_unused,
+int nbd_kernel_disconnect(struct nbd_kernel *k, s32 index,
+			  u64 session_id, bool if_unused,
 			  struct nbd_err *err)
 {
 	struct nl_msg *msg = nbd_netlink_message(k->family, 0, NBD_CMD_DISCONNECT);

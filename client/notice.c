@@ -16,12 +16,12 @@
 #include "kernel.h"
 #include "netlink.h"
 
-static uint64_t get_u64(const struct nlattr *attr)
+static u64 get_u64(const struct nlattr *attr)
 {
 	return attr && nla_len(attr) >= 8 ? nla_get_u64((void *)attr) : 0;
 }
 
-static uint32_t get_u32(const struct nlattr *attr)
+static u32 get_u32(const struct nlattr *attr)
 {
 	return attr && nla_len(attr) >= 4 ? nla_get_u32(attr) : 0;
 }
@@ -168,7 +168,7 @@ static void handle_list(struct nlmsghdr *hdr, void *arg)
 			handle_device(item, arg);
 }
 
-int nbd_kernel_status(struct nbd_kernel *k, int32_t index, nbd_status_fn fn,
+int nbd_kernel_status(struct nbd_kernel *k, s32 index, nbd_status_fn fn,
 		      void *arg, struct nbd_err *err)
 {
 	bool dump = nbd_kernel_knows(k, NBD_ATTR_SESSION_ID);

@@ -20,7 +20,7 @@ enum kind {
 	ACTION,		/* nothing; sets cmd->action to @min */
 	ACTION_DEVICE,	/* a device; sets cmd->action and cmd->device */
 	FLAG,		/* nothing; sets a bool */
-	CONSTANT,	/* nothing; sets a uint32_t to @min */
+	CONSTANT,	/* nothing; sets a u32 to @min */
 	TEXT,		/* a string */
 	U32,		/* a number from @min to @max */
 	U64,		/* the same, with a suffix K, M, G or T */
@@ -30,8 +30,8 @@ enum kind {
 	SERVER,		/* appends to the servers */
 };
 
-#define IMPLIES_TLS	(1U << 0)	/* giving it asks for TLS */
-#define HIDDEN		(1U << 1)	/* not for people */
+#define IMPLIES_TLS	BIT(0)	/* giving it asks for TLS */
+#define HIDDEN		BIT(1)	/* not for people */
 
 /**
  * struct nbd_option - one option
@@ -54,9 +54,9 @@ struct nbd_option {
 	const char *arg;
 	enum kind kind;
 	size_t offset;
-	uint64_t given;
-	uint64_t min;
-	uint64_t max;
+	u64 given;
+	u64 min;
+	u64 max;
 	unsigned int flags;
 	const char *help;
 };
@@ -78,7 +78,7 @@ static const struct nbd_option options[] = {
 	  NBD_GIVEN_BLOCK_SIZE, 512, 65536, 0,
 	  "logical block size (default: 512, or more if the server needs it)" },
 	{ "size", 'B', "size", "BYTES", U64, PARAM(size), NBD_GIVEN_SIZE, 1,
-	  INT64_MAX, 0, "size of the device instead of the server's" },
+	  S64_MAX, 0, "size of the device instead of the server's" },
 	{ "timeout", 't', "timeout", "SECONDS", U32, PARAM(timeout),
 	  NBD_GIVEN_TIMEOUT, 0, NBD_TIMEOUT_MAX, 0,
 	  "fail a request over after this time (default: 0, never)" },
@@ -101,7 +101,7 @@ static const struct nbd_option options[] = {
 	  NBD_GIVEN_RECONNECT, NBD_RECONNECT_NEVER, 0, 0,
 	  "do not reconnect: fail I/O at once" },
 	{ "reconnect-limit", 0, "reconnect_limit", "N", U32,
-	  PARAM(reconnect_limit), NBD_GIVEN_RECONNECT_LIMIT, 0, INT32_MAX, 0,
+	  PARAM(reconnect_limit), NBD_GIVEN_RECONNECT_LIMIT, 0, S32_MAX, 0,
 	  "give up after so many attempts to reconnect (default: 0, never)" },
 	{ "server", 0, "server", "SERVER", SERVER, 0, 0, 0, 0, 0,
 	  "one more server of the same export, to fail over to" },
@@ -199,7 +199,7 @@ static int suffix_shift(const char *suffix)
 }
 
 /* A whole decimal number, and where it ends. */
-static bool parse_digits(const char *value, uint64_t *number, char **end)
+static bool parse_digits(const char *value, u64 *number, char **end)
 {
 	if (!isdigit((unsigned char)*value))
 		return false;
@@ -209,7 +209,7 @@ static bool parse_digits(const char *value, uint64_t *number, char **end)
 }
 
 static int set_number(const struct nbd_option *o, const char *value,
-		      bool suffix, uint64_t *number, struct nbd_err *err)
+		      bool suffix, u64 *number, struct nbd_err *err)
 {
 	char expected[96];
 	char *end;
@@ -222,21 +222,21 @@ static int set_number(const struct nbd_option *o, const char *value,
 		return bad_value(o, value, suffix ?
 				 "a number with nothing but K, M, G or T behind it" :
 				 "a number", err);
-	if (*number > UINT64_MAX >> shift ||
+	if (*number > U64_MAX >> shift ||
 	    (*number <<= shift) < o->min || *number > o->max) {
 		snprintf(expected, sizeof(expected),
 			 "in the range from %llu to %llu",
-			 (unsigned long long)o->min,
-			 (unsigned long long)o->max);
+			 o->min,
+			 o->max);
 		return bad_value(o, value, expected, err);
 	}
 	return 0;
 }
 
 static int set_block_size(const struct nbd_option *o, const char *value,
-			  uint32_t *field, struct nbd_err *err)
+			  u32 *field, struct nbd_err *err)
 {
-	uint64_t number;
+	u64 number;
 	int ret = set_number(o, value, false, &number, err);
 
 	if (ret)
@@ -248,7 +248,7 @@ static int set_block_size(const struct nbd_option *o, const char *value,
 }
 
 static int set_seconds(const struct nbd_option *o, const char *value,
-		       uint64_t *field, struct nbd_err *err)
+		       u64 *field, struct nbd_err *err)
 {
 	if (!strcmp(value, "forever")) {
 		*field = NBD_DEAD_CONN_FOREVER;
@@ -258,7 +258,7 @@ static int set_seconds(const struct nbd_option *o, const char *value,
 }
 
 static int set_policy(const struct nbd_option *o, const char *value,
-		      uint32_t *field, struct nbd_err *err)
+		      u32 *field, struct nbd_err *err)
 {
 	static const char *const names[] = {
 		[NBD_WRITE_BACK] = "back",
@@ -279,19 +279,11 @@ static int set_policy(const struct nbd_option *o, const char *value,
 static int set_text(const struct nbd_option *o, const char *value,
 		    char **field, struct nbd_err *err)
 {
-	char *copy;
-
 	if (o->max && strlen(value) > o->max)
 		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
 				"-%s: %zu bytes are too many, %llu are allowed",
-				o->name, strlen(value),
-				(unsigned long long)o->max);
-	copy = strdup(value);
-	if (!copy)
-		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
-	free(*field);
-	*field = copy;
-	return 0;
+				o->name, strlen(value), o->max);
+	return nbd_set_text(field, value, err);
 }
 
 static int set_action(struct nbd_command *cmd, const struct nbd_option *o,
@@ -312,7 +304,7 @@ static int set_option(struct nbd_command *cmd, const struct nbd_option *o,
 		      const char *value, struct nbd_err *err)
 {
 	void *field = (char *)cmd + o->offset;
-	uint64_t number;
+	u64 number;
 	int ret = 0;
 
 	switch (o->kind) {
@@ -323,7 +315,7 @@ static int set_option(struct nbd_command *cmd, const struct nbd_option *o,
 		*(bool *)field = true;
 		break;
 	case CONSTANT:
-		*(uint32_t *)field = o->min;
+		*(u32 *)field = o->min;
 		break;
 	case TEXT:
 		ret = set_text(o, value, field, err);
@@ -331,7 +323,7 @@ static int set_option(struct nbd_command *cmd, const struct nbd_option *o,
 	case U32:
 		ret = set_number(o, value, false, &number, err);
 		if (!ret)
-			*(uint32_t *)field = number;
+			*(u32 *)field = number;
 		break;
 	case U64:
 		ret = set_number(o, value, true, field, err);
@@ -617,12 +609,12 @@ static int check_combination(const struct nbd_command *cmd,
 	if (cmd->sdp)
 		return nbd_fail(err, NBD_EXIT_UNSUPPORTED, EOPNOTSUPP,
 				"-sdp: Linux has no Sockets Direct Protocol any more; leave the option away to use TCP");
-	if (p->tls)
-		return nbd_fail(err, NBD_EXIT_TLS, EOPNOTSUPP,
-				"TLS is not available in this nbd-client");
 	if (p->preinit && p->tls)
 		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
 				"-preinit skips the handshake, so it cannot be combined with TLS");
+	if (p->tls)
+		return nbd_fail(err, NBD_EXIT_TLS, EOPNOTSUPP,
+				"TLS is not available in this nbd-client");
 	if (p->preinit && !(p->given & NBD_GIVEN_SIZE))
 		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
 				"-preinit skips the handshake, so it needs the size (-size BYTES)");

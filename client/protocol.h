@@ -8,16 +8,18 @@
 
 #include <linux/types.h>
 
+#include "util.h"
+
 #define NBD_INIT_MAGIC		0x4e42444d41474943ULL	/* NBDMAGIC */
 #define NBD_OPTION_MAGIC	0x49484156454f5054ULL	/* IHAVEOPT */
 #define NBD_OLDSTYLE_MAGIC	0x00420281861253ULL
 #define NBD_OPTION_REPLY_MAGIC	0x0003e889045565a9ULL
 
 /* Handshake flags, from the server, and client flags, in answer to them. */
-#define NBD_FLAG_FIXED_NEWSTYLE		(1 << 0)
-#define NBD_FLAG_NO_ZEROES		(1 << 1)
-#define NBD_FLAG_C_FIXED_NEWSTYLE	(1 << 0)
-#define NBD_FLAG_C_NO_ZEROES		(1 << 1)
+#define NBD_FLAG_FIXED_NEWSTYLE		BIT(0)
+#define NBD_FLAG_NO_ZEROES		BIT(1)
+#define NBD_FLAG_C_FIXED_NEWSTYLE	BIT(0)
+#define NBD_FLAG_C_NO_ZEROES		BIT(1)
 
 enum {
 	NBD_OPT_EXPORT_NAME = 1,
@@ -28,7 +30,7 @@ enum {
 	NBD_OPT_GO = 7,
 };
 
-#define NBD_REP_ERROR_BIT (1U << 31)
+#define NBD_REP_ERROR_BIT BIT(31)
 enum {
 	NBD_REP_ACK = 1,
 	NBD_REP_SERVER = 2,
@@ -56,39 +58,39 @@ struct nbd_hs_greeting {
 	__be64 magic;
 	__be64 style;
 	__be16 flags;
-} __attribute__((packed));
+} __packed;
 
 struct nbd_hs_option {
 	__be64 magic;
 	__be32 option;
 	__be32 length;
-} __attribute__((packed));
+} __packed;
 
 struct nbd_hs_reply {
 	__be64 magic;
 	__be32 option;
 	__be32 type;
 	__be32 length;
-} __attribute__((packed));
+} __packed;
 
 /* Answer to NBD_OPT_EXPORT_NAME; 124 zero bytes follow unless NO_ZEROES. */
 struct nbd_hs_export {
 	__be64 size;
 	__be16 flags;
-} __attribute__((packed));
+} __packed;
 #define NBD_HS_ZEROES 124
 
 struct nbd_hs_info_export {
 	__be16 type;
 	__be64 size;
 	__be16 flags;
-} __attribute__((packed));
+} __packed;
 
 struct nbd_hs_info_block_size {
 	__be16 type;
 	__be32 minimum;
 	__be32 preferred;
 	__be32 maximum;
-} __attribute__((packed));
+} __packed;
 
 #endif /* NBD_PROTOCOL_H */

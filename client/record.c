@@ -100,8 +100,8 @@ static size_t decode(char *text)
 
 	while (*in) {
 		if (*in == '%' && isxdigit((unsigned char)in[1]) &&
-		    isxdigit((unsigned char)in[2])) {
-			sscanf(in + 1, "%2x", &byte);
+		    isxdigit((unsigned char)in[2]) &&
+		    sscanf(in + 1, "%2x", &byte) == 1) {
 			*out++ = byte;
 			in += 3;
 		} else {
@@ -110,6 +110,20 @@ static size_t decode(char *text)
 	}
 	*out = '\0';
 	return out - text;
+}
+
+static u64 number_at(const void *at, enum kind kind)
+{
+	switch (kind) {
+	case BOOL:
+		return *(const bool *)at;
+	case U16:
+		return *(const u16 *)at;
+	case U32:
+		return *(const u32 *)at;
+	default:
+		return *(const u64 *)at;
+	}
 }
 
 static void print_field(const struct nbd_record *r, const struct field *f,
@@ -127,11 +141,7 @@ static void print_field(const struct nbd_record *r, const struct field *f,
 		fputc('\n', file);
 		return;
 	}
-	fprintf(file, "%s %llu\n", f->key, (unsigned long long)
-		(f->kind == BOOL ? *(const bool *)at :
-		 f->kind == U16 ? *(const uint16_t *)at :
-		 f->kind == U32 ? *(const uint32_t *)at :
-				  *(const uint64_t *)at));
+	fprintf(file, "%s %llu\n", f->key, number_at(at, f->kind));
 }
 
 static void print_server(const struct nbd_server *s, FILE *file)
@@ -160,27 +170,16 @@ void nbd_record_print(const struct nbd_record *r, FILE *file)
 		print_address(&r->addresses.addr[i], file);
 }
 
-static int set_text(char **field, char *value)
-{
-	char *copy;
-
-	decode(value);
-	copy = strdup(value);
-	if (!copy)
-		return -ENOMEM;
-	free(*field);
-	*field = copy;
-	return 0;
-}
-
 static int set_field(struct nbd_record *r, const struct field *f, char *value)
 {
 	void *at = (char *)r + f->offset;
 	unsigned long long n;
 	char *end;
 
-	if (f->kind == TEXT)
-		return set_text(at, value);
+	if (f->kind == TEXT) {
+		decode(value);
+		return nbd_set_text(at, value, NULL);
+	}
 	errno = 0;
 	n = strtoull(value, &end, 10);
 	if (errno || end == value || *end)
@@ -188,11 +187,11 @@ static int set_field(struct nbd_record *r, const struct field *f, char *value)
 	if (f->kind == BOOL)
 		*(bool *)at = n;
 	else if (f->kind == U16)
-		*(uint16_t *)at = n;
+		*(u16 *)at = n;
 	else if (f->kind == U32)
-		*(uint32_t *)at = n;
+		*(u32 *)at = n;
 	else
-		*(uint64_t *)at = n;
+		*(u64 *)at = n;
 	return 0;
 }
 
@@ -215,7 +214,8 @@ static int set_server(struct nbd_record *r, char *value)
 	s->family = atoi(family);
 	s->host_len = len;
 	memcpy(s->host, host, len);
-	strcpy(s->port, strcmp(port, "-") ? port : "");
+	snprintf(s->port, sizeof(s->port), "%s",
+		 strcmp(port, "-") ? port : "");
 	r->params.nservers++;
 	return 0;
 }
@@ -296,13 +296,13 @@ int nbd_record_parse(struct nbd_record *r, FILE *file, struct nbd_err *err)
 			"the record is damaged (line %u of it)", number);
 }
 
-static char *record_path(int32_t index, char *buf, size_t size)
+static char *record_path(s32 index, char *buf, size_t size)
 {
 	snprintf(buf, size, "%s/nbd%d", NBD_RUN_DIR, index);
 	return buf;
 }
 
-int nbd_record_read(struct nbd_record *r, int32_t index, struct nbd_err *err)
+int nbd_record_read(struct nbd_record *r, s32 index, struct nbd_err *err)
 {
 	char path[64];
 	FILE *file = fopen(record_path(index, path, sizeof(path)), "re");
@@ -370,13 +370,13 @@ int nbd_record_write(const struct nbd_record *r, struct nbd_err *err)
 			path, strerror(-ret));
 }
 
-static char *netns_path(int32_t index, char *buf, size_t size)
+static char *netns_path(s32 index, char *buf, size_t size)
 {
 	snprintf(buf, size, "%s/nbd%d", NETNS_DIR, index);
 	return buf;
 }
 
-static void remove_netns(int32_t index)
+static void remove_netns(s32 index)
 {
 	char path[64];
 
@@ -385,7 +385,7 @@ static void remove_netns(int32_t index)
 	unlink(path);
 }
 
-void nbd_record_remove(int32_t index)
+void nbd_record_remove(s32 index)
 {
 	char path[64];
 
@@ -393,7 +393,7 @@ void nbd_record_remove(int32_t index)
 	remove_netns(index);
 }
 
-void nbd_record_remove_session(int32_t index, uint64_t session_id)
+void nbd_record_remove_session(s32 index, u64 session_id)
 {
 	int lock = nbd_record_lock(NULL);
 	struct nbd_record record;
@@ -407,7 +407,7 @@ void nbd_record_remove_session(int32_t index, uint64_t session_id)
 		close(lock);
 }
 
-uint64_t nbd_record_id(int32_t index)
+u64 nbd_record_id(s32 index)
 {
 	char path[64];
 	struct stat st;
@@ -417,9 +417,9 @@ uint64_t nbd_record_id(int32_t index)
 	return st.st_ino;
 }
 
-int32_t nbd_record_index(const char *name)
+s32 nbd_record_index(const char *name)
 {
-	int32_t index;
+	s32 index;
 
 	if (strncmp(name, "nbd", 3) || !nbd_device_looks_like(name) ||
 	    nbd_device_parse(name, &index, NULL))
@@ -427,11 +427,11 @@ int32_t nbd_record_index(const char *name)
 	return index;
 }
 
-void nbd_record_list(void (*fn)(void *arg, int32_t index), void *arg)
+void nbd_record_list(void (*fn)(void *arg, s32 index), void *arg)
 {
 	DIR *dir = opendir(NBD_RUN_DIR);
 	struct dirent *e;
-	int32_t index;
+	s32 index;
 
 	if (!dir)
 		return;
@@ -448,7 +448,7 @@ void nbd_record_list(void (*fn)(void *arg, int32_t index), void *arg)
 		      NBD_FLAG_SEND_TRIM | NBD_FLAG_SEND_WRITE_ZEROES)
 
 /* As much as the device uses of the export that it has. */
-static uint64_t needed_size(const struct nbd_record *r)
+static u64 needed_size(const struct nbd_record *r)
 {
 	if (r->params.given & NBD_GIVEN_SIZE && r->params.size < r->export.size)
 		return r->params.size;
@@ -464,8 +464,8 @@ int nbd_check_export(const struct nbd_record *r, unsigned int nconns,
 	if (e->size < needed_size(r))
 		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
 				"the export has shrunk from %llu to %llu bytes",
-				(unsigned long long)needed_size(r),
-				(unsigned long long)e->size);
+				needed_size(r),
+				e->size);
 	if (lost)
 		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
 				"the export has lost features that the device relies on (flags 0x%x are now 0x%x)",
@@ -485,7 +485,7 @@ int nbd_check_export(const struct nbd_record *r, unsigned int nconns,
 	return 0;
 }
 
-uint64_t nbd_grown_size(const struct nbd_record *r, const struct nbd_export *e)
+u64 nbd_grown_size(const struct nbd_record *r, const struct nbd_export *e)
 {
 	if (e->size <= r->export.size || r->params.given & NBD_GIVEN_SIZE ||
 	    !r->block_size)
@@ -525,7 +525,7 @@ int nbd_enter_initial(const char *kind)
  * In a child: "ip netns exec" and containers have mount namespaces of their
  * own, in which the monitor would not see the mount.
  */
-static void __attribute__((noreturn)) bind_and_exit(const char *path)
+static void __noreturn bind_and_exit(const char *path)
 {
 	char source[64];
 	int netns, fd;

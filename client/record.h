@@ -15,6 +15,7 @@
 
 #include "address.h"
 #include "model.h"
+#include "util.h"
 
 #define NBD_RUN_DIR "/run/nbd"
 
@@ -33,10 +34,10 @@
 struct nbd_record {
 	struct nbd_params params;
 	struct nbd_export export;
-	uint64_t session_id;
-	uint32_t block_size;
-	uint32_t nconns;
-	uint32_t server;
+	u64 session_id;
+	u32 block_size;
+	u32 nconns;
+	u32 server;
 	bool netns;
 	struct nbd_address_list addresses;
 };
@@ -55,7 +56,7 @@ int nbd_record_write(const struct nbd_record *record, struct nbd_err *err);
  *
  * Return: 0, -ENOENT without one, -EINVAL for a damaged one.
  */
-int nbd_record_read(struct nbd_record *record, int32_t index,
+int nbd_record_read(struct nbd_record *record, s32 index,
 		    struct nbd_err *err);
 void nbd_record_free(struct nbd_record *record);
 
@@ -65,19 +66,19 @@ int nbd_record_parse(struct nbd_record *record, FILE *file,
 void nbd_record_print(const struct nbd_record *record, FILE *file);
 
 /* Remove the record and the namespace of a device; it is no error if none is. */
-void nbd_record_remove(int32_t index);
+void nbd_record_remove(s32 index);
 
 /* As nbd_record_remove(), if the record is still of that attachment; locks. */
-void nbd_record_remove_session(int32_t index, uint64_t session_id);
+void nbd_record_remove_session(s32 index, u64 session_id);
 
 /* Changes whenever the record is written; 0 without one. */
-uint64_t nbd_record_id(int32_t index);
+u64 nbd_record_id(s32 index);
 
 /* Call @fn for the device of each record. */
-void nbd_record_list(void (*fn)(void *arg, int32_t index), void *arg);
+void nbd_record_list(void (*fn)(void *arg, s32 index), void *arg);
 
 /* "nbd7" is the name of a record: its device, else -1. */
-int32_t nbd_record_index(const char *name);
+s32 nbd_record_index(const char *name);
 
 /*
  * Keep the caller's network namespace for @record if it is not the initial
@@ -101,8 +102,8 @@ int nbd_check_export(const struct nbd_record *record, unsigned int nconns,
 		     const struct nbd_export *e, struct nbd_err *err);
 
 /* Size for a device whose export has grown; 0 if it has not, or is fixed. */
-uint64_t nbd_grown_size(const struct nbd_record *record,
-			const struct nbd_export *e);
+u64 nbd_grown_size(const struct nbd_record *record,
+		   const struct nbd_export *e);
 
 /* Move the caller into the "net" or "mnt" namespace of PID 1; 0 or -errno. */
 int nbd_enter_initial(const char *kind);

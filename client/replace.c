@@ -17,7 +17,7 @@
 #include "watch.h"
 
 /* The record of the device as it is now; it must be of this attachment. */
-static int find_record(struct nbd_kernel *k, int32_t index,
+static int find_record(struct nbd_kernel *k, s32 index,
 		       struct nbd_record *record, struct nbd_err *err)
 {
 	char path[NBD_DEVICE_PATH_MAX];
@@ -45,26 +45,12 @@ static int find_record(struct nbd_kernel *k, int32_t index,
 	return 0;
 }
 
-static int take_text(char **field, const char *text, struct nbd_err *err)
-{
-	char *copy;
-
-	if (!text)
-		return 0;
-	copy = strdup(text);
-	if (!copy)
-		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
-	free(*field);
-	*field = copy;
-	return 0;
-}
-
 /* What the user gave replaces what the record says. */
 static int merge(struct nbd_record *record, const struct nbd_params *params,
 		 struct nbd_err *err)
 {
 	struct nbd_params *p = &record->params;
-	const uint64_t given = params->given;
+	const u64 given = params->given;
 
 	if (params->nservers) {
 		memcpy(p->servers, params->servers, sizeof(p->servers));
@@ -86,7 +72,9 @@ static int merge(struct nbd_record *record, const struct nbd_params *params,
 	if (given & NBD_GIVEN_RECONNECT_LIMIT)
 		p->reconnect_limit = params->reconnect_limit;
 	p->given |= given;
-	return take_text(&p->export_name, params->export_name, err);
+	if (!params->export_name)
+		return 0;
+	return nbd_set_text(&p->export_name, params->export_name, err);
 }
 
 static void fill_config(struct nbd_kernel_config *c,

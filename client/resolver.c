@@ -44,7 +44,7 @@ static struct nbd_resolver_job *next_job(void)
 static void finish_job(struct nbd_resolver_job *job,
 		       const struct nbd_address_list *result)
 {
-	const uint64_t one = 1;
+	const u64 one = 1;
 
 	pthread_mutex_lock(&lock);
 	job->busy = false;
@@ -80,11 +80,14 @@ static void *run(void *arg)
 /* Loads what getaddrinfo() needs while files can still be read. */
 static void warm_up(void)
 {
-	struct nbd_server server = { .family = NBD_TCP, .host_len = 9 };
+	const struct nbd_server server = {
+		.family = NBD_TCP,
+		.host = "localhost",
+		.host_len = 9,
+		.port = NBD_DEFAULT_PORT,
+	};
 	struct nbd_address_list list = { 0 };
 
-	strcpy(server.host, "localhost");
-	strcpy(server.port, NBD_DEFAULT_PORT);
 	nbd_resolve_patiently(&list, &server, 0, NULL);
 }
 
@@ -112,7 +115,7 @@ int nbd_resolver_start(struct nbd_err *err)
 
 void nbd_resolver_ack(void)
 {
-	uint64_t count;
+	u64 count;
 
 	while (read(event_fd, &count, sizeof(count)) < 0 && errno == EINTR)
 		;

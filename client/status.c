@@ -36,13 +36,13 @@ struct entry {
  * @no_memory:	not all could be kept
  */
 struct gathering {
-	int32_t index;
+	s32 index;
 	size_t n;
 	struct entry **entries;
 	bool no_memory;
 };
 
-static const char *state_name(uint32_t state)
+static const char *state_name(u32 state)
 {
 	static const char *const names[] = {
 		[NBD_STATE_FREE] = "free",
@@ -55,7 +55,7 @@ static const char *state_name(uint32_t state)
 	return state < ARRAY_SIZE(names) ? names[state] : "unknown";
 }
 
-static const char *policy_name(uint32_t policy)
+static const char *policy_name(u32 policy)
 {
 	static const char *const names[] = {
 		[NBD_WRITE_BACK] = "back",
@@ -76,26 +76,35 @@ static void attach_record(struct entry *e)
 		nbd_record_free(&e->record);
 }
 
+static struct entry *append_entry(struct gathering *g)
+{
+	struct entry **grown;
+
+	grown = realloc(g->entries, (g->n + 1) * sizeof(struct entry *));
+	if (!grown)
+		return NULL;
+	g->entries = grown;
+	grown[g->n] = calloc(1, sizeof(struct entry));
+	if (!grown[g->n])
+		return NULL;
+	return grown[g->n++];
+}
+
 static void gather(void *arg, const struct nbd_status *status)
 {
 	struct gathering *g = arg;
-	struct entry **grown, *e;
+	struct entry *e;
 
 	if (status->state == NBD_STATE_FREE ||
 	    (g->index >= 0 && status->index != g->index))
 		return;
-	e = calloc(1, sizeof(*e));
-	grown = realloc(g->entries, (g->n + 1) * sizeof(*grown));
-	if (grown)
-		g->entries = grown;
-	if (!e || !grown) {
-		free(e);
+	e = append_entry(g);
+	if (!e) {
 		g->no_memory = true;
 		return;
 	}
 	e->status = *status;
 	attach_record(e);
-	g->entries[g->n++] = e;
 }
 
 static void free_gathering(struct gathering *g)
@@ -112,8 +121,8 @@ static void free_gathering(struct gathering *g)
 
 /* --- for programs --- */
 
-static void json_timeout(struct nbd_json *j, const char *key, uint64_t seconds,
-			 uint64_t endless)
+static void json_timeout(struct nbd_json *j, const char *key, u64 seconds,
+			 u64 endless)
 {
 	if (seconds == endless)
 		nbd_json_null(j, key);
@@ -241,7 +250,7 @@ static void print_json(const struct gathering *g, FILE *out)
 
 /* --- for people --- */
 
-static void print_size(uint64_t bytes, FILE *out)
+static void print_size(u64 bytes, FILE *out)
 {
 	static const char units[] = "KMGTPE";
 	double n = bytes;
@@ -252,9 +261,9 @@ static void print_size(uint64_t bytes, FILE *out)
 		unit++;
 	}
 	if (unit < 0)
-		fprintf(out, "%llu bytes", (unsigned long long)bytes);
+		fprintf(out, "%llu bytes", bytes);
 	else
-		fprintf(out, n == (uint64_t)n ? "%.0f %ciB" : "%.1f %ciB", n,
+		fprintf(out, n == (u64)n ? "%.0f %ciB" : "%.1f %ciB", n,
 			units[unit]);
 }
 
@@ -274,14 +283,14 @@ static void print_record(const struct nbd_record *r, FILE *out)
 						sizeof(text)));
 }
 
-static void print_timeout(const char *name, uint64_t seconds, uint64_t endless,
+static void print_timeout(const char *name, u64 seconds, u64 endless,
 			  FILE *out)
 {
 	if (seconds == endless)
 		fprintf(out, ", %s never", name);
 	else
 		fprintf(out, ", %s after %llu s", name,
-			(unsigned long long)seconds);
+			seconds);
 }
 
 static void print_timers(const struct entry *e, FILE *out)
@@ -291,7 +300,7 @@ static void print_timers(const struct entry *e, FILE *out)
 	fputs("  requests: ", out);
 	if (s->slow_timeout)
 		fprintf(out, "slow after %llu s",
-			(unsigned long long)s->slow_timeout);
+			s->slow_timeout);
 	else
 		fputs("slow never", out);
 	print_timeout("failed over", s->timeout, 0, out);
@@ -312,7 +321,7 @@ static void print_counters(const struct nbd_status *s, FILE *out)
 		if (!counters[i].key)
 			continue;
 		fprintf(out, "%s%llu %s", separator,
-			(unsigned long long)s->counters[i], counters[i].words);
+			s->counters[i], counters[i].words);
 		separator = ", ";
 	}
 	fputc('\n', out);
@@ -369,7 +378,7 @@ static int gather_all(struct gathering *g, struct nbd_err *err)
 	return ret;
 }
 
-int nbd_print_status(int32_t index, bool json, FILE *out, struct nbd_err *err)
+int nbd_print_status(s32 index, bool json, FILE *out, struct nbd_err *err)
 {
 	struct gathering g = { .index = index };
 	char path[NBD_DEVICE_PATH_MAX];

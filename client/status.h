@@ -11,10 +11,10 @@
 #define NBD_STATUS_H
 
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 
 #include "error.h"
+#include "util.h"
 
 /**
  * nbd_print_status - print the status of attached devices
@@ -26,6 +26,6 @@
  * Return: 0, -ENODEV when the device that was asked for is not attached, or
  * another negative errno.
  */
-int nbd_print_status(int32_t index, bool json, FILE *out, struct nbd_err *err);
+int nbd_print_status(s32 index, bool json, FILE *out, struct nbd_err *err);
 
 #endif /* NBD_STATUS_H */

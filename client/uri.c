@@ -3,6 +3,7 @@
  * Servers in words.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -168,7 +169,7 @@ static const char *split_authority(struct span authority, struct span *host,
 /* 1..65535, or any 32-bit number for vsock. */
 static bool valid_port(const char *port, enum nbd_family family)
 {
-	unsigned long long max = family == NBD_VSOCK ? UINT32_MAX : 65535;
+	unsigned long long max = family == NBD_VSOCK ? U32_MAX : 65535;
 	size_t len = strlen(port);
 	unsigned long long n;
 
@@ -192,7 +193,8 @@ static const char *parse_authority(const struct parts *p,
 	if (!server->host_len)
 		return "the host is missing";
 	if (!port.len)
-		strcpy(server->port, NBD_DEFAULT_PORT);
+		memcpy(server->port, NBD_DEFAULT_PORT,
+		       sizeof(NBD_DEFAULT_PORT));
 	else if (!decode_text(port, server->port, sizeof(server->port)) ||
 		 !valid_port(server->port, server->family))
 		return "the port is not a number from 1 to 65535";
@@ -377,7 +379,7 @@ int nbd_server_add_tcp(struct nbd_params *params, const char *host,
 				nbd_sanitize(text, sizeof(text), port,
 					     strlen(port)));
 	memcpy(server.host, host, server.host_len);
-	strcpy(server.port, port);
+	snprintf(server.port, sizeof(server.port), "%s", port);
 	return add_server(params, &server, err);
 }
 

@@ -13,7 +13,7 @@
 #include "log.h"
 #include "watch.h"
 
-static int32_t watch_index(const struct nbd_watch *w)
+static s32 watch_index(const struct nbd_watch *w)
 {
 	return w->record.params.index;
 }
@@ -21,7 +21,7 @@ static int32_t watch_index(const struct nbd_watch *w)
 #define watch_log(w, priority, fmt, ...) \
 	nbd_log(priority, "/dev/nbd%d: " fmt, watch_index(w), ##__VA_ARGS__)
 
-static double seconds_since(int64_t then)
+static double seconds_since(s64 then)
 {
 	return (nbd_now_ms() - then) / 1000.0;
 }
@@ -31,7 +31,8 @@ static void update_session(struct nbd_watch *w)
 	int netns = nbd_record_open_netns(&w->record);
 
 	if (netns < -1)
-		watch_log(w, LOG_ERR, "its network namespace is lost (%s); reconnecting in the initial one",
+		watch_log(w, LOG_ERR,
+			  "its network namespace is lost (%s); reconnecting in the initial one",
 			  strerror(-netns));
 	w->netns = netns < 0 ? -1 : netns;
 	w->resolver->netns = w->netns;
@@ -109,14 +110,14 @@ static void save_record(struct nbd_watch *w)
 }
 
 /* Uniform in [0.75, 1.25) of @ms. */
-static int64_t with_jitter(int64_t ms)
+static s64 with_jitter(s64 ms)
 {
 	return ms - ms / 4 + random() % (ms / 2 + 1);
 }
 
-int64_t nbd_retry_pause(int64_t outage)
+s64 nbd_retry_pause(s64 outage)
 {
-	int64_t pause = outage / 10;
+	s64 pause = outage / 10;
 
 	if (pause < NBD_WATCH_RETRY_MIN_MS)
 		pause = NBD_WATCH_RETRY_MIN_MS;
@@ -262,7 +263,7 @@ static int hand_over(struct nbd_watch *w, struct nbd_kernel_reply *reply,
 	return nbd_kernel_reconfigure(w->kernel, &config, reply, err);
 }
 
-static void reconnected(struct nbd_watch *w, const struct nbd_kernel_reply *reply)
+static void attempt_done(struct nbd_watch *w, const struct nbd_kernel_reply *reply)
 {
 	struct nbd_bringup *b = w->bringup;
 	char text[NBD_ADDRESS_TEXT_MAX];
@@ -277,8 +278,8 @@ static void reconnected(struct nbd_watch *w, const struct nbd_kernel_reply *repl
 		  seconds_since(w->lost_at), used);
 	if (nbd_grown_size(&w->record, &b->export))
 		watch_log(w, LOG_NOTICE, "the export has grown from %llu to %llu bytes",
-			  (unsigned long long)w->record.export.size,
-			  (unsigned long long)b->export.size);
+			  w->record.export.size,
+			  b->export.size);
 	w->record.export = b->export;
 	w->record.server = b->server;
 	end_attempt(w);
@@ -312,7 +313,7 @@ static void attempt_ready(struct nbd_watch *w)
 	} else if (ret) {
 		attempt_failed(w, err.text);
 	} else {
-		reconnected(w, &reply);
+		attempt_done(w, &reply);
 	}
 }
 
@@ -356,7 +357,7 @@ void nbd_watch_run(struct nbd_watch *w)
 }
 
 unsigned int nbd_watch_poll(const struct nbd_watch *w, struct pollfd *pfds,
-			    int64_t *wake)
+			    s64 *wake)
 {
 	*wake = NBD_NEVER;
 	if (w->state == NBD_WATCH_PAUSED)

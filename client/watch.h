@@ -19,6 +19,7 @@
 #include "kernel.h"
 #include "record.h"
 #include "resolver.h"
+#include "util.h"
 
 #define NBD_WATCH_RETRY_MIN_MS 100
 #define NBD_WATCH_RETRY_MAX_MS 10000
@@ -55,15 +56,15 @@ enum nbd_watch_state {
  */
 struct nbd_watch {
 	struct nbd_record record;
-	uint64_t saved_as;
+	u64 saved_as;
 	bool dirty;
 	unsigned int dead_links;
 	char cause[NBD_CAUSE_MAX];
 	enum nbd_watch_state state;
 	unsigned int missing;
 	unsigned int live;
-	int64_t lost_at;
-	int64_t next_try;
+	s64 lost_at;
+	s64 next_try;
 	unsigned int attempts;
 	char complaint[NBD_ERR_TEXT_MAX];
 	struct nbd_address_list addresses;
@@ -75,7 +76,7 @@ struct nbd_watch {
 };
 
 /* Milliseconds until the next attempt, after so long an outage. */
-int64_t nbd_retry_pause(int64_t outage);
+s64 nbd_retry_pause(s64 outage);
 
 /* Takes over @record. NULL without memory; @record is freed then. */
 struct nbd_watch *nbd_watch_new(struct nbd_record *record,
@@ -94,6 +95,6 @@ void nbd_watch_run(struct nbd_watch *watch);
 
 /* What to poll() for, at most NBD_CONNECTIONS_MAX; returns how many. */
 unsigned int nbd_watch_poll(const struct nbd_watch *watch, struct pollfd *pfds,
-			    int64_t *wake);
+			    s64 *wake);
 
 #endif /* NBD_WATCH_H */

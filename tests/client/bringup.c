@@ -134,8 +134,8 @@ struct outcome {
 	struct nbd_err err;
 	unsigned int nlinks;
 	unsigned int server;
-	uint64_t size;
-	int64_t ms;
+	u64 size;
+	s64 ms;
 };
 
 /* Connects to the servers, in order, for @wanted connections. */

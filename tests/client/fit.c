@@ -13,11 +13,11 @@
 static const struct {
 	const char *what;
 	struct nbd_export export;
-	uint32_t block_size;	/* wished, 0 for nothing */
-	uint64_t size;		/* wished, 0 for nothing */
+	u32 block_size;	/* wished, 0 for nothing */
+	u64 size;		/* wished, 0 for nothing */
 	const char *words;	/* NULL: accepted */
-	uint64_t result_size;
-	uint32_t result_block;
+	u64 result_size;
+	u32 result_block;
 } cases[] = {
 	{ "plain", NO_SIZES(1 << 20), 0, 0, NULL, 1 << 20, 512 },
 	{ "the server's minimum", SIZES(1 << 20, 4096, 4096, 1 << 25), 0, 0,

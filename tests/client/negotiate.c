@@ -7,7 +7,6 @@
 #include <endian.h>
 #include <errno.h>
 #include <poll.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -29,25 +28,25 @@ static void add(struct script *s, const void *data, size_t len)
 	s->len += len;
 }
 
-static void add16(struct script *s, uint16_t n)
+static void add16(struct script *s, u16 n)
 {
 	n = htobe16(n);
 	add(s, &n, sizeof(n));
 }
 
-static void add32(struct script *s, uint32_t n)
+static void add32(struct script *s, u32 n)
 {
 	n = htobe32(n);
 	add(s, &n, sizeof(n));
 }
 
-static void add64(struct script *s, uint64_t n)
+static void add64(struct script *s, u64 n)
 {
 	n = htobe64(n);
 	add(s, &n, sizeof(n));
 }
 
-static void greet(struct script *s, uint16_t flags)
+static void greet(struct script *s, u16 flags)
 {
 	add64(s, NBD_INIT_MAGIC);
 	add64(s, NBD_OPTION_MAGIC);
@@ -56,8 +55,8 @@ static void greet(struct script *s, uint16_t flags)
 
 #define FIXED (NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES)
 
-static void reply(struct script *s, uint32_t option, uint32_t type,
-		  uint32_t length)
+static void reply(struct script *s, u32 option, u32 type,
+		  u32 length)
 {
 	add64(s, NBD_OPTION_REPLY_MAGIC);
 	add32(s, option);
@@ -65,7 +64,7 @@ static void reply(struct script *s, uint32_t option, uint32_t type,
 	add32(s, length);
 }
 
-static void go_export(struct script *s, uint64_t size, uint16_t flags)
+static void go_export(struct script *s, u64 size, u16 flags)
 {
 	reply(s, NBD_OPT_GO, NBD_REP_INFO, 12);
 	add16(s, NBD_INFO_EXPORT);
@@ -73,8 +72,8 @@ static void go_export(struct script *s, uint64_t size, uint16_t flags)
 	add16(s, flags);
 }
 
-static void go_block_size(struct script *s, uint32_t min, uint32_t preferred,
-			  uint32_t max)
+static void go_block_size(struct script *s, u32 min, u32 preferred,
+			  u32 max)
 {
 	reply(s, NBD_OPT_GO, NBD_REP_INFO, 14);
 	add16(s, NBD_INFO_BLOCK_SIZE);
@@ -88,13 +87,13 @@ static void go_ack(struct script *s)
 	reply(s, NBD_OPT_GO, NBD_REP_ACK, 0);
 }
 
-static void go_error(struct script *s, uint32_t code, const char *text)
+static void go_error(struct script *s, u32 code, const char *text)
 {
 	reply(s, NBD_OPT_GO, NBD_REP_ERROR_BIT | code, strlen(text));
 	add(s, text, strlen(text));
 }
 
-static void old_export(struct script *s, uint64_t size, uint16_t flags,
+static void old_export(struct script *s, u64 size, u16 flags,
 		       size_t zeroes)
 {
 	static const char zero[NBD_HS_ZEROES];
@@ -126,7 +125,7 @@ static void normal(struct script *s)
 static void info_in_any_order(struct script *s)
 {
 	greet(s, FIXED);
-	go_block_size(s, 1, 4096, UINT32_MAX);
+	go_block_size(s, 1, 4096, U32_MAX);
 	reply(s, NBD_OPT_GO, NBD_REP_INFO, 6);
 	add16(s, NBD_INFO_NAME);
 	add(s, "name", 4);
@@ -235,7 +234,7 @@ static void long_error(struct script *s)
 static void huge_reply(struct script *s)
 {
 	greet(s, FIXED);
-	reply(s, NBD_OPT_GO, NBD_REP_INFO, UINT32_MAX);
+	reply(s, NBD_OPT_GO, NBD_REP_INFO, U32_MAX);
 }
 
 static void ack_without_export(struct script *s)
@@ -371,7 +370,7 @@ static const struct scenario scenarios[] = {
 	{ .what = "NBD_OPT_GO", .server = normal,
 	  .export = { 1 << 20, 0x10d, true, 512, 4096, 1 << 25 } },
 	{ .what = "information in any order", .server = info_in_any_order,
-	  .export = { 4096, 1, true, 1, 4096, UINT32_MAX } },
+	  .export = { 4096, 1, true, 1, 4096, U32_MAX } },
 	{ .what = "no NBD_OPT_GO", .server = go_unknown_option,
 	  .export = { .size = 8192, .flags = 3 }, .fell_back = true },
 	{ .what = "no NBD_OPT_GO, with zeroes",

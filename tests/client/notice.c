@@ -16,7 +16,7 @@ static struct nl_msg *message(int command)
 	return msg;
 }
 
-static void put_conn(struct nl_msg *msg, uint32_t slot, uint32_t state)
+static void put_conn(struct nl_msg *msg, u32 slot, u32 state)
 {
 	struct nlattr *item = nla_nest_start(msg, NBD_CONN_ITEM);
 

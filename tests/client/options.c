@@ -159,12 +159,12 @@ static void describe_params(const struct nbd_params *p, char *text)
 	if (p->given & NBD_GIVEN_CONNECTIONS)
 		append(text, " conns=%u", p->connections);
 	if (p->given & NBD_GIVEN_SIZE)
-		append(text, " size=%llu", (unsigned long long)p->size);
+		append(text, " size=%llu", p->size);
 	if (p->given & NBD_GIVEN_DEAD_TIMEOUT &&
 	    p->dead_timeout == NBD_DEAD_CONN_FOREVER)
 		append(text, " dead=forever");
 	else if (p->given & NBD_GIVEN_DEAD_TIMEOUT)
-		append(text, " dead=%llu", (unsigned long long)p->dead_timeout);
+		append(text, " dead=%llu", p->dead_timeout);
 	if (p->given & NBD_GIVEN_WRITE_POLICY)
 		append(text, " policy=%u", p->write_policy);
 	if (p->given & NBD_GIVEN_IDENTIFIER)

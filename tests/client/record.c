@@ -20,7 +20,7 @@ static void fill(struct nbd_record *r)
 	r->params.given = NBD_GIVEN_TIMEOUT | NBD_GIVEN_NAME;
 	r->params.export_name = strdup("a name, 100% \xc3\xa4\n");
 	r->params.identifier = strdup("");
-	r->params.dead_timeout = UINT64_MAX;
+	r->params.dead_timeout = U64_MAX;
 	r->params.readonly = true;
 	r->params.tls_ca = strdup("/etc/ca pem");
 	nbd_server_append(&r->params, "host:99", &err);
@@ -113,7 +113,7 @@ static const struct {
 	struct nbd_export now;
 	unsigned int nconns;
 	const char *words;	/* NULL: accepted */
-	uint64_t grown;
+	u64 grown;
 } changes[] = {
 	{ "the same", { .size = 8192, .flags = 0x10d }, 4, NULL, 0 },
 	{ "more features", { .size = 8192, .flags = 0x16d }, 4, NULL, 0 },
@@ -162,7 +162,7 @@ static void test_changes(void)
 
 void test_record(void)
 {
-	int64_t pause;
+	s64 pause;
 	int i;
 
 	test_round_trip();
