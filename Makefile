@@ -12,6 +12,7 @@ PREFIX ?= /usr/local
 SBINDIR ?= $(PREFIX)/sbin
 MANDIR ?= $(PREFIX)/share/man
 COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 MODDIR ?= /lib/modules/$(KVER)/updates
 DKMSDIR = /usr/src/nbd-$(RELEASE)
 
@@ -90,13 +91,16 @@ install-client: client
 	$(if $(MAN8),install -D -m 644 -t $(DESTDIR)$(MANDIR)/man8 $(MAN8))
 	$(if $(MAN5),install -D -m 644 -t $(DESTDIR)$(MANDIR)/man5 $(MAN5))
 	$(if $(COMPLETION),install -D -m 644 $(COMPLETION) $(DESTDIR)$(COMPLETIONDIR)/nbd-client)
+	install -d $(DESTDIR)$(UNITDIR)
+	sed 's|@SBINDIR@|$(SBINDIR)|' client/nbd-monitor.service.in >$(DESTDIR)$(UNITDIR)/nbd-monitor.service
 
 .PHONY: uninstall
 uninstall:
 	rm -f $(DESTDIR)$(MODDIR)/nbd.ko $(DESTDIR)$(SBINDIR)/nbd-client \
 		$(addprefix $(DESTDIR)$(MANDIR)/man8/,$(notdir $(MAN8))) \
 		$(addprefix $(DESTDIR)$(MANDIR)/man5/,$(notdir $(MAN5))) \
-		$(DESTDIR)$(COMPLETIONDIR)/nbd-client
+		$(DESTDIR)$(COMPLETIONDIR)/nbd-client \
+		$(DESTDIR)$(UNITDIR)/nbd-monitor.service
 	$(if $(DESTDIR),,depmod $(KVER))
 
 # DKMS builds the module again for every kernel that is installed later.
@@ -125,6 +129,10 @@ check: packages
 check-debug: packages
 	tests/debug/run
 
+.PHONY: fuzz
+fuzz: packages
+	tests/fuzz/run $(or $(SECONDS),20)
+
 .PHONY: static
 static: packages
 	tests/static/run
@@ -145,4 +153,5 @@ help:
 	@echo '                         TESTS=pattern KERNELS=6.12 FULL=1 STRICT=1'
 	@echo 'make check-debug         the tests on a kernel that checks itself'
 	@echo 'make static              checkpatch, sparse, analyzers, shellcheck'
+	@echo 'make fuzz SECONDS=N      fuzz each part of nbd-client that reads foreign bytes'
 	@echo 'make clean               removes build/, kernels and packages included'

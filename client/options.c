@@ -720,5 +720,8 @@ void nbd_options_list(FILE *out)
 		if (o->letter)
 			fprintf(out, "-%c %s\n", o->letter,
 				o->arg ? o->arg : "");
+		if (o->tab)
+			fprintf(out, "%s%s%s\n", o->tab, o->arg ? "=" : "",
+				o->arg ? o->arg : "");
 	}
 }

@@ -94,7 +94,10 @@ int nbd_options_set_tab(struct nbd_command *cmd, const char *name,
 
 void nbd_options_help(FILE *out);
 
-/* One line an option, for the completion and for tests: "-name arg". */
+/*
+ * For the completion and for tests, one a line: "-name ARG" and "-n ARG" as on
+ * the command line, "name=ARG" as in nbdtab.
+ */
 void nbd_options_list(FILE *out);
 
 #endif /* NBD_OPTIONS_H */
