@@ -7,6 +7,9 @@ KVER ?= $(shell if [ -e /lib/modules/$$(uname -r)/build ]; then uname -r; \
 KDIR ?= /lib/modules/$(KVER)/build
 OUT ?= build/$(KVER)
 
+# V=1 shows the commands.
+Q := $(if $(V),,@)
+
 DESTDIR ?=
 PREFIX ?= /usr/local
 SBINDIR ?= $(PREFIX)/sbin
@@ -52,7 +55,7 @@ kbuild:
 	@find $(OUT) -xtype l -delete
 	@cp -rsf $(abspath kernel) $(abspath Kbuild) $(OUT)/
 	@ln -sfn $(abspath uapi) $(OUT)/uapi
-	$(MAKE) -C $(KDIR) M=$(abspath $(OUT)) NBD_VERSION=$(VERSION) KCFLAGS="$(EXTRA_CFLAGS)" \
+	$(Q)$(MAKE) -C $(KDIR) M=$(abspath $(OUT)) NBD_VERSION=$(VERSION) KCFLAGS="$(EXTRA_CFLAGS)" \
 		$(if $(wildcard $(KDIR)/vmlinux),,CONFIG_DEBUG_INFO_BTF_MODULES=) $(KBUILD_ARGS) modules
 
 # --- the client ---
@@ -61,10 +64,12 @@ kbuild:
 client: build/nbd-client
 
 build/nbd-client: $(CLIENT_OBJECTS)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLIENT_LIBS)
+	@echo "  LD      $@"
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLIENT_LIBS)
 
 build/client/%.o: client/%.c build/client/flags
-	$(CC) $(CLIENT_CFLAGS) -MMD -MP -c -o $@ $<
+	@echo "  CC      $<"
+	$(Q)$(CC) $(CLIENT_CFLAGS) -MMD -MP -c -o $@ $<
 
 # Changes when the flags do, the version among them.
 .PHONY: FORCE
