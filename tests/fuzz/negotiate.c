@@ -108,18 +108,19 @@ int fuzz_one(const unsigned char *data, size_t len)
 		.restart = restart,
 		.entry = entry,
 	};
-	struct nbd_handshake *hs = malloc(sizeof(*hs));
+	struct nbd_handshake *hs;
 	struct input in = { .base.ops = &input_ops };
 	struct nbd_params params;
 	struct nbd_err err = { 0 };
 	int ret;
 
+	if (!len)
+		return 0;
+	hs = malloc(sizeof(*hs));
 	nbd_params_init(&params);
-	if (len) {
-		in.mode = data[0];
-		in.data = data + 1;
-		in.left = len - 1;
-	}
+	in.mode = data[0];
+	in.data = data + 1;
+	in.left = len - 1;
 	params.no_optgo = in.mode & WITHOUT_GO;
 	params.tls = in.mode & TLS;
 	nbd_handshake_init(hs, in.mode & LIST ? NBD_GOAL_LIST : NBD_GOAL_GO,
