@@ -3,11 +3,13 @@
 # build/tests/, where the selftests find them.
 
 TEST_CFLAGS = -std=gnu11 -Wall -Wextra -O2 -g -Iuapi
-TEST_PROGRAMS := hostile lean rawclient
+TEST_PROGRAMS := hostile lean rawclient uapi-probe
 
 hostile_SOURCES := $(wildcard tests/servers/hostile/*.c)
 lean_SOURCES := tests/servers/lean.c
 lean_LIBS = -pthread
+uapi-probe_SOURCES := $(wildcard tests/uapi/*.c)
+uapi-probe_LIBS = -pthread
 rawclient_SOURCES := tests/bench/rawclient.c
 
 TEST_OBJECTS :=
