@@ -136,12 +136,9 @@ int nbd_resolve_servers(const struct nbd_params *params,
 	return ret ? ret : -EINVAL;
 }
 
-/*
- * How long I/O waits for a connection: as long as somebody tries to make one.
- * The stock driver cannot wait for ever, but long.
- */
-static u64 dead_timeout(const struct nbd_kernel *k,
-			const struct nbd_params *params)
+/* The stock driver cannot wait for ever, but long. */
+u64 nbd_dead_timeout(const struct nbd_kernel *k,
+		     const struct nbd_params *params)
 {
 	u64 timeout = NBD_DEAD_CONN_FOREVER;
 
@@ -161,7 +158,7 @@ static void fill_config(struct nbd_kernel_config *c, const struct nbd_kernel *k,
 	c->index = params->index;
 	c->identifier = params->identifier;
 	c->timeout = params->timeout;
-	c->dead_timeout = dead_timeout(k, params);
+	c->dead_timeout = nbd_dead_timeout(k, params);
 	c->set |= NBD_CONFIG_TIMEOUT | NBD_CONFIG_DEAD_TIMEOUT;
 	c->slow_timeout = params->slow_timeout;
 	if (params->given & NBD_GIVEN_SLOW_TIMEOUT)
@@ -275,8 +272,7 @@ static void fill_record(struct nbd_record *record,
 	record->addresses = *list;
 }
 
-/* The record, and somebody who acts upon it. */
-static int watch_over(struct nbd_record *record, struct nbd_err *err)
+int nbd_watch_over(struct nbd_record *record, struct nbd_err *err)
 {
 	int lock = nbd_record_lock(err);
 	int ret;
@@ -330,7 +326,7 @@ static int attach_device(struct nbd_kernel *k, const struct nbd_params *params,
 	if (ret)
 		return ret;
 	fill_record(&record, params, b, list, &reply, block_size);
-	ret = watch_over(&record, err);
+	ret = nbd_watch_over(&record, err);
 	if (ret) {
 		nbd_kernel_disconnect(k, reply.index, reply.session_id, false,
 				      NULL);

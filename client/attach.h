@@ -23,6 +23,10 @@
 int nbd_fit(struct nbd_kernel_config *config, const struct nbd_params *params,
 	    const struct nbd_export *export, struct nbd_err *err);
 
+/* How long I/O waits for a connection: as long as somebody tries to make one. */
+u64 nbd_dead_timeout(const struct nbd_kernel *k,
+		     const struct nbd_params *params);
+
 /* "export "name"" or "the default export", printable; returns @buf. */
 char *nbd_export_text(const struct nbd_params *params, char *buf, size_t size);
 
@@ -30,6 +34,10 @@ char *nbd_export_text(const struct nbd_params *params, char *buf, size_t size);
 struct nbd_address_list;
 int nbd_resolve_servers(const struct nbd_params *params,
 			struct nbd_address_list *list, struct nbd_err *err);
+
+/* Write the record, and see to it that a monitor acts upon it. */
+struct nbd_record;
+int nbd_watch_over(struct nbd_record *record, struct nbd_err *err);
 
 /* Connections to an export, for attaching and for -replace; blocks. */
 struct nbd_bringup;

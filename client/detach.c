@@ -45,6 +45,21 @@ static int busy(s32 index, const struct nbd_holders *holders,
 }
 
 /*
+ * With the stock driver a process in NBD_DO_IT cannot tell a detached device
+ * from a lost one: it looks whether the record is still there.
+ */
+static void warn_server(s32 index)
+{
+	struct nbd_record record;
+
+	if (nbd_record_read(&record, index, NULL))
+		return;
+	if (record.params.ioctl_mode && !record.session_id)
+		nbd_record_remove(index);
+	nbd_record_free(&record);
+}
+
+/*
  * Our driver refuses by itself, in one step with the detaching; for the stock
  * driver the holders are looked for before. The process in NBD_DO_IT keeps the
  * device open, but not because it uses it.
@@ -59,6 +74,7 @@ static int detach_if_unused(struct nbd_kernel *k, s32 index,
 		nbd_holders_find(index, holders);
 		if (holders->n)
 			return -EBUSY;
+		warn_server(index);
 	}
 	ret = nbd_kernel_disconnect(k, index, 0, true, err);
 	if (ret != -EBUSY || !atomic)
@@ -126,9 +142,10 @@ static int disconnect(struct nbd_kernel *k, s32 index, bool force,
 
 	if (nbd_device_pid(index, &pid) == -ENOENT)
 		return 0;
-	if (force)
-		return nbd_kernel_disconnect(k, index, 0, false, err);
-	return detach_when_unused(k, index, err);
+	if (!force)
+		return detach_when_unused(k, index, err);
+	warn_server(index);
+	return nbd_kernel_disconnect(k, index, 0, false, err);
 }
 
 int nbd_detach(s32 index, bool force, struct nbd_err *err)

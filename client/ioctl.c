@@ -127,12 +127,17 @@ static void listen_to_driver(struct service *s)
 			service_index(s));
 }
 
+/* Our driver says that the last one is gone; the stock one counts them not. */
 static void note_link(void *arg, const struct nbd_notice *n)
 {
 	struct service *s = arg;
 
-	if (n->link_dead && n->index == service_index(s))
-		s->link_lost = true;
+	if (n->index != service_index(s))
+		return;
+	if (!nbd_kernel_knows(&s->kernel, NBD_ATTR_SESSION_ID))
+		s->link_lost |= n->link_dead;
+	else if (!n->link_dead && n->event == NBD_EVENT_STATE)
+		s->link_lost = n->state == NBD_STATE_FAILED;
 }
 
 /*
@@ -182,6 +187,19 @@ static int try_again(struct service *s, struct nbd_err *err)
 	else
 		hand_over(s->b);
 	return ret;
+}
+
+/* The monitor has taken over, and NBD_DO_IT ended all the same. */
+static bool is_adopted(const struct service *s)
+{
+	struct nbd_record record;
+	bool adopted;
+
+	if (nbd_record_read(&record, service_index(s), NULL))
+		return false;
+	adopted = record.session_id;
+	nbd_record_free(&record);
+	return adopted;
 }
 
 /* Sleeps, but wakes up when the record goes: somebody detached the device. */
@@ -238,7 +256,8 @@ static void serve(struct service *s)
 			break;
 		nbd_log(LOG_WARNING, "/dev/nbd%d: the connection is lost",
 			p->index);
-	} while (p->reconnect != NBD_RECONNECT_NEVER && attach_again(s));
+	} while (p->reconnect != NBD_RECONNECT_NEVER && !is_adopted(s) &&
+		 attach_again(s));
 	close(s->device);
 	nbd_record_remove_session(p->index, 0);
 }
@@ -267,12 +286,66 @@ static int wait_for_start(s32 index, pid_t server, struct nbd_err *err)
 			nbd_device_path(index, path));
 }
 
+static void take_session(void *arg, const struct nbd_status *status)
+{
+	struct nbd_record *record = arg;
+
+	if (status->index == record->params.index)
+		record->session_id = status->session_id;
+}
+
+/* From now on I/O waits for a connection, and the monitor makes it. */
+static int wait_for_connections(struct nbd_kernel *k, struct nbd_record *record,
+				struct nbd_err *err)
+{
+	struct nbd_kernel_config config = {
+		.index = record->params.index,
+		.session_id = record->session_id,
+		.dead_timeout = nbd_dead_timeout(k, &record->params),
+		.slow_timeout = record->params.slow_timeout,
+		.set = NBD_CONFIG_SESSION_ID | NBD_CONFIG_DEAD_TIMEOUT,
+	};
+	struct nbd_kernel_reply reply;
+
+	if (record->params.given & NBD_GIVEN_SLOW_TIMEOUT)
+		config.set |= NBD_CONFIG_SLOW_TIMEOUT;
+	return nbd_kernel_reconfigure(k, &config, &reply, err);
+}
+
+/* Gives the device into the monitor's care, where the driver allows it. */
+static int adopt(struct nbd_record *record, struct nbd_err *err)
+{
+	struct nbd_kernel k;
+	int ret;
+
+	if (record->params.reconnect == NBD_RECONNECT_NEVER ||
+	    nbd_kernel_open(&k, false, NULL))
+		return 0;
+	if (!nbd_kernel_knows(&k, NBD_ATTR_SESSION_ID)) {
+		nbd_kernel_close(&k);
+		return 0;
+	}
+	ret = nbd_kernel_status(&k, record->params.index, take_session, record,
+				err);
+	if (!ret)
+		ret = nbd_watch_over(record, err);
+	if (!ret)
+		ret = wait_for_connections(&k, record, err);
+	if (ret)
+		nbd_kernel_disconnect(&k, record->params.index,
+				      record->session_id, false, NULL);
+	nbd_kernel_close(&k);
+	return ret;
+}
+
 static int report(struct service *s, pid_t server, FILE *out,
 		  struct nbd_err *err)
 {
 	struct nbd_err unsettled;
 	int ret = wait_for_start(service_index(s), server, err);
 
+	if (!ret)
+		ret = adopt(s->record, err);
 	if (ret)
 		return ret;
 	if (nbd_device_settle(service_index(s), nbd_now_ms() + SETTLE_MS,

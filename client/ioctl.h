@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The legacy ioctl interface (-nonetlink): a process stays in NBD_DO_IT for as
- * long as the device is attached, and attaches it again when the connections
- * are lost.
+ * long as the device is attached. Our driver lets the monitor replace lost
+ * connections under it; with the stock driver NBD_DO_IT ends, I/O fails, and
+ * the process attaches the device again.
  */
 #ifndef NBD_IOCTL_H
 #define NBD_IOCTL_H

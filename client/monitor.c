@@ -189,7 +189,7 @@ static void count_stock(struct nbd_watch *w, const struct nbd_status *s)
 	if (s->state == NBD_STATE_FREE)
 		w->state = NBD_WATCH_GONE;
 	else if (missing)
-		nbd_watch_lost(w, missing, n - missing);
+		nbd_watch_lost(w, missing, n - missing, false);
 	w->dead_links = 0;
 }
 
@@ -207,7 +207,9 @@ static void handle_status(void *arg, const struct nbd_status *s)
 		 s->state == NBD_STATE_CLOSING)
 		w->state = NBD_WATCH_GONE;
 	else
-		nbd_watch_lost(w, s->nconns - s->nlive, s->nlive);
+		nbd_watch_lost(w, s->nconns - s->nlive, s->nlive,
+			       s->counters[NBD_COUNTER_TIMEDOUT] > w->timeouts);
+	w->timeouts = s->counters[NBD_COUNTER_TIMEDOUT];
 }
 
 /* One question for all when messages were lost, otherwise one for each. */
@@ -249,10 +251,10 @@ static void read_notices(struct monitor *m)
 
 /* --- the records --- */
 
-/* The process in NBD_DO_IT looks after its device itself. */
+/* With the stock driver the process in NBD_DO_IT reconnects by itself. */
 static bool concerns_us(const struct nbd_record *r)
 {
-	return !r->params.ioctl_mode &&
+	return (!r->params.ioctl_mode || r->session_id) &&
 	       r->params.reconnect != NBD_RECONNECT_NEVER;
 }
 

@@ -36,10 +36,10 @@ static int find_record(struct nbd_kernel *k, s32 index,
 			       path);
 		return -ENOENT;
 	}
-	if (record->params.ioctl_mode) {
+	if (!record->session_id) {
 		nbd_record_free(record);
 		return nbd_fail(err, NBD_EXIT_UNSUPPORTED, EOPNOTSUPP,
-				"%s was attached with -nonetlink: its connections cannot be replaced",
+				"%s was attached with -nonetlink and -no-persist: its connections cannot be replaced",
 				path);
 	}
 	return 0;

@@ -170,20 +170,33 @@ static void attempt_failed(struct nbd_watch *w, const char *why)
 		      nbd_retry_pause(nbd_now_ms() - w->lost_at);
 }
 
-/*
- * The addresses to try: those that were known last, for a resolver may take
- * its time. While some connections live the others must lead to the same
- * server, since two servers have two caches.
- */
-static void collect_addresses(struct nbd_watch *w)
+/* Appends the known addresses of the server in use, or of the others. */
+static void collect(struct nbd_watch *w, bool in_use)
 {
 	const struct nbd_address_list *known = &w->record.addresses;
 	unsigned int i;
 
-	w->addresses.n = 0;
 	for (i = 0; i < known->n; i++)
-		if (!w->live || known->addr[i].server == w->record.server)
+		if (in_use == (known->addr[i].server == w->record.server))
 			w->addresses.addr[w->addresses.n++] = known->addr[i];
+}
+
+/*
+ * The addresses to try: those that were known last, for a resolver may take
+ * its time. While some connections live the others must lead to the same
+ * server, since two servers have two caches; one that is suspect is asked
+ * first.
+ */
+static void collect_addresses(struct nbd_watch *w)
+{
+	w->addresses.n = 0;
+	if (!w->live) {
+		w->addresses = w->record.addresses;
+		return;
+	}
+	collect(w, true);
+	if (w->suspect)
+		collect(w, false);
 }
 
 static void begin_attempt(struct nbd_watch *w)
@@ -200,7 +213,8 @@ static void begin_attempt(struct nbd_watch *w)
 		return;
 	}
 	nbd_bringup_start(w->bringup, NBD_GOAL_GO, &w->record.params, NULL,
-			  &w->addresses, w->missing, w->netns);
+			  &w->addresses,
+			  w->suspect ? w->record.nconns : w->missing, w->netns);
 	w->state = NBD_WATCH_CONNECTING;
 }
 
@@ -236,6 +250,12 @@ static void take_resolved(struct nbd_watch *w)
 	}
 }
 
+/* The live connections lead to another server than the new ones. */
+static bool moves(const struct nbd_watch *w)
+{
+	return w->live && w->bringup->server != w->record.server;
+}
+
 static int hand_over(struct nbd_watch *w, struct nbd_kernel_reply *reply,
 		     struct nbd_err *err)
 {
@@ -248,6 +268,10 @@ static int hand_over(struct nbd_watch *w, struct nbd_kernel_reply *reply,
 		fds[i] = b->links[i].fd;
 	config.fds = fds;
 	config.nfds = b->nlinks;
+	if (moves(w))
+		config.set |= NBD_CONFIG_REPLACE;
+	else if (config.nfds > w->missing)
+		config.nfds = w->missing;
 	config.identifier = w->record.params.identifier;
 	if (w->record.session_id) {
 		config.set |= NBD_CONFIG_SESSION_ID;
@@ -268,6 +292,7 @@ static void attempt_done(struct nbd_watch *w, const struct nbd_kernel_reply *rep
 	struct nbd_bringup *b = w->bringup;
 	char text[NBD_ADDRESS_TEXT_MAX];
 	unsigned int i, used = b->nlinks;
+	bool moved = moves(w);
 
 	if (reply->has_sockets_used)
 		used = reply->sockets_used;
@@ -284,13 +309,18 @@ static void attempt_done(struct nbd_watch *w, const struct nbd_kernel_reply *rep
 	w->record.server = b->server;
 	end_attempt(w);
 	save_record(w);
+	if (moved) {
+		w->live = 0;
+		w->missing = w->record.nconns;
+	}
 	w->live += used;
 	w->missing -= used < w->missing ? used : w->missing;
+	w->suspect = false;
 	w->attempts = 0;
 	w->complaint[0] = '\0';
 	w->state = NBD_WATCH_IDLE;
 	if (w->missing)
-		nbd_watch_lost(w, w->missing, w->live);
+		nbd_watch_lost(w, w->missing, w->live, false);
 }
 
 static void attempt_ready(struct nbd_watch *w)
@@ -317,10 +347,21 @@ static void attempt_ready(struct nbd_watch *w)
 	}
 }
 
-void nbd_watch_lost(struct nbd_watch *w, unsigned int missing,
-		    unsigned int live)
+/* An attempt at one server only, when any would do, or should be compared. */
+static bool attempt_is_too_narrow(const struct nbd_watch *w,
+				  unsigned int live, bool suspect)
 {
-	bool none_left = w->live && !live;
+	return w->state == NBD_WATCH_CONNECTING && w->live && !w->suspect &&
+	       (!live || suspect);
+}
+
+void nbd_watch_lost(struct nbd_watch *w, unsigned int missing,
+		    unsigned int live, bool timed_out)
+{
+	bool suspect = w->suspect ||
+		       (timed_out && live && w->record.params.nservers > 1 &&
+			nbd_kernel_knows(w->kernel, NBD_ATTR_REPLACE));
+	bool too_narrow = attempt_is_too_narrow(w, live, suspect);
 
 	if (missing > w->missing)
 		watch_log(w, LOG_WARNING, "%u of %u connections are lost%s%s",
@@ -328,11 +369,11 @@ void nbd_watch_lost(struct nbd_watch *w, unsigned int missing,
 			  w->cause);
 	w->missing = missing;
 	w->live = live;
+	w->suspect = suspect && missing;
 	if (w->record.params.reconnect == NBD_RECONNECT_NEVER ||
 	    w->state == NBD_WATCH_GIVEN_UP || !missing)
 		return;
-	/* The rest of a partly dead device may now come from any server. */
-	if (w->state == NBD_WATCH_CONNECTING && none_left)
+	if (too_narrow)
 		end_attempt(w);
 	else if (w->state != NBD_WATCH_IDLE)
 		return;

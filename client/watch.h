@@ -43,6 +43,8 @@ enum nbd_watch_state {
  * @state:	what the watch does
  * @missing:	connections to make
  * @live:	connections that the kernel still has
+ * @suspect:	the server that has the live connections may be stuck
+ * @timeouts:	NBD_COUNTER_TIMEDOUT when the driver was last asked
  * @lost_at:	when the first was lost; valid but in NBD_WATCH_IDLE
  * @next_try:	in NBD_WATCH_PAUSED: when
  * @attempts:	failed attempts since @lost_at
@@ -63,6 +65,8 @@ struct nbd_watch {
 	enum nbd_watch_state state;
 	unsigned int missing;
 	unsigned int live;
+	bool suspect;
+	u64 timeouts;
 	s64 lost_at;
 	s64 next_try;
 	unsigned int attempts;
@@ -86,9 +90,18 @@ void nbd_watch_free(struct nbd_watch *watch);
 /* The record was written again by somebody else: take it over. */
 void nbd_watch_update(struct nbd_watch *watch, struct nbd_record *record);
 
-/* A connection died; @missing of them are to be made, @live are left. */
+/**
+ * nbd_watch_lost - connections died
+ * @watch:	the attachment
+ * @missing:	connections that are to be made
+ * @live:	connections that are left
+ * @timed_out:	requests were not answered in time since the last call
+ *
+ * A server that lets requests time out is suspect as a whole: if another server
+ * answers before it does, all connections are moved there.
+ */
 void nbd_watch_lost(struct nbd_watch *watch, unsigned int missing,
-		    unsigned int live);
+		    unsigned int live, bool timed_out);
 
 /* Go on as far as possible. */
 void nbd_watch_run(struct nbd_watch *watch);
