@@ -1,0 +1,216 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Library of the survive-*.sh selftests: servers that die and come back at their
+# address, applications that verify what they wrote, and what the driver says of a
+# device. A test file sources it in place of lib.sh.
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
+
+# --- how a test runs ---
+
+# For `variants`: a transport and a number of connections. The plain run takes each
+# of them once, the full run all pairs.
+ways="way:tcp-1,unix-4"
+[ "${FULL:-0}" != 1 ] || ways+=",tcp-4,unix-1"
+
+# take_way: sets transport and conns from $way, if the test has such variants
+take_way() {
+	[ -n "${way:-}" ] || return 0
+	transport=${way%-*}
+	conns=${way#*-}
+}
+
+# --- servers that come back ---
+
+# start_disk SIZE: nbdkit with the file "image" (made if it is missing), at a new
+# address; kill_server and restart_server end it and bring it back there
+start_disk() {
+	take_way
+	[ -e image ] || truncate -s "$1" image
+	choose_address
+	if [ "${transport:-unix}" = unix ]; then
+		server_command=(nbdkit -f -U "$socket" file "$PWD/image")
+	else
+		server_command=(nbdkit -f -p "$port" file "$PWD/image")
+	fi
+	server_pid=
+	cleanup_fn stop_present_server
+	launch
+}
+
+# launch: server_command in the background, until it listens
+launch() {
+	"${server_command[@]}" >>server.log 2>&1 &
+	server_pid=$!
+	wait_for 20 listening_or_dead "$server_pid"
+	if gone_or_reaped "$server_pid"; then
+		cat server.log
+		fail "the server ended: ${server_command[*]}"
+	fi
+}
+
+stop_present_server() {
+	[ -z "$server_pid" ] || stop_process "$server_pid"
+}
+
+kill_server() {
+	kill -9 "$server_pid"
+	wait "$server_pid" 2>/dev/null || true
+	server_pid=
+	[ "${transport:-unix}" != unix ] || rm -f "$socket"
+}
+
+restart_server() {
+	kill_server
+	launch
+}
+
+# start_hostile [OPTION...]: our own server; ctl talks to it, its log is hostile.log
+start_hostile() {
+	take_way
+	choose_address
+	control=$PWD/control.$port
+	if [ "${transport:-unix}" = unix ]; then
+		set -- --listen "unix:$socket" "$@"
+	else
+		set -- --listen "tcp:127.0.0.1:$port" "$@"
+	fi
+	start_server hostile --control "$control" --ports /dev/null "$@"
+}
+
+# ctl COMMAND...: to the server that was started last
+ctl() {
+	hostile --ctl "$control" "$@"
+}
+
+# random_nap MILLISECONDS: up to so long. The moment of a failure is what is tested.
+random_nap() {
+	local ms=$((RANDOM % $1 + 1))
+
+	nap "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
+}
+
+# --- applications ---
+
+# verify_pass FILE: writes and verifies 8 MiB in pieces of all sizes
+verify_pass() {
+	fio --name=verify "--filename=$1" --size=8M --direct=1 --ioengine=io_uring \
+		--iodepth=32 --rw=randrw --bsrange=4k-256k --verify=crc32c \
+		--verify_fatal=1 --verify_state_save=0 --output-format=terse >fio.out 2>&1 && return
+	cat fio.out
+	return 1
+}
+
+# start_load FILE...: verify_pass after verify_pass on each file at once, until
+# end_load; load_goes_on tells whether none has failed
+start_load() {
+	local file
+
+	load=()
+	rm -f load.stop load.failed
+	for file; do
+		(
+			until [ -e load.stop ]; do
+				verify_pass "$file" || touch load.failed
+				[ ! -e load.failed ] || exit 1
+			done
+		) &
+		load+=($!)
+	done
+	cleanup_fn stop_load
+}
+
+load_goes_on() {
+	[ ! -e load.failed ] || fail "fio found an error"
+}
+
+# end_load: lets the passes that run come to their end; fails if one has failed
+end_load() {
+	local pid
+
+	touch load.stop
+	for pid in "${load[@]}"; do
+		wait "$pid"
+	done
+	load=()
+	load_goes_on
+}
+
+stop_load() {
+	local pid
+
+	touch load.stop
+	for pid in "${load[@]}"; do
+		stop_process "$pid"
+	done
+}
+
+# mount_disk: an ext4 file system on the device, at $PWD/mnt; nothing is written to it
+# that the test does not write
+mount_disk() {
+	mkfs.ext4 -q -E nodiscard,lazy_itable_init=0,lazy_journal_init=0 "$dev"
+	mkdir -p mnt
+	mount "$dev" mnt
+	cleanup_fn unmount_quietly
+}
+
+unmount_quietly() {
+	! mountpoint -q mnt || umount -l mnt
+}
+
+# unmount_and_check: the file system must be clean, judged from the server's image
+# too where there is one
+unmount_and_check() {
+	umount mnt
+	e2fsck -fn "$dev"
+	[ ! -e image ] || e2fsck -fn image
+}
+
+# timed_dd STATUS ARGUMENT...: dd must end with that; its report is in dd.out, and took
+# is the milliseconds of it, without the start of a process, which is slow in the guest
+timed_dd() {
+	local wanted=$1 status=0
+
+	shift
+	dd "$@" 2>dd.out || status=$?
+	cat dd.out
+	assert_equal "$status" "$wanted" "status of dd"
+	took=$(sed -nE 's/.* copied, ([0-9.e-]+) s,.*/\1/p' dd.out | awk '{ printf "%d", $1 * 1000 }')
+}
+
+# --- what the driver says ---
+
+# counter NAME: of $dev, as in nbd-client -status -json
+counter() {
+	status_field "$1"
+}
+
+# status_field KEY: the first value of that key, without quotes
+status_field() {
+	"$NBD_CLIENT" -status -json "$dev" |
+		sed -nE "s/^ *\"$1\": \"?([^\",]*)\"?,?\$/\\1/p" | head -n 1
+}
+
+live_connections() {
+	"$NBD_CLIENT" -status -json "$dev" | grep -c '"state": "live",' || true
+}
+
+# has_live N: N connections and the device itself are live
+has_live() {
+	[ "$(live_connections)" = $(($1 + 1)) ]
+}
+
+state_is() {
+	[ "$(status_field state)" = "$1" ]
+}
+
+# said REGEX: the kernel log (the monitor's messages are there too) has it since the
+# test began
+said() {
+	log_since_mark | grep -qE -- "$1"
+}
+
+# elapsed SINCE: milliseconds
+elapsed() {
+	echo $(($(milliseconds) - $1))
+}
