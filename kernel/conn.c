@@ -21,7 +21,6 @@ static void conn_init(struct nbd_conn *conn, struct nbd_session *session, unsign
 	mutex_init(&conn->tx_mutex);
 	INIT_LIST_HEAD(&conn->sending);
 	INIT_WORK(&conn->tx_work, nbd_xmit_work);
-	kthread_init_work(&conn->tx_later, nbd_xmit_later);
 	INIT_WORK(&conn->rx_work, nbd_recv_work);
 	spin_lock_init(&conn->lock);
 	INIT_LIST_HEAD(&conn->pending);
@@ -129,6 +128,7 @@ bool nbd_conn_enqueue(struct nbd_conn *conn, struct nbd_cmd *cmd)
 	conn->table[cmd->index] = cmd;
 	list_add_tail(&cmd->node, &conn->pending);
 	conn->nr_pending++;
+	conn->pending_bytes += nbd_cmd_wire_len(cmd);
 	conn->requests++;
 	conn->inflight++;
 	conn_arm_watch(conn);
@@ -265,7 +265,6 @@ static void conn_drain(struct nbd_conn *conn)
 	conn->tx_closed = true;
 	mutex_unlock(&conn->tx_mutex);
 	cancel_work_sync(&conn->tx_work);
-	kthread_cancel_work_sync(&conn->tx_later);
 	cancel_work_sync(&conn->rx_work);
 	nbd_timer_delete_sync(&conn->watch);
 }

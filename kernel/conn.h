@@ -14,8 +14,8 @@
  * References: the slot's, from create to the end of the burial; one for as long as
  * somebody transmits outside of conn->lock. Memory goes after a grace period, so
  * slots may be looked at under RCU. Works hold no reference: they are queued
- * by the callbacks, or under conn->lock while the connection is running, and the
- * burial cancels them after it has seen to both.
+ * by the callbacks, or under conn->lock when the connection starts, and the burial
+ * cancels them after both. A transmit thread has a reference of its own.
  *
  * Locks, in the order in which they may be taken:
  *   tx_mutex		-> socket lock -> sk_callback_lock -> lock
@@ -24,8 +24,8 @@
 #define _NBD_CONN_H
 
 #include <linux/bvec.h>
-#include <linux/kthread.h>
 #include <linux/list.h>
+#include <linux/llist.h>
 #include <linux/mutex.h>
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
@@ -84,6 +84,26 @@ struct nbd_rx {
 };
 
 /**
+ * struct nbd_burst - how requests come: one at a time, or many before the submitter
+ * sleeps. Hints, written without a lock: to guess wrong costs time, nothing else
+ * @task:	who submitted last; only compared
+ * @slept:	its voluntary context switches then
+ * @preempted:	its involuntary ones
+ * @now:	requests since it slept
+ * @before:	requests of the burst before
+ * @lone:	requests that are not worth waiting with: the last one that was put off
+ *		remained alone
+ */
+struct nbd_burst {
+	const struct task_struct *task;
+	unsigned long slept;
+	unsigned long preempted;
+	unsigned int now;
+	unsigned int before;
+	unsigned int lone;
+};
+
+/**
  * struct nbd_conn - one connection
  * @session:	counted
  * @slot:	its place in the session
@@ -99,7 +119,9 @@ struct nbd_rx {
  * @goodbye:	the NBD_CMD_DISC message
  * @tx_blocked:	a send was cut short for want of space; sk_write_space() goes on
  * @tx_work:	goes on sending when there is space
- * @tx_later:	sends what nbd_conn_submit() has put off
+ * @burst:	whether it pays to put off sending
+ * @tx_later:	bit 0: on a transmit thread's list, with a reference
+ * @tx_node:	there
  * @rx:		owned by the receiver: the holder of the socket lock for TCP, @rx_work
  *		otherwise
  * @rx_buf:	staging buffer of @rx_work, NULL for TCP
@@ -107,7 +129,8 @@ struct nbd_rx {
  * @lock:	protects @state, @pending, @table, @generation, @cause, @err; taken from
  *		softirq
  * @state:	enum nbd_conn_state
- * @pending:	commands that are to be sent, @nr_pending of them
+ * @pending:	commands that are to be sent, @nr_pending of them, @pending_bytes on the
+ *		wire
  * @generation:	of the next cookie
  * @inflight:	commands in @table
  * @receiving:	the payload of a command is being received, which was issued at
@@ -135,7 +158,9 @@ struct nbd_conn {
 	bool said_goodbye;
 	bool tx_blocked;
 	struct work_struct tx_work;
-	struct kthread_work tx_later;
+	unsigned long tx_later;
+	struct llist_node tx_node;
+	struct nbd_burst burst;
 	struct bio_vec tx_vec[NBD_TX_VECS];
 	struct nbd_request goodbye;
 
@@ -147,6 +172,7 @@ struct nbd_conn {
 	enum nbd_conn_state state;
 	struct list_head pending;
 	unsigned int nr_pending;
+	size_t pending_bytes;
 	u32 generation;
 	unsigned int inflight;
 	bool receiving;
@@ -219,7 +245,6 @@ void nbd_conn_set_timeout(struct nbd_conn *conn, unsigned long timeout);
  */
 void nbd_conn_flush(struct nbd_conn *conn);
 void nbd_xmit_work(struct work_struct *work);
-void nbd_xmit_later(struct kthread_work *work);
 
 /*
  * As nbd_conn_flush(), now or as soon as this CPU has nothing better to do: a busy

@@ -15,6 +15,8 @@
 
 /* What security modules judge our socket calls by. */
 static const struct cred *nbd_cred;
+/* We hold memalloc_socks_key. */
+static atomic_t nbd_memalloc_held = ATOMIC_INIT(0);
 
 int nbd_sockets_init(void)
 {
@@ -25,6 +27,19 @@ int nbd_sockets_init(void)
 void nbd_sockets_exit(void)
 {
 	put_cred(nbd_cred);
+	if (atomic_read(&nbd_memalloc_held))
+		static_branch_dec(&memalloc_socks_key);
+}
+
+/*
+ * Whether there is any socket with access to memory reserves is patched into the
+ * network code. Up with the first of ours and down with the module, so that the
+ * code is not patched at each death and reconnect.
+ */
+static void socket_hold_memalloc_key(void)
+{
+	if (!atomic_xchg(&nbd_memalloc_held, 1))
+		static_branch_inc(&memalloc_socks_key);
 }
 
 int nbd_socket_send(struct nbd_socket *s, struct msghdr *msg)
@@ -135,6 +150,7 @@ static void socket_prepare(struct nbd_socket *s)
 	s->allocation = sk->sk_allocation;
 	s->use_task_frag = sk->sk_use_task_frag;
 	s->rcvlowat = sk->sk_rcvlowat;
+	socket_hold_memalloc_key();
 	if (!s->memalloc)
 		sk_set_memalloc(sk);
 	sk->sk_allocation = GFP_NOIO | __GFP_MEMALLOC;

@@ -11,19 +11,30 @@
 #include "trace.h"
 
 /*
- * A connection with that many requests in flight is busy: a request more may wait
+ * A connection with that many requests in flight is busy, and a submitter that comes
+ * with as many before it sleeps is a batch in the making: such requests may wait
  * until the CPU's transmit thread runs, which is when the submitter sleeps.
  */
-#define NBD_BUSY_INFLIGHT	4
-/* So many are a batch that is worth sending now. */
+#define NBD_BUSY		4
+/* What is worth sending now: so many requests, or so many bytes. */
 #define NBD_FULL_BATCH		32
+#define NBD_FULL_BYTES		(256 << 10)
+/* How long a request that remained alone is remembered. */
+#define NBD_LONE_MEMORY		64
 
-/*
- * The transmit threads. They have the policy SCHED_BATCH, so that waking one does not
- * preempt the submitter, which is likely to submit more; apart from that they get
- * their fair share. Entries are NULL for CPUs that came after the module.
+/**
+ * struct nbd_txq - a CPU's transmit thread
+ * @task:	NULL for a CPU that came after the module. It has the policy SCHED_BATCH,
+ *		so that waking it does not preempt the submitter, who is likely to
+ *		submit more; apart from that it gets its fair share
+ * @conns:	connections with requests that were put off
  */
-static DEFINE_PER_CPU(struct kthread_worker *, nbd_tx_worker);
+struct nbd_txq {
+	struct task_struct *task;
+	struct llist_head conns;
+};
+
+static DEFINE_PER_CPU(struct nbd_txq, nbd_txqs);
 
 /**
  * struct nbd_gather - the segments of one sendmsg()
@@ -135,6 +146,7 @@ static void xmit_take_pending(struct nbd_conn *conn)
 	spin_lock_bh(&conn->lock);
 	list_splice_tail_init(&conn->pending, &conn->sending);
 	conn->nr_pending = 0;
+	conn->pending_bytes = 0;
 	spin_unlock_bh(&conn->lock);
 }
 
@@ -209,50 +221,114 @@ void nbd_xmit_work(struct work_struct *work)
 	nbd_conn_flush(conn);
 }
 
-void nbd_xmit_later(struct kthread_work *work)
+/* The submitter sleeps, or has had its share: send what it has put off. */
+static void xmit_put_off_run(struct nbd_conn *conn)
 {
-	nbd_conn_flush(container_of(work, struct nbd_conn, tx_later));
+	clear_bit(0, &conn->tx_later);
+	/* A request that is put off from here on is put on a list again. */
+	smp_mb__after_atomic();
+	if (READ_ONCE(conn->nr_pending) == 1 && READ_ONCE(conn->inflight) == 1)
+		conn->burst.lone = NBD_LONE_MEMORY;
+	nbd_conn_flush(conn);
+	nbd_conn_put(conn);
 }
 
-static void xmit_put_off(struct nbd_conn *conn, struct kthread_worker *worker)
+static int xmit_thread(void *data)
 {
-	/* A burial cancels the work after it was queued. */
-	spin_lock_bh(&conn->lock);
-	if (conn->state == NBD_CONN_RUNNING)
-		kthread_queue_work(worker, &conn->tx_later);
-	spin_unlock_bh(&conn->lock);
+	struct nbd_conn *conn, *next;
+	struct nbd_txq *q = data;
+	struct llist_node *list;
+
+	while (!kthread_should_stop()) {
+		set_current_state(TASK_IDLE);
+		list = llist_del_all(&q->conns);
+		if (!list) {
+			schedule();
+			continue;
+		}
+		__set_current_state(TASK_RUNNING);
+		llist_for_each_entry_safe(conn, next, list, tx_node)
+			xmit_put_off_run(conn);
+	}
+	__set_current_state(TASK_RUNNING);
+	return 0;
+}
+
+static void xmit_put_off(struct nbd_conn *conn, struct nbd_txq *q)
+{
+	if (test_and_set_bit(0, &conn->tx_later))
+		return;
+	/* The caller has a reference, so there is one to add to. */
+	refcount_inc(&conn->refs);
+	if (llist_add(&conn->tx_node, &q->conns))
+		wake_up_process(q->task);
+}
+
+/* Notes a request of this task's; false if it is one that waits for each reply. */
+static bool burst_note(struct nbd_conn *conn)
+{
+	struct nbd_burst *burst = &conn->burst;
+
+	if (burst->task != current || burst->slept != current->nvcsw) {
+		burst->task = current;
+		burst->slept = current->nvcsw;
+		burst->before = burst->now;
+		burst->now = 0;
+	} else if (READ_ONCE(conn->inflight) == 1 && burst->preempted == current->nivcsw) {
+		/* It polls for the reply on a CPU of its own. */
+		burst->before = 0;
+		burst->now = 0;
+	}
+	burst->preempted = current->nivcsw;
+	burst->now++;
+	if (burst->lone && READ_ONCE(conn->inflight) == 1) {
+		burst->lone--;
+		return false;
+	}
+	return burst->now > 1 || burst->before >= NBD_BUSY;
+}
+
+static bool xmit_batch_full(struct nbd_conn *conn)
+{
+	return READ_ONCE(conn->nr_pending) >= NBD_FULL_BATCH ||
+	       READ_ONCE(conn->pending_bytes) >= NBD_FULL_BYTES;
 }
 
 void nbd_conn_submit(struct nbd_conn *conn)
 {
-	struct kthread_worker *worker = raw_cpu_read(nbd_tx_worker);
+	struct nbd_txq *q = raw_cpu_ptr(&nbd_txqs);
+	bool burst = burst_note(conn);
 
-	if (!worker || READ_ONCE(conn->inflight) <= NBD_BUSY_INFLIGHT ||
-	    READ_ONCE(conn->nr_pending) >= NBD_FULL_BATCH)
-		nbd_conn_flush(conn);
+	if (q->task && (burst || READ_ONCE(conn->inflight) > NBD_BUSY) && !xmit_batch_full(conn))
+		xmit_put_off(conn, q);
 	else
-		xmit_put_off(conn, worker);
+		nbd_conn_flush(conn);
 }
 
 static int xmit_start_thread(int cpu)
 {
 	struct sched_attr attr = { .size = sizeof(attr), .sched_policy = SCHED_BATCH };
-	struct kthread_worker *worker;
+	struct nbd_txq *q = per_cpu_ptr(&nbd_txqs, cpu);
+	struct task_struct *task;
 
-	worker = kthread_create_worker_on_cpu(cpu, 0, "nbd-tx/%d", cpu);
-	if (IS_ERR(worker))
-		return PTR_ERR(worker);
-	per_cpu(nbd_tx_worker, cpu) = worker;
-	return sched_setattr_nocheck(worker->task, &attr);
+	task = kthread_create_on_cpu(xmit_thread, q, cpu, "nbd-tx/%u");
+	if (IS_ERR(task))
+		return PTR_ERR(task);
+	q->task = task;
+	wake_up_process(task);
+	return sched_setattr_nocheck(task, &attr);
 }
 
 void nbd_xmit_exit(void)
 {
 	int cpu;
 
-	for_each_possible_cpu(cpu)
-		if (per_cpu(nbd_tx_worker, cpu))
-			kthread_destroy_worker(per_cpu(nbd_tx_worker, cpu));
+	for_each_possible_cpu(cpu) {
+		struct nbd_txq *q = per_cpu_ptr(&nbd_txqs, cpu);
+
+		if (q->task)
+			kthread_stop(q->task);
+	}
 }
 
 int nbd_xmit_init(void)
