@@ -261,6 +261,8 @@ static void fill_record(struct nbd_record *record,
 			const struct nbd_kernel_reply *reply,
 			u32 block_size)
 {
+	pid_t pid;
+
 	memset(record, 0, sizeof(*record));
 	record->params = *params;
 	record->params.index = reply->index;
@@ -270,6 +272,8 @@ static void fill_record(struct nbd_record *record,
 	record->nconns = b->nlinks;
 	record->server = b->server;
 	record->addresses = *list;
+	if (!nbd_device_pid(reply->index, &pid))
+		record->pid = pid;
 }
 
 int nbd_watch_over(struct nbd_record *record, struct nbd_err *err)

@@ -186,7 +186,7 @@ static void count_stock(struct nbd_watch *w, const struct nbd_status *s)
 	unsigned int n = w->record.nconns;
 	unsigned int missing = w->dead_links < n ? w->dead_links : n;
 
-	if (s->state == NBD_STATE_FREE)
+	if (s->state == NBD_STATE_FREE || s->pid != w->record.pid)
 		w->state = NBD_WATCH_GONE;
 	else if (missing)
 		nbd_watch_lost(w, missing, n - missing, false);
@@ -519,11 +519,13 @@ int nbd_monitor_run(bool background, s32 fresh, struct nbd_err *err)
 	ret = nbd_record_make_dir(err);
 	if (!ret)
 		ret = take_lock(&m, err);
-	if (!ret)
-		ret = open_descriptors(&m, err);
 	if (ret)
 		return ret;
+	/* Before any thread is made: it inherits this. */
 	nbd_process_survive_memory_pressure();
+	ret = open_descriptors(&m, err);
+	if (ret)
+		return ret;
 	prepare_poll();
 	open_driver(&m);
 	m.starting = true;

@@ -355,7 +355,7 @@ static int driver_refused(s32 index, const char *what, int error,
 
 	if (index >= 0)
 		snprintf(device, sizeof(device), "/dev/nbd%d: ", index);
-	if (error == EPERM)
+	if (error == EPERM && !x->text[0])
 		hint = ": root (CAP_SYS_ADMIN) may do that";
 	else if (error == EBUSY && !x->text[0])
 		hint = ": the device is in use";

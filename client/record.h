@@ -24,6 +24,8 @@
  * @params:	as asked for; @params.index is the device
  * @export:	as the server offered it when it was attached or last changed
  * @session_id:	the attachment, 0 from the stock driver
+ * @pid:		the process that attached it, as sysfs says; tells attachments
+ *		apart where there are no sessions
  * @block_size:	logical block size in use
  * @nconns:	connections
  * @server:	index of the server in use
@@ -35,6 +37,7 @@ struct nbd_record {
 	struct nbd_params params;
 	struct nbd_export export;
 	u64 session_id;
+	u32 pid;
 	u32 block_size;
 	u32 nconns;
 	u32 server;

@@ -176,9 +176,13 @@ static void collect(struct nbd_watch *w, bool in_use)
 	const struct nbd_address_list *known = &w->record.addresses;
 	unsigned int i;
 
-	for (i = 0; i < known->n; i++)
-		if (in_use == (known->addr[i].server == w->record.server))
-			w->addresses.addr[w->addresses.n++] = known->addr[i];
+	for (i = 0; i < known->n; i++) {
+		const struct nbd_address *a = &known->addr[i];
+		bool matches = a->server == w->record.server;
+
+		if (matches == in_use)
+			w->addresses.addr[w->addresses.n++] = *a;
+	}
 }
 
 /*
