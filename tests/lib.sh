@@ -183,7 +183,7 @@ attach() {
 	dev=/dev/${dev##*/}
 	name=${dev#/dev/}
 	[ -b "$dev" ] || fail "nbd-client printed '$dev', which is no block device"
-	cleanup_fn detach_quietly "$dev"
+	cleanup_fn detach_if_attached "$dev"
 }
 
 # detach: what attach attached
@@ -191,14 +191,14 @@ detach() {
 	"$NBD_CLIENT" -d "$dev"
 }
 
-detach_quietly() {
-	connected "${1#/dev/}" || return 0
-	"$NBD_CLIENT" -d "$1" >/dev/null 2>&1
+detach_if_attached() {
+	! connected "${1#/dev/}" || "$NBD_CLIENT" -d "$1"
 }
 
-# connected NAME: the device is attached
+# connected NAME: the device is attached. (In a clean-up a bare `return` would mean
+# the test's status.)
 connected() {
-	[ -e "/sys/block/$1/pid" ] && return
+	[ -e "/sys/block/$1/pid" ] && return 0
 	[ -e "/sys/block/$1/size" ] && [ "$(<"/sys/block/$1/size")" != 0 ]
 }
 
@@ -311,6 +311,23 @@ start_nbd_server() {
 		[ $# = 0 ] || printf '%s\n' "$@"
 	} >nbd-server.conf
 	start_server nbd-server -d -C "$PWD/nbd-server.conf"
+}
+
+# start_hostile ARGUMENTS...: tests/servers/hostile
+start_hostile() {
+	choose_address
+	control=$PWD/control.$port
+	case ${transport:-unix} in
+	unix) set -- --listen "unix:$socket" "$@" ;;
+	tcp6) set -- --listen "tcp:::1:$port" "$@" ;;
+	*) set -- --listen "tcp:127.0.0.1:$port" "$@" ;;
+	esac
+	start_server hostile --control "$control" --ports /dev/null "$@"
+}
+
+# ctl COMMAND...: to the hostile server that was started last
+ctl() {
+	hostile --ctl "$control" "$@"
 }
 
 # --- the kernel log ---
@@ -468,7 +485,7 @@ none_left() {
 }
 
 check_leftovers() {
-	none_left || wait_for 5 none_left >/dev/null && return
+	none_left || wait_for 5 none_left >/dev/null && return 0
 	printf 'left: %s\n' "${leftovers[@]}"
 	return 1
 }
@@ -557,7 +574,7 @@ end_group() {
 	echo w >/proc/sysrq-trigger
 	kill -TERM -- "-$1" 2>/dev/null
 	kill -CONT -- "-$1" 2>/dev/null
-	wait_for 10 gone_or_reaped "$1" >/dev/null && return
+	wait_for 10 gone_or_reaped "$1" >/dev/null && return 0
 	kill -9 -- "-$1" 2>/dev/null
 	wait_for 10 gone_or_reaped "$1" >/dev/null
 }

@@ -72,3 +72,54 @@ tap_seconds() {
 
 	echo "$((passed / 1000000)).$((passed % 1000000 / 100000)) s"
 }
+
+# tap_main COMMAND...: the whole run: numbers the results that the command writes,
+# repeats the failures' names, and ends with the line that counts. A skipped test is
+# a failure if STRICT=1 or CI=true. Its status is that of the run.
+tap_main() {
+	local begin=$EPOCHREALTIME passed=0 failed=0 skipped=0 failures=()
+
+	[ "${CI:-}" != true ] || STRICT=1
+	echo "TAP version 13"
+	tap_count < <("$@")
+	[ ${#failures[@]} = 0 ] || printf '# failed: %s\n' "${failures[@]}"
+	echo "# all took $(tap_seconds "$begin")"
+	if [ "$skipped" != 0 ]; then
+		echo "$passed passed, $failed failed, $skipped skipped"
+	else
+		echo "$passed passed, $failed failed"
+	fi
+	[ "$failed" = 0 ] && [ $((passed + skipped)) != 0 ]
+}
+
+# tap_count: numbers the results that come in; sets passed, failed, skipped, failures
+tap_count() {
+	local line number=0
+
+	while IFS= read -r line; do
+		case $line in
+		"ok - "*"# SKIP"*)
+			number=$((number + 1))
+			if [ "${STRICT:-}" = 1 ]; then
+				failed=$((failed + 1))
+				failures+=("${line#ok - }")
+				line="not $line"
+			else
+				skipped=$((skipped + 1))
+			fi
+			;;
+		"ok - "*)
+			number=$((number + 1))
+			passed=$((passed + 1))
+			;;
+		"not ok - "*)
+			number=$((number + 1))
+			failed=$((failed + 1))
+			failures+=("${line#not ok - }")
+			;;
+		esac
+		line=${line/#ok -/ok $number -}
+		echo "${line/#not ok -/not ok $number -}"
+	done
+	echo "1..$number"
+}

@@ -1,0 +1,28 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Commits each of the module's bugs; tests/debug/test-canary knows what must be
+# reported. The lock inversion comes last: lockdep is silent after its first report.
+. "$(dirname "$0")/../../lib.sh"
+
+commit() {
+	insmod "$top/build/debug/canary/canary.ko" "plant=$1"
+	rmmod canary
+}
+
+test_use_after_free() {
+	commit use-after-free
+}
+
+test_leak() {
+	commit leak
+}
+
+test_nothing() {
+	! commit nothing
+}
+
+test_inversion() {
+	commit inversion
+}
+
+run_tests

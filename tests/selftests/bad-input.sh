@@ -1,0 +1,132 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# What goes wrong when people attach: each ends soon, with one message that says what,
+# where and why, and leaves nothing attached.
+. "$(dirname "$0")/../lib.sh"
+
+# refused REGEX... -- ARGUMENTS...: nbd-client must fail within 30 s, with one line
+# that matches every REGEX
+refused() {
+	local wanted=() begin
+
+	while [ "$1" != -- ]; do
+		wanted+=("$1")
+		shift
+	done
+	shift
+	begin=$(milliseconds)
+	expect_failure timeout "$(scaled 30)" "$NBD_CLIENT" "$@"
+	assert_within "$(($(milliseconds) - begin))" 0 "$(scaled 20000)" "milliseconds"
+	assert_equal "$(wc -l <<<"$output")" 1 "lines of output"
+	while [ ${#wanted[@]} != 0 ]; do
+		assert_match "$output" "${wanted[0]}"
+		wanted=("${wanted[@]:1}")
+	done
+}
+
+# start_impostor GREETING|silent|close: accepts connections and is no NBD server
+start_impostor() {
+	transport=tcp
+	choose_address
+	start_server python3 -c '
+import socket, sys
+
+server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+open_ones = []
+while True:
+    connection, _ = server.accept()
+    if sys.argv[2] == "close":
+        connection.close()
+        continue
+    if sys.argv[2] != "silent":
+        connection.send(sys.argv[2].encode())
+    open_ones.append(connection)
+' "$port" "$1"
+}
+
+variants[test_unknown_export]="transport:tcp,unix"
+test_unknown_export() {
+	truncate -s 1M image
+	start_qemu_nbd -f raw -x right image
+	refused wrong -- "${server_args[@]}" -name wrong
+}
+
+test_refused_connection() {
+	refused "127.0.0.1" "20001" "refused" -- 127.0.0.1 20001
+}
+
+test_no_socket() {
+	refused "$PWD/nothing" "No such file" -- -unix "$PWD/nothing"
+}
+
+test_no_such_host() {
+	refused "no-such-host.invalid" -- no-such-host.invalid 10809
+}
+
+test_http_server() {
+	start_impostor $'HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n'
+	refused "127.0.0.1" "$port" "NBD" -- "${server_args[@]}"
+}
+
+test_silent_server() {
+	start_impostor silent
+	refused "127.0.0.1" "$port" -- "${server_args[@]}" -connect-timeout 3
+}
+
+test_closing_server() {
+	start_impostor close
+	refused "127.0.0.1" "$port" "clos" -- "${server_args[@]}"
+}
+
+test_tls_demanded() {
+	transport=tcp
+	echo "user:1234567890abcdef" >psk
+	start_nbdkit --tls=require --tls-psk="$PWD/psk" memory 1M
+	refused "TLS" -- "${server_args[@]}"
+}
+
+test_size_not_multiple_of_block() {
+	start_nbdkit memory 1049088
+	refused "4096" "1049088" -- "${server_args[@]}" -block-size 4096
+}
+
+test_device_in_use() {
+	start_nbdkit memory 1M
+	attach "${server_args[@]}"
+	refused "$name" "use" -- "${server_args[@]}" "$dev"
+	connected "$name"
+	detach
+}
+
+test_no_permission() {
+	transport=tcp
+	start_nbdkit memory 1M
+	modprobe nbd
+	expect_failure setpriv --reuid=65534 --regid=65534 --clear-groups \
+		"$NBD_CLIENT" "${server_args[@]}"
+	assert_match "$output" "root|privilege|ermi"
+	assert_equal "$(connected_devices)" ""
+}
+
+test_no_module() {
+	transport=tcp
+	start_nbdkit memory 1M
+	! [ -e /sys/module/nbd ] || modprobe -r nbd
+	mount -t tmpfs none "/lib/modules/$(uname -r)"
+	cleanup_fn umount "/lib/modules/$(uname -r)"
+	refused "nbd" "module" -- "${server_args[@]}"
+}
+
+test_no_such_device() {
+	start_nbdkit memory 1M
+	refused "/dev/null" -- "${server_args[@]}" /dev/null
+	refused "/dev/nothing" -- "${server_args[@]}" /dev/nothing
+}
+
+test_nonsense_options() {
+	refused "no-such-option" -- -no-such-option 127.0.0.1
+	refused "many" -- 127.0.0.1 -connections many
+	refused "777" -- 127.0.0.1 -block-size 777
+}
+
+run_tests

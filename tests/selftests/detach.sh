@@ -1,0 +1,79 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# What is true when `nbd-client -d` returns, without waiting any longer.
+. "$(dirname "$0")/../lib.sh"
+
+variants[test_nothing_is_left]="transport:tcp,unix conns:1,4"
+test_nothing_is_left() {
+	start_nbdkit memory 16M
+	attach "${server_args[@]}" -connections "$conns"
+	dd if=/dev/zero of="$dev" bs=1M count=16 oflag=direct status=none
+	detach
+	assert_equal "$(<"/sys/block/$name/size")" 0 "size"
+	[ ! -e "/sys/block/$name/pid" ] || fail "pid is still there"
+	assert_equal "$(</sys/module/nbd/refcnt)" 0 "module references"
+	find_connections
+	assert_equal "${connections[*]}" "" "TCP connections"
+	modprobe -r nbd
+	[ ! -e /sys/module/nbd ] || fail "the module is still there"
+}
+
+# Everything that was in flight ends with an error, and -d waits for it.
+test_in_flight() {
+	local reader status=0
+
+	start_hostile
+	attach "${server_args[@]}"
+	ctl "never type=read count=0"
+	allow_log 'error, dev nbd'
+	dd if="$dev" of=/dev/null bs=4k count=1 iflag=direct &
+	reader=$!
+	wait_for 10 in_flight
+	"$NBD_CLIENT" -force -d "$dev"
+	wait "$reader" || status=$?
+	assert_equal "$status" 1 "exit status of the reader"
+}
+
+in_flight() {
+	local counts
+
+	read -ra counts <"/sys/block/$name/inflight"
+	[ $((counts[0] + counts[1])) -gt 0 ]
+}
+
+test_twice() {
+	start_nbdkit memory 1M
+	attach "${server_args[@]}"
+	detach
+	detach
+}
+
+# A device that is in use is not taken away from its users, and they are named.
+test_mounted() {
+	start_nbdkit memory 64M
+	attach "${server_args[@]}"
+	mkfs.ext4 -q "$dev"
+	mkdir mnt
+	mount "$dev" mnt
+	cleanup_fn umount_quietly
+	expect_failure "$NBD_CLIENT" -d "$dev"
+	assert_match "$output" "$PWD/mnt"
+	touch mnt/file
+	umount mnt
+	detach
+}
+
+umount_quietly() {
+	! mountpoint -q mnt || umount mnt
+}
+
+test_check() {
+	start_nbdkit memory 1M
+	attach "${server_args[@]}"
+	expect_status 0 "$NBD_CLIENT" -c "$dev"
+	assert_match "$output" '^[0-9]+$'
+	detach
+	expect_status 1 "$NBD_CLIENT" -c "$dev"
+}
+
+run_tests

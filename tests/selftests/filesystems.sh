@@ -1,0 +1,110 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# File systems: a tree of files survives what users do with a disk.
+. "$(dirname "$0")/../lib.sh"
+
+# make_tree DIR FILES: files of many sizes, some in deep folders, all different
+make_tree() {
+	python3 - "$@" <<-'END'
+	import os, random, sys
+
+	top, files = sys.argv[1], int(sys.argv[2])
+	random.seed(files)
+	for i in range(files):
+	    folder = os.path.join(top, *("d%d" % (i // 7 ** n % 7) for n in (1, 2, 3)))
+	    os.makedirs(folder, exist_ok=True)
+	    size = random.choice((0, 1, 511, 4096, random.randrange(20000)))
+	    if i % 100 == 0:
+	        size = random.randrange(2 << 20)
+	    with open(os.path.join(folder, "f%d" % i), "wb") as f:
+	        f.write(random.randbytes(size))
+	END
+}
+
+checksums() {
+	(cd "$1" && find . -type f -print0 | sort -z | xargs -0 sha256sum)
+}
+
+drop_caches() {
+	sync
+	echo 3 >/proc/sys/vm/drop_caches
+}
+
+filesystem_check() {
+	case $fs in
+	ext4) e2fsck -fn "$dev" ;;
+	xfs) xfs_repair -n "$dev" ;;
+	esac
+}
+
+timeouts[test_tree]=$(($(count 600) + 240))
+variants[test_tree]="fs:ext4,xfs"
+test_tree() {
+	local files
+
+	files=$(count 5000)
+	truncate -s 512M image
+	start_nbdkit file image
+	attach "${server_args[@]}"
+	"mkfs.$fs" -q "$dev"
+	mkdir mnt tree
+	mount "$dev" mnt
+	cleanup_fn umount_quietly
+	make_tree tree "$files"
+	checksums tree >wanted
+	assert_equal "$(wc -l <wanted)" "$files" "files"
+	cp -a tree mnt/
+	drop_caches
+	checksums mnt/tree | cmp - wanted
+	umount mnt
+	filesystem_check
+	detach
+
+	attach "${server_args[@]}"
+	mount "$dev" mnt
+	checksums mnt/tree | cmp - wanted
+	umount mnt
+	filesystem_check
+	detach
+}
+
+umount_quietly() {
+	! mountpoint -q mnt || umount mnt
+}
+
+# A hole that is punched through a file system reads back as zeroes, and what is
+# beside it stays.
+variants[test_punch]="fs:ext4,xfs"
+test_punch() {
+	truncate -s 512M image
+	start_nbdkit --filter=log file image logfile=log
+	attach "${server_args[@]}"
+	"mkfs.$fs" -q "$dev"
+	mkdir mnt
+	mount -o discard "$dev" mnt
+	cleanup_fn umount_quietly
+	head -c 8M /dev/urandom >data
+	cp data mnt/file
+	sync
+	fallocate --punch-hole --offset 1M --length 4M mnt/file
+	dd if=/dev/zero of=data bs=1M seek=1 count=4 conv=notrunc status=none
+	drop_caches
+	cmp data mnt/file
+	umount mnt
+	filesystem_check
+	grep -q ' Trim id=' log || fail "the server saw no TRIM"
+	detach
+}
+
+# mkfs discards the whole device first, which the server sees.
+test_mkfs_discards() {
+	truncate -s 128M image
+	start_nbdkit --filter=log file image logfile=log
+	attach "${server_args[@]}"
+	mkfs.ext4 -q -E discard "$dev"
+	grep -q ' Trim id=' log || fail "the server saw no TRIM"
+	e2fsck -fn "$dev"
+	detach
+}
+
+run_tests

@@ -1,0 +1,73 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Partitions come with the device and go with it.
+# vm: --udev
+. "$(dirname "$0")/../lib.sh"
+
+partitions() {
+	(cd "/sys/block/$name" && echo "$name"p*)
+}
+
+start_partitioned() {
+	truncate -s 256M image
+	printf 'label: gpt\nsize=64M\nsize=128M\n' | sfdisk --quiet image
+	start_nbdkit file image
+}
+
+test_gpt() {
+	start_partitioned
+	attach "${server_args[@]}"
+	# at once: nbd-client has returned
+	[ -b "${dev}p1" ] || fail "no ${dev}p1 when nbd-client returns"
+	[ -b "${dev}p2" ] || fail "no ${dev}p2 when nbd-client returns"
+	assert_equal "$(partitions)" "${name}p1 ${name}p2"
+	assert_equal "$(<"/sys/block/$name/${name}p1/size")" $((64 * 2048)) "sectors of p1"
+	assert_equal "$(<"/sys/block/$name/${name}p2/size")" $((128 * 2048)) "sectors of p2"
+
+	mkfs.ext4 -q "${dev}p2"
+	mkdir mnt
+	mount "${dev}p2" mnt
+	cleanup_fn umount_quietly
+	head -c 1M /dev/urandom >data
+	cp data mnt/
+	umount mnt
+	detach
+	assert_equal "$(partitions)" "${name}p*" "partitions after detaching"
+	wait_for 5 [ ! -e "${dev}p1" ]
+
+	attach "${server_args[@]}"
+	mount "${dev}p2" mnt
+	cmp data mnt/data
+	umount mnt
+	detach
+}
+
+umount_quietly() {
+	! mountpoint -q mnt || umount mnt
+}
+
+# A table that is written through the device is seen without attaching again.
+test_new_table() {
+	start_nbdkit memory 64M
+	attach "${server_args[@]}"
+	assert_equal "$(partitions)" "${name}p*"
+	printf 'label: gpt\nsize=16M\n' | sfdisk --quiet "$dev"
+	wait_for 10 [ -b "${dev}p1" ]
+	detach
+	assert_equal "$(partitions)" "${name}p*" "partitions after detaching"
+}
+
+# blkid and udev know the partition by what is on it.
+test_labels() {
+	start_partitioned
+	attach "${server_args[@]}"
+	mkfs.ext4 -q -L nbd-label "${dev}p1"
+	udevadm settle --timeout=30
+	assert_equal "$(blkid -o value -s LABEL "${dev}p1")" nbd-label
+	assert_equal "$(readlink -f /dev/disk/by-label/nbd-label)" "${dev}p1"
+	detach
+	udevadm settle --timeout=30
+	[ ! -e /dev/disk/by-label/nbd-label ] || fail "the label is still there"
+}
+
+run_tests
