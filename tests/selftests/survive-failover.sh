@@ -1,0 +1,157 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# How long the application waits when the server is stuck or gone: until it is back,
+# until another one has been reached, or as long as the administrator has said.
+. "$(dirname "$0")/../survive.sh"
+
+# start_second_disk: another server of the same image; sets second_uri and second_pid
+start_second_disk() {
+	local pid=$server_pid uri=$server_uri arguments=("${server_args[@]}")
+
+	choose_address
+	case ${transport:-unix} in
+	unix) start_server nbdkit -f -U "$socket" file "$PWD/image" ;;
+	*) start_server nbdkit -f -p "$port" file "$PWD/image" ;;
+	esac
+	second_pid=$server_pid second_uri=$server_uri
+	server_pid=$pid server_uri=$uri server_args=("${arguments[@]}")
+}
+
+write_block() {
+	dd if=/dev/urandom of="$dev" bs=64k count=1 oflag=direct status=none
+}
+
+# timed_write STATUS: write_block, whose time is in took
+timed_write() {
+	timed_dd "$1" if=/dev/urandom of="$dev" bs=64k count=1 oflag=direct
+}
+
+variants[test_stopped_server_fails_over]=$ways
+test_stopped_server_fails_over() {
+	start_disk 64M
+	start_second_disk
+	attach "${server_args[@]}" -timeout 3 -server "$second_uri" -connections "$conns"
+	write_block
+	kill -STOP "$server_pid"
+	timed_write 0
+	assert_within "$took" 2900 $(($(scaled 1) * 1000 + 3000)) "milliseconds of the write"
+	write_block
+	assert_equal "$(counter failed)" 0 "requests that failed"
+	kill -CONT "$server_pid"
+	detach
+}
+
+variants[test_stopped_server_is_waited_for]=$ways
+test_stopped_server_is_waited_for() {
+	local writer
+
+	start_disk 64M
+	attach "${server_args[@]}" -timeout 2 -connections "$conns"
+	kill -STOP "$server_pid"
+	write_block &
+	writer=$!
+	wait_for 10 state_is waiting
+	assert_equal "$(counter timed_out | sed 's/[1-9].*/some/')" some "connections given up"
+	! gone_or_reaped "$writer" || fail "the write has ended"
+	kill -CONT "$server_pid"
+	wait "$writer"
+	assert_equal "$(counter failed)" 0 "requests that failed"
+	detach
+}
+
+# Without -timeout a stopped server is nothing but slow.
+variants[test_no_timeout_by_default]=$ways
+test_no_timeout_by_default() {
+	local writer
+
+	start_disk 64M
+	attach "${server_args[@]}" -slow-timeout 1 -connections "$conns"
+	kill -STOP "$server_pid"
+	write_block &
+	writer=$!
+	wait_for 10 slow_is_counted
+	kill -CONT "$server_pid"
+	wait "$writer"
+	assert_equal "$(counter connection_deaths)" 0 "lost connections"
+	expect_log 'unanswered for [0-9]+ s, still waiting'
+	detach
+}
+
+slow_is_counted() {
+	[ "$(counter slow)" -gt 0 ]
+}
+
+# --- how long to wait ---
+
+# io_fails: a write that must end in EIO
+io_fails() {
+	allow_log 'error, dev nbd'
+	timed_write 1
+	assert_match "$(<dd.out)" "Input/output error"
+}
+
+variants[test_dead_timeout]=$ways
+test_dead_timeout() {
+	local begin
+
+	start_disk 64M
+	attach "${server_args[@]}" -dead-timeout 3 -connections "$conns"
+	begin=$(milliseconds)
+	kill_server
+	io_fails
+	assert_within "$(elapsed "$begin")" 3000 $(($(scaled 2) * 1000 + 3000)) \
+		"milliseconds from the loss to the error"
+	expect_log 'no connection for 3 s, failing I/O'
+	assert_equal "$(status_field state)" failed "state"
+	io_fails
+	assert_within "$took" 0 $(($(scaled 1) * 1000)) "milliseconds of a later write"
+	launch
+	wait_for 20 state_is live
+	write_block
+	detach
+}
+
+# What waited when the connection was lost fails together with what came later.
+test_dead_timeout_in_flight() {
+	local begin reader
+
+	start_hostile
+	attach "${server_args[@]}" -dead-timeout 2 -connections 1
+	ctl "never type=read count=0"
+	allow_log 'error, dev nbd'
+	dd if="$dev" of=/dev/null bs=4k count=1 iflag=direct 2>dd.out &
+	reader=$!
+	ctl "wait outstanding>=1" "listen off"
+	begin=$(milliseconds)
+	ctl "kill all how=rst"
+	! wait "$reader" || fail "the read succeeded"
+	assert_within "$(elapsed "$begin")" 2000 $(($(scaled 2) * 1000 + 2000)) "milliseconds"
+	assert_match "$(<dd.out)" "Input/output error"
+	ctl "listen on" clear
+	wait_for 20 state_is live
+	detach
+}
+
+variants[test_fail_at_once]="options:-no-persist,-dead-timeout=0 conns:1,4"
+test_fail_at_once() {
+	start_disk 64M
+	attach "${server_args[@]}" "$options" -connections "$conns"
+	write_block
+	kill_server
+	wait_for 5 state_is failed
+	io_fails
+	assert_within "$took" 0 $(($(scaled 1) * 1000)) "milliseconds to the error"
+	detach
+}
+
+# A mode that gives up: the error comes with the last attempt and not before.
+test_reconnect_limit() {
+	start_disk 64M
+	attach "${server_args[@]}" -reconnect-limit 3 -connections 1
+	kill_server
+	io_fails
+	expect_log 'gave up after 3 attempts'
+	detach
+}
+
+run_tests
