@@ -9,7 +9,11 @@
 #include "queue.h"
 #include "session.h"
 
+/* How often a blocked peer is excused. */
+#define NBD_EXCUSE_INTERVAL	(2 * HZ)
+
 static void nbd_conn_watch(struct timer_list *timer);
+static void nbd_conn_excuse(struct timer_list *timer);
 static void nbd_conn_bury(struct work_struct *work);
 
 static void conn_init(struct nbd_conn *conn, struct nbd_session *session, unsigned int slot,
@@ -27,6 +31,7 @@ static void conn_init(struct nbd_conn *conn, struct nbd_session *session, unsign
 	conn->generation = 1;
 	conn->timeout = nbd_seconds_to_jiffies(session->params.timeout);
 	timer_setup(&conn->watch, nbd_conn_watch, 0);
+	timer_setup(&conn->excuse, nbd_conn_excuse, 0);
 	INIT_WORK(&conn->burial, nbd_conn_bury);
 	refcount_inc(&session->refs);
 	atomic_inc(&session->unburied);
@@ -258,6 +263,24 @@ void nbd_conn_set_timeout(struct nbd_conn *conn, unsigned long timeout)
 	spin_unlock_bh(&conn->lock);
 }
 
+void nbd_conn_blocked(struct nbd_conn *conn)
+{
+	spin_lock_bh(&conn->lock);
+	if (conn->state == NBD_CONN_RUNNING && !timer_pending(&conn->excuse))
+		mod_timer(&conn->excuse, jiffies + NBD_EXCUSE_INTERVAL);
+	spin_unlock_bh(&conn->lock);
+}
+
+static void nbd_conn_excuse(struct timer_list *timer)
+{
+	struct nbd_conn *conn = nbd_timer_container(conn, timer, excuse);
+
+	if (!READ_ONCE(conn->tx_blocked))
+		return;
+	nbd_socket_excuse(&conn->socket);
+	nbd_conn_blocked(conn);
+}
+
 /* Ends the transmit side and the workers. The receiver has no callbacks any more. */
 static void conn_drain(struct nbd_conn *conn)
 {
@@ -267,6 +290,7 @@ static void conn_drain(struct nbd_conn *conn)
 	cancel_work_sync(&conn->tx_work);
 	cancel_work_sync(&conn->rx_work);
 	nbd_timer_delete_sync(&conn->watch);
+	nbd_timer_delete_sync(&conn->excuse);
 }
 
 /* Takes off a list what the table says is not the receiver's. */

@@ -138,6 +138,7 @@ struct nbd_burst {
  * @cause:	why it died, for people
  * @err:	the same as a negative errno
  * @watch:	fires when the oldest command may have exceeded @timeout
+ * @excuse:	runs while @tx_blocked, see nbd_socket_excuse()
  * @burial:	the work that nbd_conn_kill() queues
  * @requests:	sent, under @lock
  * @replies:	received, receiver
@@ -180,6 +181,7 @@ struct nbd_conn {
 	char cause[NBD_CAUSE_LEN];
 	int err;
 	struct timer_list watch;
+	struct timer_list excuse;
 	struct work_struct burial;
 	u64 requests;
 	u64 replies;
@@ -233,6 +235,9 @@ bool nbd_conn_unoffer(struct nbd_conn *conn);
 /* Declares the connection dead, for the reason given. Any context. */
 __printf(3, 4)
 void nbd_conn_kill(struct nbd_conn *conn, int err, const char *fmt, ...);
+
+/* The transmit side is blocked, or still is. */
+void nbd_conn_blocked(struct nbd_conn *conn);
 
 /* Sets the timeout of a running connection, in jiffies. */
 void nbd_conn_set_timeout(struct nbd_conn *conn, unsigned long timeout);

@@ -436,6 +436,64 @@ void nbd_session_flush(struct nbd_session *session)
 	session_visit(session, conn_flush_pending);
 }
 
+/*
+ * There is no connection. What becomes of the requests is the administrator's
+ * choice: they wait for params.dead_timeout from the loss on, or fail.
+ */
+static void session_wait_or_fail(struct nbd_session *session)
+{
+	u64 wait = session->params.dead_timeout;
+	unsigned long end;
+
+	lockdep_assert_held(&session->lock);
+
+	if (!wait) {
+		session_set_state(session, NBD_STATE_FAILED);
+		return;
+	}
+	session_set_state(session, NBD_STATE_WAITING);
+	if (wait == NBD_DEAD_CONN_FOREVER) {
+		cancel_delayed_work(&session->dead_work);
+		return;
+	}
+	end = session->lost + nbd_seconds_to_jiffies(wait);
+	mod_delayed_work(nbd_wq, &session->dead_work,
+			 time_after(end, jiffies) ? end - jiffies : 0);
+}
+
+static void session_lost_all(struct nbd_session *session)
+{
+	struct nbd_cmd *cmd;
+
+	lockdep_assert_held(&session->lock);
+
+	/* The server as a whole is gone: nothing is held against a request. */
+	list_for_each_entry(cmd, &session->parked, node)
+		cmd->hops = 0;
+	session->lost = jiffies;
+	session_wait_or_fail(session);
+}
+
+/* A new params.dead_timeout while there is no connection. */
+static void session_apply_wait(struct nbd_session *session)
+{
+	enum nbd_device_state old;
+	bool changed;
+	LIST_HEAD(cmds);
+
+	spin_lock_bh(&session->lock);
+	old = session->state;
+	if (!session->live && old != NBD_STATE_CLOSING)
+		session_wait_or_fail(session);
+	changed = session->state != old;
+	if (session->state == NBD_STATE_FAILED)
+		list_splice_init(&session->parked, &cmds);
+	spin_unlock_bh(&session->lock);
+	session_fail_list(session, &cmds);
+	if (changed)
+		nbd_event_state(session);
+}
+
 static void conn_apply_timeout(struct nbd_conn *conn)
 {
 	nbd_conn_set_timeout(conn, nbd_seconds_to_jiffies(conn->session->params.timeout));
@@ -448,26 +506,7 @@ void nbd_session_apply_timeouts(struct nbd_session *session)
 	blk_queue_rq_timeout(session->nbd->disk->queue,
 			     min_t(unsigned long, nbd_seconds_to_jiffies(slow), INT_MAX));
 	session_visit(session, conn_apply_timeout);
-}
-
-/* No connection is left. What becomes of the requests is the administrator's choice. */
-static void session_lost_all(struct nbd_session *session)
-{
-	u64 wait = session->params.dead_timeout;
-	struct nbd_cmd *cmd;
-
-	lockdep_assert_held(&session->lock);
-
-	/* The server as a whole is gone: nothing is held against a request. */
-	list_for_each_entry(cmd, &session->parked, node)
-		cmd->hops = 0;
-	if (!wait) {
-		session_set_state(session, NBD_STATE_FAILED);
-		return;
-	}
-	session_set_state(session, NBD_STATE_WAITING);
-	if (wait != NBD_DEAD_CONN_FOREVER)
-		mod_delayed_work(nbd_wq, &session->dead_work, nbd_seconds_to_jiffies(wait));
+	session_apply_wait(session);
 }
 
 static void session_dead_work(struct work_struct *work)

@@ -109,6 +109,7 @@ struct nbd_counters {
  * @parked:	commands that wait for a connection, or for the end of a quarantine
  * @cause:	why the last connection died
  * @since:	jiffies of the last change of @state
+ * @lost:	jiffies of the loss of the last connection, under @lock
  * @dead_work:	ends the wait after params.dead_timeout
  * @kick_work:	ends the quarantine of commands that connections die of
  * @unburied:	connections that were created and not buried yet
@@ -136,6 +137,7 @@ struct nbd_session {
 	struct list_head parked;
 	char cause[NBD_CAUSE_LEN];
 	unsigned long since;
+	unsigned long lost;
 
 	struct delayed_work dead_work;
 	struct delayed_work kick_work;

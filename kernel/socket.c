@@ -71,6 +71,19 @@ static bool socket_is_unix_stream(const struct sock *sk)
 	return sk->sk_family == AF_UNIX && sk->sk_type == SOCK_STREAM;
 }
 
+void nbd_socket_excuse(struct nbd_socket *s)
+{
+	struct sock *sk = s->sock->sk;
+
+	if (!socket_is_tcp(sk))
+		return;
+	bh_lock_sock(sk);
+	/* Not more than the last probe of the window is unanswered. */
+	if (!sock_owned_by_user(sk) && inet_csk(sk)->icsk_probes_out <= 1)
+		inet_csk(sk)->icsk_probes_tstamp = 0;
+	bh_unlock_sock(sk);
+}
+
 static bool socket_connected(const struct socket *sock)
 {
 	/*

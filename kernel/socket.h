@@ -71,6 +71,13 @@ void nbd_socket_cut(struct nbd_conn *conn, bool orderly);
 int nbd_socket_send(struct nbd_socket *s, struct msghdr *msg);
 int nbd_socket_recv(struct nbd_socket *s, struct msghdr *msg);
 
+/*
+ * A peer whose receive window is full, but whose TCP answers, is slow and not dead:
+ * keeps TCP_USER_TIMEOUT from ending the connection. To be called every few seconds
+ * while a send is blocked; softirq.
+ */
+void nbd_socket_excuse(struct nbd_socket *s);
+
 /* Module start and end. -ENOMEM. */
 int nbd_sockets_init(void);
 void nbd_sockets_exit(void);

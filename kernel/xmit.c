@@ -180,6 +180,7 @@ static void xmit_run(struct nbd_conn *conn)
 		ret = xmit_sendmsg(conn, &g, more);
 		if (ret == -EAGAIN) {
 			xmit_short(conn);
+			nbd_conn_blocked(conn);
 			return;
 		}
 		WRITE_ONCE(conn->tx_blocked, false);
