@@ -93,7 +93,7 @@ test_size_not_multiple_of_block() {
 test_device_in_use() {
 	start_nbdkit memory 1M
 	attach "${server_args[@]}"
-	refused "$name" "use" -- "${server_args[@]}" "$dev"
+	refused "$name" "attached" -- "${server_args[@]}" "$dev"
 	connected "$name"
 	detach
 }

@@ -72,7 +72,7 @@ test_fallocate() {
 
 # A server that offers neither is not asked: zeroes are written, a discard is refused.
 test_not_offered() {
-	start_hostile --size 32M --flags has,flush,fua --log "$PWD/log"
+	start_hostile --size 32M --flags -trim,-zeroes
 	attach "${server_args[@]}"
 	fill
 	expect_failure blkdiscard -o 8M -l 8M "$dev"
