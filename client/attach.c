@@ -249,7 +249,7 @@ static int check_free(const struct nbd_params *params, struct nbd_err *err)
 	if (params->index < 0 || nbd_device_pid(params->index, &pid))
 		return 0;
 	return nbd_fail(err, NBD_EXIT_BUSY, EBUSY,
-			"%s is attached already (by process %d): detach it with nbd-client -d, or leave the device away to get a free one",
+			"%s is in use, attached by process %d: detach it with nbd-client -d, or leave the device away to get a free one",
 			nbd_device_path(params->index, path), pid);
 }
 

@@ -236,7 +236,7 @@ static const struct {
 	[NBD_REP_ERR_PLATFORM] = { NBD_EXIT_UNSUPPORTED, EOPNOTSUPP,
 		"the server's platform does not support that" },
 	[NBD_REP_ERR_TLS_REQD] = { NBD_EXIT_TLS, EACCES,
-		"the server demands TLS: use an nbds:// URI or -enable-tls" },
+		"the server demands TLS, which this nbd-client cannot do" },
 	[NBD_REP_ERR_UNKNOWN] = { NBD_EXIT_EXPORT, ENOENT,
 		"the server has no such export (nbd-client -l lists them)" },
 	[NBD_REP_ERR_SHUTDOWN] = { NBD_EXIT_CONNECT, ESHUTDOWN,

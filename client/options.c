@@ -463,20 +463,21 @@ static int parse_argv(struct nbd_command *cmd, struct arguments *args,
 {
 	struct option longs[N_OPTIONS + 1];
 	char shorts[2 * N_OPTIONS + 3];
-	int c, ret;
+	int c, ret, at = 1;
 
 	build_getopt(longs, shorts);
 	optind = 0;
 	opterr = 0;
 	while ((c = getopt_long_only(argc, argv, shorts, longs, NULL)) != -1) {
 		if (c == '?' || c == ':')
-			return bad_option(c, argv[optind - 1], err);
+			return bad_option(c, argv[at], err);
 		if (c == 1)
 			ret = take_argument(cmd, args, optarg, err);
 		else
 			ret = set_option(cmd, find_option(c), optarg, err);
 		if (ret)
 			return ret;
+		at = optind;
 	}
 	for (; optind < argc; optind++) {
 		ret = take_argument(cmd, args, argv[optind], err);

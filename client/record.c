@@ -469,8 +469,12 @@ int nbd_check_export(const struct nbd_record *r, unsigned int nconns,
 				e->size);
 	if (lost)
 		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
-				"the export has lost features that the device relies on (flags 0x%x are now 0x%x)",
-				old->flags, e->flags);
+				"the export has lost features that the device relies on:%s%s%s%s",
+				lost & NBD_FLAG_SEND_FLUSH ? " FLUSH" : "",
+				lost & NBD_FLAG_SEND_FUA ? " FUA" : "",
+				lost & NBD_FLAG_SEND_TRIM ? " TRIM" : "",
+				lost & NBD_FLAG_SEND_WRITE_ZEROES ?
+				" WRITE_ZEROES" : "");
 	if (e->flags & NBD_FLAG_READ_ONLY && !(old->flags & NBD_FLAG_READ_ONLY) &&
 	    !r->params.readonly)
 		return nbd_fail(err, NBD_EXIT_UNFIT, EROFS,

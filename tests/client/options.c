@@ -94,6 +94,11 @@ static const struct {
 } bad[] = {
 	{ "", NBD_EXIT_FAILURE, "no server given" },
 	{ "-zzz", NBD_EXIT_FAILURE, "unknown, ambiguous or misused option -zzz" },
+	{ "-no-such-option", NBD_EXIT_FAILURE, "option -no-such-option" },
+	{ "host --no-such-option nbd0", NBD_EXIT_FAILURE,
+	  "option --no-such-option" },
+	{ "host -R -C", NBD_EXIT_FAILURE, "option -C needs" },
+	{ "host -RzR", NBD_EXIT_FAILURE, "option -RzR" },
 	{ "-b", NBD_EXIT_FAILURE, "-b needs an argument" },
 	{ "-c", NBD_EXIT_FAILURE, "-c needs an argument" },
 	{ "-b 1000 h nbd0", NBD_EXIT_FAILURE, "\"1000\" is not a power of two" },
