@@ -67,8 +67,7 @@ void test_fit(void)
 		expect_number(!ret, !cases[i].words);
 		if (ret) {
 			expect_number(err.status, NBD_EXIT_UNFIT);
-			expect_words(err.text, cases[i].words ?
-				     cases[i].words : "");
+			expect_words(err.text, cases[i].words ?: "");
 			continue;
 		}
 		expect_number(config.size, cases[i].result_size);

@@ -36,7 +36,8 @@ static const struct {
 	{ "--name exp host --block-size 4096 nbd2",
 	  "attach 2 host:10809 name=exp bs=4096" },
 	{ "host nbd0 -b 512 -t 30 -R -C 4 -g -n -m -B 1048576",
-	  "attach 0 host:10809 bs=512 timeout=30 conns=4 size=1048576 readonly nofork no_optgo mark" },
+	  "attach 0 host:10809 bs=512 timeout=30 conns=4 size=1048576 "
+	  "readonly nofork no_optgo mark" },
 	{ "-b512 -t30 -C4 host nbd0",
 	  "attach 0 host:10809 bs=512 timeout=30 conns=4" },
 	{ "-u /run/sock nbd0", "attach 0 /run/sock" },

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/if_packet.h>
 #include <linux/netlink.h>
 #include <netinet/in.h>
@@ -124,7 +125,7 @@ static void not_sockets(void)
 	try_socket("closed", 1000);
 	try_socket("minus-1", -1);
 	try_socket("int-max", 0x7fffffff);
-	try_socket("int-min", (int)0x80000000);
+	try_socket("int-min", INT_MIN);
 }
 
 /* SET_SOCK takes a long. */

@@ -11,6 +11,8 @@
  *
  * Each case runs in a process of its own, with a time limit, on devices that are
  * free; what it leaves attached is detached afterwards.
+ *
+ * util.c, device.c, peer.c and netlink.c serve the races and the kernel fuzzer, too.
  */
 #ifndef NBD_PROBE_H
 #define NBD_PROBE_H
@@ -53,12 +55,16 @@ extern const struct probe_case ioctl_cases[], setup_cases[], value_cases[], sock
 void __printf(2, 3) say(const char *step, const char *fmt, ...);
 /* "ok", a number if it is above zero, or the name of the errno -ret. */
 void say_result(const char *step, long ret);
-const char *errno_name(int error);
-/* A step's name of parts, in one of 16 static buffers, used in turn. */
-const char * __printf(1, 2) name(const char *fmt, ...);
 
 /* Run all selected cases; the exit status. */
 int run_cases(int argc, char **argv);
+
+/* --- util.c --- */
+
+const char *errno_name(int error);
+/* A step's name of parts, in one of 16 static buffers, used in turn. */
+__printf(1, 2)
+const char *name(const char *fmt, ...);
 
 /* What a system call returned, as a result: -errno or the value. */
 long result(long ret);
@@ -140,6 +146,11 @@ enum peer_kind {
 struct peer;
 
 struct peer *peer_new(enum peer_kind kind);
+/* Hang up and forget; the driver's end is closed, too. */
+void peer_free(struct peer *peer);
+/* From here on, and in children, all peers serve one image of PEER_IMAGE_BYTES. */
+uint8_t *peer_share_image(void);
+#define PEER_IMAGE_BYTES	(64U << 20)
 /* The end for the driver. It stays ours to close. */
 int peer_fd(struct peer *peer);
 /* Keep READ and WRITE requests unanswered, or answer them again (and those kept). */
@@ -182,7 +193,7 @@ void msg_sockets(struct msg *msg, const int *fds, unsigned int n);
  * struct answer - what came back
  * @error:	0 or -errno
  * @text:	extended ack, or empty
- * @replies:	messages other than the acknowledgement
+ * @replies:	messages other than the acknowledgment
  * @data:	the attributes of the last of them
  * @len:	their length
  * @cmd:	its command
@@ -199,7 +210,7 @@ struct answer {
 /* Open the socket and resolve the family; false if there is none. */
 bool nl_open(void);
 extern uint16_t nl_family, nl_group;
-/* Send @msg, wait for the acknowledgement. The answer is static. */
+/* Send @msg, wait for the acknowledgment. The answer is static. */
 struct answer *nl_call(struct msg *msg);
 /* The error as a step, with the text as comment; "# -" where a refusal has none. */
 void say_answer(const char *step, const struct answer *answer);

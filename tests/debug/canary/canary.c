@@ -23,7 +23,7 @@ static void use_after_free(void)
 	if (!memory)
 		return;
 	kfree(memory);
-	pr_info("freed memory holds %d\n", *(volatile char *)memory);
+	pr_info("freed memory holds %d\n", READ_ONCE(*memory));
 }
 
 /* One order, then the other; nobody need wait for lockdep to see it. */
