@@ -199,7 +199,7 @@ test_export_of_another_name() {
 	start_hostile --size 16M --name disk
 	attach "${server_args[@]}" -name disk -connections 1
 	ctl "export name=other" "kill all"
-	wait_for 10 said "cannot reconnect.*disk"
+	wait_for 10 said "cannot reconnect.*no such export"
 	assert_equal "$(status_field state)" waiting "state"
 	ctl "export name=disk"
 	wait_for 20 state_is live
