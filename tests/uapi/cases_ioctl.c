@@ -98,6 +98,7 @@ static void lifecycle(void)
 	uevents_count(events, 0);
 	step_ioctl(fd, NBD_DISCONNECT, 0);
 	say("doit", "%s", doit_outcome(&doit, 5));
+	peer_saw_end(peer);
 	say("disc-messages", "%u", peer_count(peer, NBD_CMD_DISC));
 	say("returned", "%s events %s", shape(0), uevents_count(events, 0));
 	step_ioctl(fd, NBD_CLEAR_SOCK, 0);
@@ -229,8 +230,10 @@ static void four_sockets(void)
 	say_result("read-with-three", read_block(0, 4096, 4096));
 	step_ioctl(fd, NBD_DISCONNECT, 0);
 	say("doit", "%s", doit_outcome(&doit, 5));
-	for (i = 0; i < 4; i++)
+	for (i = 0; i < 4; i++) {
+		peer_saw_end(peers[i]);
 		say(name("disc-messages-%u", i), "%u", peer_count(peers[i], NBD_CMD_DISC));
+	}
 	close(fd);
 }
 

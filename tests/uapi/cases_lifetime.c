@@ -234,6 +234,7 @@ static void dead_at_once(void)
 	struct reader reader;
 
 	nl_step("connect", dead_msg(peer_fd(peer), 0));
+	settle(0);
 	hang_up_and_wait(peer);
 	reader_start(&reader, 0);
 	say("read", "%s", reader_outcome(&reader, 5));
@@ -252,6 +253,7 @@ static void dead_reconnect(void)
 	int group = group_join();
 
 	nl_step("connect", dead_msg(peer_fd(peer), 20));
+	settle(0);
 	peer_hang_up(peer);
 	say("told", "%s", group_messages(group, 0.5));
 	reader_start(&reader, 0);
@@ -270,6 +272,7 @@ static void dead_expiry(void)
 	struct reader first, second;
 
 	nl_step("connect", dead_msg(peer_fd(peer), 2));
+	settle(0);
 	hang_up_and_wait(peer);
 	reader_start(&first, 0);
 	reader_start(&second, 4096);
@@ -367,6 +370,7 @@ static void disconnect_waiting(void)
 	double begin;
 
 	nl_step("connect", dead_msg(peer_fd(peer), 3600));
+	settle(0);
 	hang_up_and_wait(peer);
 	reader_start(&reader, 0);
 	say("read", "%s", reader_outcome(&reader, 0.3));
@@ -385,6 +389,7 @@ static void clear_waiting(void)
 	double begin;
 
 	nl_step("connect", dead_msg(peer_fd(peer), 5));
+	settle(0);
 	node = must_open(0);
 	hang_up_and_wait(peer);
 	reader_start(&reader, 0);

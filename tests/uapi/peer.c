@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,7 +16,7 @@
 
 #include "probe.h"
 
-#define IMAGE_BYTES	(16U << 20)
+#define IMAGE_BYTES	PEER_IMAGE_BYTES
 #define KEPT_MAX	256
 
 struct peer {
@@ -29,7 +30,17 @@ struct peer {
 	unsigned int n_kept;
 };
 
-static uint8_t image[IMAGE_BYTES];
+static uint8_t own_image[IMAGE_BYTES];
+static uint8_t *image = own_image;
+
+uint8_t *peer_share_image(void)
+{
+	image = mmap(NULL, IMAGE_BYTES, PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (image == MAP_FAILED)
+		err(1, "shared image");
+	return image;
+}
 
 static bool receive(int fd, void *buf, size_t len)
 {
@@ -149,6 +160,17 @@ struct peer *peer_new(enum peer_kind kind)
 	if (pthread_create(&peer->thread, NULL, serve, peer))
 		errx(1, "thread");
 	return peer;
+}
+
+void peer_free(struct peer *peer)
+{
+	shutdown(peer->fd, SHUT_RDWR);
+	pthread_join(peer->thread, NULL);
+	close(peer->fd);
+	close(peer->driver_fd);
+	pthread_mutex_destroy(&peer->lock);
+	pthread_cond_destroy(&peer->changed);
+	free(peer);
 }
 
 int peer_fd(struct peer *peer)

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "probe.h"
@@ -19,46 +18,6 @@ static const struct probe_case *const tables[] = {
 	message_cases, view_cases, module_cases,
 };
 
-double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
-}
-
-bool until(bool (*check)(void *arg), void *arg, double seconds)
-{
-	double deadline = now() + seconds;
-
-	while (!check(arg)) {
-		if (now() > deadline)
-			return false;
-		usleep(2000);
-	}
-	return true;
-}
-
-const char *errno_name(int error)
-{
-	const char *text = strerrorname_np(error);
-
-	return text ? text : "unknown errno";
-}
-
-const char *name(const char *fmt, ...)
-{
-	static char buffers[16][256];
-	static unsigned int next;
-	char *buffer = buffers[next++ % 16];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(buffer, sizeof(buffers[0]), fmt, ap);
-	va_end(ap);
-	return buffer;
-}
-
 void say(const char *step, const char *fmt, ...)
 {
 	char line[1024];
@@ -69,11 +28,6 @@ void say(const char *step, const char *fmt, ...)
 	va_end(ap);
 	printf("%s/%s: %s\n", current_case->name, step, line);
 	fflush(stdout);
-}
-
-long result(long ret)
-{
-	return ret < 0 ? -errno : ret;
 }
 
 void say_result(const char *step, long ret)
