@@ -80,7 +80,7 @@ build/client/flags: FORCE
 
 -include $(CLIENT_OBJECTS:.o=.d)
 
-include tests/programs.mk
+-include tests/programs.mk
 
 # --- installation ---
 
@@ -115,6 +115,11 @@ dkms-install:
 	install -d $(DESTDIR)$(DKMSDIR)
 	cp -r Kbuild Makefile LICENSE dkms.conf kernel uapi $(DESTDIR)$(DKMSDIR)/
 	$(if $(DESTDIR),,dkms install nbd/$(RELEASE))
+
+.PHONY: dkms-uninstall
+dkms-uninstall:
+	$(if $(DESTDIR),,dkms remove nbd/$(RELEASE) --all)
+	rm -rf $(DESTDIR)$(DKMSDIR)
 
 .PHONY: clean
 clean:
@@ -152,7 +157,7 @@ help:
 	@echo 'make module KVER=R       build/R/nbd.ko for the kernel release R'
 	@echo 'make client              build/nbd-client'
 	@echo 'make install, uninstall  both, and the man pages; DESTDIR and PREFIX are honoured'
-	@echo 'make dkms-install        the module through DKMS'
+	@echo 'make dkms-install        the module through DKMS; dkms-uninstall'
 	@echo 'make demo                attach a disk in a VM and watch'
 	@echo 'make check               all tests, in VMs with the kernels 6.1 and 6.12;'
 	@echo '                         TESTS=pattern KERNELS=6.12 FULL=1 STRICT=1'
