@@ -1,0 +1,206 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The network between two namespaces is cut and comes back: a pause, no error. And a
+# connection that was given up is gone for good: nothing that it still had to send
+# may reach the server later. What the kernel's own driver does there is shown by
+#	tests/vm/run --driver stock -- env DRIVER=stock ONLY=stale_writes THIS-FILE
+. "$(dirname "$0")/../survive.sh"
+
+# make_links N: the namespace "far", with N links to it; link I has the addresses
+# 10.77.I.1 here and 10.77.I.2 there
+make_links() {
+	local i
+
+	ip netns add far
+	cleanup_fn ip netns del far
+	ip -n far link set lo up
+	for ((i = 0; i < $1; i++)); do
+		ip link add "near$i" type veth peer name "far$i" netns far
+		ip addr add "10.77.$i.1/24" dev "near$i"
+		ip link set "near$i" up
+		ip -n far addr add "10.77.$i.2/24" dev "far$i"
+		ip -n far link set "far$i" up
+	done
+}
+
+far_listening() {
+	gone_or_reaped "$server_pid" || [ -n "$(ip netns exec far ss -Hltn "sport = $port")" ]
+}
+
+# start_far COMMAND...: a server in the namespace
+start_far() {
+	ip netns exec far "$@" >>server.log 2>&1 &
+	server_pid=$!
+	cleanup_fn stop_process "$server_pid"
+	wait_for 20 far_listening
+	if gone_or_reaped "$server_pid"; then
+		cat server.log
+		fail "the server ended: $*"
+	fi
+}
+
+# cut_link I, heal_link I: in the way that $how says
+cut_link() {
+	case $how in
+	down) ip link set "near$1" down ;;
+	drop)
+		nft -f - <<-END
+			table inet cut$1 {
+				chain in { type filter hook input priority 0; iifname near$1 drop; }
+				chain out { type filter hook output priority 0; oifname near$1 drop; }
+			}
+		END
+		;;
+	loss)
+		tc qdisc add dev "near$1" root netem loss 100%
+		ip netns exec far tc qdisc add dev "far$1" root netem loss 100%
+		;;
+	esac
+	cut=$1
+}
+
+heal_link() {
+	case $how in
+	down) ip link set "near$1" up ;;
+	drop) nft delete table inet "cut$1" ;;
+	loss)
+		tc qdisc del dev "near$1" root
+		ip netns exec far tc qdisc del dev "far$1" root
+		;;
+	esac
+	cut=
+}
+
+# The links die with the namespace; what nft was told does not.
+heal_at_end() {
+	[ -z "${cut:-}" ] || heal_link "$cut"
+}
+
+# read_one: past every cache; the time is in took
+read_one() {
+	timed_dd 0 if="$dev" of=/dev/null bs=4k count=1 iflag=direct
+}
+
+# outage SECONDS: the time from its end to the next answer is told, and bounded
+outage() {
+	cut_link 0
+	nap "$1"
+	heal_link 0
+	read_one
+	echo "$how for $1 s: the next read took $took ms"
+	assert_within "$took" 0 $(($(scaled 13) * 1000)) "milliseconds after $1 s of $how"
+	load_goes_on
+}
+
+variants[test_cut]="conns:1,4"
+timeouts[test_cut]=600
+test_cut() {
+	local seconds how outages="0.1 3"
+
+	[ "${FULL:-0}" != 1 ] || outages="0.1 0.5 2 10 30 60"
+	make_links 1
+	choose_address
+	truncate -s 64M image
+	start_far nbdkit -f -p "$port" file "$PWD/image"
+	attach 10.77.0.2 "$port" -connections "$conns"
+	cleanup_fn heal_at_end
+	mount_disk
+	start_load mnt/file
+	for how in down drop loss; do
+		for seconds in $outages; do
+			outage "$seconds"
+		done
+	done
+	end_load
+	assert_equal "$(counter failed)" 0 "requests that failed"
+	unmount_and_check
+	detach
+}
+
+# A dead peer is noticed on an idle link: nothing is sent that could time out.
+test_idle_peer_is_found_dead() {
+	local begin how=loss
+
+	make_links 1
+	choose_address
+	truncate -s 16M image
+	start_far nbdkit -f -p "$port" file "$PWD/image"
+	attach 10.77.0.2 "$port" -connections 1 -peer-timeout 3
+	cleanup_fn heal_at_end
+	cut_link 0
+	begin=$(milliseconds)
+	wait_for 15 state_is waiting
+	assert_within "$(elapsed "$begin")" 1000 $(($(scaled 8) * 1000)) "milliseconds to notice"
+	heal_link 0
+	read_one
+	detach
+}
+
+# --- stale writes ---
+
+# fill_disk LETTER: its first 4 MiB
+fill_disk() {
+	head -c 4M /dev/zero | tr '\0' "$1" |
+		dd of="$dev" bs=1M iflag=fullblock oflag=direct conv=fsync status=none
+}
+
+# occurrences LETTER: how often it stands in the server's image
+occurrences() {
+	tr -dc "$1" <image | wc -c
+}
+
+# unsent: bytes that the kernel still has to send to that address, or to see acknowledged
+unsent() {
+	ss -Htn dst "$1" | awk '{ n += $3 } END { print n + 0 }'
+}
+
+has_unsent() {
+	[ "$(unsent "$1")" -gt 0 ]
+}
+
+# poke_stale N: the server sends a byte on its first N connections: whoever is at the
+# other end must answer, and if nobody is, that is a reset
+poke_stale() {
+	local i
+
+	for ((i = 1; i <= $1; i++)); do
+		ctl "inject conn=$i data=00" || true
+	done
+}
+
+# How the loss is noticed, and the number of connections.
+variants[test_stale_writes]="kind:timeout-1,peer-4"
+[ "${FULL:-0}" != 1 ] || variants[test_stale_writes]+=",timeout-4,peer-1"
+timeouts[test_stale_writes]=120
+test_stale_writes() {
+	local writer control=$PWD/control options how=drop conns=${kind#*-}
+
+	case ${kind%-*} in
+	timeout) options=(-timeout 5) ;;
+	peer) options=(-peer-timeout 5) ;;
+	esac
+	make_links 2
+	choose_address
+	start_far hostile --control "$control" --listen "tcp:10.77.0.2:$port" \
+		--listen "tcp:10.77.1.2:$port" --log "$PWD/hostile.log" --file "$PWD/image" --size 16M
+	attach 10.77.0.2 "$port" -server "nbd://10.77.1.2:$port/" -connections "$conns" \
+		"${options[@]}"
+	cleanup_fn heal_at_end
+	cut_link 0
+	fill_disk O &
+	writer=$!
+	wait_for 10 has_unsent 10.77.0.2
+	wait "$writer"
+	grep -q 'up, accepted as .* by listener 2' hostile.log
+	ss -tan dst 10.77.0.2
+	assert_equal "$(unsent 10.77.0.2)" 0 "bytes unsent on the old link"
+	fill_disk N
+	heal_link 0
+	poke_stale "$conns"
+	ctl "wait tx_conns=$conns timeout=20"
+	assert_equal "$(occurrences O)" 0 "old bytes in the image"
+	assert_equal "$(occurrences N)" $((4 << 20)) "new bytes in the image"
+	detach
+}
+
+run_tests
