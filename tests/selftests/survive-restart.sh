@@ -1,0 +1,71 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# A server that is killed and comes back costs a pause, never an error: with a
+# mounted file system, with verified direct I/O, with one connection and with four.
+. "$(dirname "$0")/../survive.sh"
+
+# kill_at_random N: SIGKILL at random moments, restarted after a random outage
+kill_at_random() {
+	local i
+
+	for ((i = 0; i < $1; i++)); do
+		random_nap 900
+		load_goes_on
+		kill_server
+		random_nap 400
+		launch
+	done
+}
+
+variants[test_killed_below_file_system]=$ways
+timeouts[test_killed_below_file_system]=300
+test_killed_below_file_system() {
+	start_disk 128M
+	attach "${server_args[@]}" -connections "$conns"
+	mount_disk
+	start_load mnt/a mnt/b
+	kill_at_random "$(count 50)"
+	end_load
+	assert_equal "$(counter failed)" 0 "requests that failed"
+	unmount_and_check
+	has_live "$conns" || wait_for 15 has_live "$conns"
+	detach
+}
+
+# The whole device, and what was written before an outage is there after it.
+variants[test_killed_below_raw_device]="transport:tcp conns:1,4"
+timeouts[test_killed_below_raw_device]=300
+test_killed_below_raw_device() {
+	start_disk 64M
+	attach "${server_args[@]}" -connections "$conns"
+	start_load "$dev"
+	kill_at_random "$(count 50)"
+	end_load
+	head -c 8M /dev/urandom >data
+	dd if=data of="$dev" bs=256k oflag=direct conv=fsync status=none
+	restart_server
+	dd if="$dev" of=copy bs=256k count=32 iflag=direct status=none
+	cmp data copy
+	assert_equal "$(counter failed)" 0 "requests that failed"
+	detach
+	cmp -n 8M data image
+}
+
+# A reader that has nothing in flight when the server goes notices nothing at all.
+test_idle_restart() {
+	local connects
+
+	start_disk 64M
+	attach "${server_args[@]}"
+	connects=$(counter connects)
+	restart_server
+	wait_for 15 reconnected_since "$connects"
+	dd if="$dev" of=/dev/null bs=64k count=4 iflag=direct status=none
+	detach
+}
+
+reconnected_since() {
+	[ "$(counter connects)" -gt "$1" ] && state_is live
+}
+
+run_tests
