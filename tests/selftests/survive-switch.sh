@@ -1,0 +1,147 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Switch-over: a device moves to other servers and other numbers of connections while
+# it is written to, and nobody notices.
+. "$(dirname "$0")/../survive.sh"
+
+# start_twins: two hostile servers of one image that do nothing wrong; sets
+# twin_uri[0..1] and twin_control[0..1]
+start_twins() {
+	local i
+
+	truncate -s 64M image
+	for i in 0 1; do
+		start_hostile --file "$PWD/image" --size 64M
+		twin_uri[i]=$server_uri
+		twin_control[i]=$control
+	done
+}
+
+twin() {
+	hostile --ctl "${twin_control[$1]}" "${@:2}"
+}
+
+# switch_to I N: to that twin, with N connections
+switch_to() {
+	"$NBD_CLIENT" -replace -connections "$2" "${twin_uri[$1]}" "$dev"
+	assert_equal "$(live_connections)" $(($2 + 1)) "live entries, the device's included"
+	twin $((1 - $1)) "wait tx_conns=0"
+}
+
+# The servers saw nothing but well-formed requests of connections in order.
+check_twin() {
+	local name
+
+	for name in misaligned out_of_range unoffered dup_cookie bad_magic hs_bad outstanding; do
+		assert_equal "$(twin "$1" "get $name")" 0 "twin $1: $name"
+	done
+	[ "$(twin "$1" "get writes")" -gt 0 ] || fail "twin $1 was never used"
+}
+
+variants[test_switch_under_load]="transport:tcp,unix"
+timeouts[test_switch_under_load]=600
+test_switch_under_load() {
+	local i n
+
+	start_twins
+	attach "${twin_uri[0]}" -connections 2
+	start_load "$dev"
+	n=$(count 100)
+	for ((i = 1; i <= n; i++)); do
+		random_nap 300
+		load_goes_on
+		switch_to $((i % 2)) $((RANDOM % 4 + 1))
+	done
+	end_load
+	assert_equal "$(counter failed)" 0 "requests that failed"
+	check_twin 0
+	check_twin 1
+	detach
+}
+
+timeouts[test_switch_below_file_system]=300
+test_switch_below_file_system() {
+	local i n
+
+	start_twins
+	attach "${twin_uri[0]}" -connections 1
+	mount_disk
+	start_load mnt/file
+	n=$(count 20)
+	for ((i = 1; i <= n; i++)); do
+		random_nap 500
+		load_goes_on
+		switch_to $((i % 2)) $((1 + i % 2 * 3))
+	done
+	end_load
+	unmount_and_check
+	detach
+}
+
+# What was in flight on the old connections is sent again on the new ones.
+test_switch_with_requests_in_flight() {
+	local reader
+
+	start_twins
+	twin 0 "fill from=0 len=4096 byte=75"
+	attach "${twin_uri[0]}" -connections 2
+	twin 0 "never type=read count=0"
+	dd if="$dev" of=block bs=4k count=1 iflag=direct status=none &
+	reader=$!
+	twin 0 "wait outstanding>=1"
+	switch_to 1 3
+	wait "$reader"
+	assert_equal "$(tr -d K <block | wc -c)" 0 "bytes that are not the server's"
+	[ "$(counter resent)" -ge 1 ] || fail "nothing was sent again"
+	detach
+}
+
+# Raising and lowering the number of connections of one server.
+test_number_of_connections() {
+	local n
+
+	start_disk 64M
+	attach "${server_args[@]}" -connections 1
+	start_load "$dev"
+	for n in 4 2 8 1; do
+		"$NBD_CLIENT" -replace -connections "$n" "$dev"
+		assert_equal "$(live_connections)" $((n + 1)) "live entries"
+		load_goes_on
+	done
+	end_load
+	detach
+}
+
+# A switch-over that cannot be done changes nothing.
+test_refused_switch() {
+	start_twins
+	attach "${twin_uri[0]}" -connections 2
+	twin 1 "export size=32M"
+	expect_failure "$NBD_CLIENT" -replace "${twin_uri[1]}" "$dev"
+	assert_match "$output" "smaller|33554432"
+	expect_failure "$NBD_CLIENT" -replace "nbd+unix:///?socket=$PWD/nobody" "$dev"
+	assert_equal "$(live_connections)" 3 "live entries"
+	assert_equal "$(counter connection_deaths)" 0 "lost connections"
+	dd if="$dev" of=/dev/null bs=64k count=1 iflag=direct status=none
+	detach
+	expect_failure "$NBD_CLIENT" -replace "${twin_uri[0]}" "$dev"
+	assert_match "$output" "not attached"
+}
+
+# A device without any connection is brought to life by hand.
+test_switch_of_a_waiting_device() {
+	local reader
+
+	start_disk 64M
+	attach "${server_args[@]}" -connections 2
+	kill_server
+	dd if="$dev" of=/dev/null bs=4k count=1 iflag=direct status=none &
+	reader=$!
+	wait_for 5 state_is waiting
+	start_disk 64M
+	"$NBD_CLIENT" -replace "$server_uri" "$dev"
+	wait "$reader"
+	detach
+}
+
+run_tests
