@@ -1,0 +1,236 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The monitor, and every other process of nbd-client, may be killed at any time: I/O
+# goes on, the device can be detached or attached again, and a monitor that is started
+# by hand takes over.
+. "$(dirname "$0")/../survive.sh"
+
+monitor_pid() {
+	local pid=
+
+	[ ! -e /run/nbd/.monitor ] || pid=$(</run/nbd/.monitor)
+	[ -z "$pid" ] || gone_or_reaped "$pid" || echo "$pid"
+}
+
+monitor_runs() {
+	[ -n "$(monitor_pid)" ]
+}
+
+kill_monitor() {
+	local pid
+
+	pid=$(monitor_pid)
+	[ -n "$pid" ] || fail "no monitor runs"
+	kill -9 "$pid"
+	wait_for 5 gone_or_reaped "$pid"
+}
+
+read_block() {
+	dd if="$dev" of=/dev/null bs=4k count=1 iflag=direct status=none
+}
+
+# By hand, as a service manager would: in the foreground.
+start_monitor() {
+	"$NBD_CLIENT" -monitor >>monitor.log 2>&1 &
+	cleanup_fn stop_process $!
+	monitor=$!
+	wait_for 5 monitor_runs
+}
+
+variants[test_one_takes_over]=$ways
+test_one_takes_over() {
+	local reader
+
+	start_disk 64M
+	attach "${server_args[@]}" -connections "$conns"
+	kill_monitor
+	read_block
+	restart_server
+	read_block &
+	reader=$!
+	wait_for 5 state_is waiting
+	start_monitor
+	wait "$reader"
+	has_live "$conns" || wait_for 10 has_live "$conns"
+	grep -q 'reconnected' monitor.log
+	detach
+	monitor_runs
+	stop_process "$monitor"
+}
+
+# It knows nothing of an outage that began and ended without it, but finds it.
+test_outage_without_monitor() {
+	start_disk 64M
+	attach "${server_args[@]}" -connections 2
+	kill_monitor
+	kill_server
+	wait_for 5 state_is waiting
+	launch
+	start_monitor
+	wait_for 10 has_live 2
+	detach
+	stop_process "$monitor"
+}
+
+# The next attach starts a new one, which cares for the old devices too.
+test_next_attach_brings_one() {
+	local first
+
+	start_disk 64M
+	attach "${server_args[@]}" -connections 1
+	first=$dev
+	kill_monitor
+	attach "${server_args[@]}" -connections 1
+	monitor_runs
+	restart_server
+	for dev in "$first" "$dev"; do
+		read_block
+		detach
+	done
+	wait_for 5 no_monitor
+}
+
+no_monitor() {
+	! monitor_runs
+}
+
+# There is only one; it ends with the last device.
+test_one_for_all() {
+	local i devices=()
+
+	start_disk 64M
+	for i in 1 2 3; do
+		attach "${server_args[@]}"
+		devices+=("$dev")
+	done
+	assert_equal "$(pgrep -cx nbd-client)" 1 "processes of nbd-client"
+	expect_failure "$NBD_CLIENT" -monitor
+	assert_match "$output" "running already"
+	for dev in "${devices[@]}"; do
+		monitor_runs
+		detach
+	done
+	wait_for 5 no_monitor
+	assert_equal "$(find /run/nbd -name 'nbd*' | wc -l)" 0 "records"
+}
+
+variants[test_killed_in_an_outage]="conns:1,4"
+timeouts[test_killed_in_an_outage]=200
+test_killed_in_an_outage() {
+	local i n
+
+	start_disk 64M
+	attach "${server_args[@]}" -connections "$conns"
+	start_load "$dev"
+	n=$(count 30)
+	for ((i = 0; i < n; i++)); do
+		kill_server
+		random_nap 300
+		kill_monitor
+		start_monitor
+		launch
+		wait_for 15 state_is live
+		random_nap 300
+		load_goes_on
+	done
+	end_load
+	assert_equal "$(counter failed)" 0 "requests that failed"
+	detach
+	stop_process "$monitor"
+}
+
+# Without a monitor a device is detached, and attached again, as always.
+variants[test_detach_without_monitor]="server:alive,dead"
+test_detach_without_monitor() {
+	start_disk 64M
+	attach "${server_args[@]}"
+	kill_monitor
+	[ "$server" = alive ] || kill_server
+	detach
+	[ "$server" = alive ] || launch
+	"$NBD_CLIENT" "${server_args[@]}" "$dev"
+	read_block
+	detach
+}
+
+# SIGKILL in the middle of attaching, replacing or detaching.
+variants[test_client_killed]="action:attach,replace,detach"
+timeouts[test_client_killed]=200
+test_client_killed() {
+	local i n client
+
+	start_disk 64M
+	attach "${server_args[@]}"
+	n=$(count 100)
+	for ((i = 0; i < n; i++)); do
+		case $action in
+		attach)
+			detach
+			"$NBD_CLIENT" "${server_args[@]}" "$dev" >/dev/null 2>&1 &
+			;;
+		replace) "$NBD_CLIENT" -replace "$dev" 2>/dev/null & ;;
+		detach) "$NBD_CLIENT" -d "$dev" & ;;
+		esac
+		client=$!
+		random_nap 60
+		kill -9 "$client" 2>/dev/null || true
+		wait "$client" 2>/dev/null || true
+		wait_for 10 settled
+		connected "$name" || "$NBD_CLIENT" "${server_args[@]}" "$dev"
+		read_block
+	done
+	detach
+}
+
+settled() {
+	! connected "$name" || state_is live
+}
+
+# attach_ioctl: through the ioctl interface, which cannot choose a device
+attach_ioctl() {
+	modprobe nbd
+	dev=/dev/nbd0 name=nbd0
+	cleanup_fn detach_quietly "$dev"
+	"$NBD_CLIENT" "${server_args[@]}" -nonetlink "$dev"
+}
+
+# In the ioctl mode a process stays with the device; without it the device is free, or
+# can be freed.
+test_ioctl_process_killed() {
+	local pid
+
+	start_disk 64M
+	attach_ioctl
+	read_block
+	pid=$(<"/sys/block/$name/pid")
+	kill -9 "$pid"
+	wait_for 5 gone_or_reaped "$pid"
+	"$NBD_CLIENT" -d "$dev"
+	"$NBD_CLIENT" "${server_args[@]}" "$dev"
+	read_block
+	detach
+}
+
+# Reconnecting works in the ioctl mode too.
+test_ioctl_mode_reconnects() {
+	start_disk 64M
+	attach_ioctl
+	read_block
+	restart_server
+	read_block
+	detach
+}
+
+# What it reports: every change, with the reason.
+test_what_it_reports() {
+	start_disk 64M
+	attach "${server_args[@]}" -connections 1
+	kill_server
+	wait_for 10 said "nbd-monitor: $dev: no connection is left, I/O waits"
+	wait_for 10 said "nbd-monitor: $dev: cannot reconnect: .*"
+	launch
+	wait_for 15 said "nbd-monitor: $dev: reconnected to .* after [0-9.]+ s"
+	detach
+}
+
+run_tests
