@@ -337,10 +337,10 @@ bool nbd_session_issue(struct nbd_session *session, struct nbd_cmd *cmd, unsigne
 	return !err;
 }
 
-static void session_fail(struct nbd_session *session, struct nbd_cmd *cmd)
+static void session_fail(struct nbd_session *session, struct nbd_cmd *cmd, blk_status_t status)
 {
 	atomic64_inc(&session->counters.failed);
-	nbd_cmd_complete(cmd, BLK_STS_IOERR);
+	nbd_cmd_complete(cmd, status);
 }
 
 static void session_fail_list(struct nbd_session *session, struct list_head *cmds)
@@ -349,7 +349,7 @@ static void session_fail_list(struct nbd_session *session, struct list_head *cmd
 
 	list_for_each_entry_safe(cmd, next, cmds, node) {
 		list_del_init(&cmd->node);
-		session_fail(session, cmd);
+		session_fail(session, cmd, BLK_STS_IOERR);
 	}
 }
 
@@ -589,7 +589,7 @@ static void session_inherit(struct nbd_session *session, struct nbd_conn *conn,
 				 "%s at byte %llu fails: connections keep dying under it\n",
 				 nbd_cmd_name(cmd),
 				 (u64)blk_rq_pos(nbd_cmd_rq(cmd)) << SECTOR_SHIFT);
-			session_fail(session, cmd);
+			session_fail(session, cmd, nbd_status_from_errno(conn->err));
 			continue;
 		}
 		atomic64_inc(&session->counters.resent);
