@@ -310,7 +310,12 @@ start_nbd_server() {
 		printf '[%s]\nexportname = %s\n' "$export" "$file"
 		[ $# = 0 ] || printf '%s\n' "$@"
 	} >nbd-server.conf
-	start_server nbd-server -d -C "$PWD/nbd-server.conf"
+	# with -d it would stay in the foreground, but serve one connection only
+	nbd-server -C "$PWD/nbd-server.conf" -p "$PWD/nbd-server.pid" >>server.log 2>&1
+	wait_for 20 [ -s nbd-server.pid ]
+	server_pid=$(<nbd-server.pid)
+	cleanup_fn stop_process "$server_pid"
+	wait_for 20 listening
 }
 
 # start_hostile ARGUMENTS...: tests/servers/hostile
