@@ -311,7 +311,7 @@ start_nbd_server() {
 		[ $# = 0 ] || printf '%s\n' "$@"
 	} >nbd-server.conf
 	# with -d it would stay in the foreground, but serve one connection only
-	nbd-server -C "$PWD/nbd-server.conf" -p "$PWD/nbd-server.pid" >>server.log 2>&1
+	LD_PRELOAD=$top/build/tests/nodh.so nbd-server -C "$PWD/nbd-server.conf" -p "$PWD/nbd-server.pid" >>server.log 2>&1
 	wait_for 20 [ -s nbd-server.pid ]
 	server_pid=$(<nbd-server.pid)
 	cleanup_fn stop_process "$server_pid"

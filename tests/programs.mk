@@ -37,4 +37,11 @@ build/tests/hostile-asan: $(hostile_SOURCES) $(wildcard tests/servers/*.h tests/
 
 programs: build/tests/hostile-asan
 
+# for Debian's nbd-server
+build/tests/nodh.so: tests/servers/nodh.c
+	@mkdir -p $(@D)
+	$(CC) $(TEST_CFLAGS) -shared -fPIC -o $@ $<
+
+programs: build/tests/nodh.so
+
 -include $(TEST_OBJECTS:.o=.d)
