@@ -147,6 +147,10 @@ fuzz: packages
 static: packages
 	tests/static/run
 
+.PHONY: bench
+bench: packages
+	tests/bench/run
+
 .PHONY: demo
 demo: packages
 	tests/demo.sh
@@ -164,4 +168,6 @@ help:
 	@echo 'make check-debug         the tests on a kernel that checks itself'
 	@echo 'make static              checkpatch, sparse, analyzers, shellcheck'
 	@echo 'make fuzz SECONDS=N      fuzz each part of nbd-client that reads foreign bytes'
+	@echo 'make bench               what an I/O costs, beside the stock driver and NVMe/TCP;'
+	@echo '                         KERNELS=6.12 CASES=pattern QUICK=1'
 	@echo 'make clean               removes build/, kernels and packages included'
