@@ -217,6 +217,20 @@ struct answer *nl_call(struct msg *msg)
 	return &answer;
 }
 
+void nl_throw(struct msg *msg, size_t told)
+{
+	struct nlmsghdr *head = (struct nlmsghdr *)msg->buf;
+	uint8_t buffer[8192];
+
+	finish_header(msg);
+	head->nlmsg_len = told;
+	if (send(nl_fd, msg->buf, msg->len, 0) < 0)
+		return;
+	/* the answer is there when send() returns */
+	while (recv(nl_fd, buffer, sizeof(buffer), MSG_DONTWAIT) > 0)
+		continue;
+}
+
 void say_answer(const char *step, const struct answer *answer)
 {
 	const char *outcome = answer->error ? errno_name(-answer->error) : "ok";

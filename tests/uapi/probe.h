@@ -212,6 +212,8 @@ bool nl_open(void);
 extern uint16_t nl_family, nl_group;
 /* Send @msg, wait for the acknowledgment. The answer is static. */
 struct answer *nl_call(struct msg *msg);
+/* Send @msg with a header that says @told bytes, and drop whatever is answered. */
+void nl_throw(struct msg *msg, size_t told);
 /* The error as a step, with the text as comment; "# -" where a refusal has none. */
 void say_answer(const char *step, const struct answer *answer);
 /* nl_call() and say_answer(). */
