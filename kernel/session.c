@@ -461,15 +461,20 @@ static void session_wait_or_fail(struct nbd_session *session)
 			 time_after(end, jiffies) ? end - jiffies : 0);
 }
 
-static void session_lost_all(struct nbd_session *session)
+/* The server as a whole is gone: nothing is held against a request. */
+static void cmds_absolve(struct list_head *cmds)
 {
 	struct nbd_cmd *cmd;
 
+	list_for_each_entry(cmd, cmds, node)
+		cmd->hops = 0;
+}
+
+static void session_lost_all(struct nbd_session *session)
+{
 	lockdep_assert_held(&session->lock);
 
-	/* The server as a whole is gone: nothing is held against a request. */
-	list_for_each_entry(cmd, &session->parked, node)
-		cmd->hops = 0;
+	cmds_absolve(&session->parked);
 	session->lost = jiffies;
 	session_wait_or_fail(session);
 }
@@ -568,6 +573,9 @@ static void session_quarantine(struct nbd_session *session, struct list_head *su
 	if (list_empty(suspects))
 		return;
 	spin_lock_bh(&session->lock);
+	/* The others may have died since their connection's burial looked for them. */
+	if (!session->live)
+		cmds_absolve(suspects);
 	list_splice_tail_init(suspects, &session->parked);
 	spin_unlock_bh(&session->lock);
 	/* If the session closes meanwhile the work finds that and fails them. */
