@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "../../kernel/wire.h"
+#include "../common.h"
 #include "fuzz.h"
 
 static uint32_t be32_at(const unsigned char *p)
@@ -30,7 +31,7 @@ static bool errno_known(int err)
 	static const int known[] = { 1, 5, 12, 22, 28, 75, 95, 108 };
 	size_t i;
 
-	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(known); i++)
 		if (err == -known[i])
 			return true;
 	return false;

@@ -5,6 +5,7 @@
  */
 #include <kunit/test.h>
 #ifdef __KERNEL__
+#include <linux/array_size.h>
 #include <linux/errno.h>
 #include <linux/string.h>
 #endif
@@ -47,7 +48,7 @@ static void encode_types(struct kunit *test)
 	struct nbd_request header;
 	unsigned int i;
 
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
 		nbd_wire_encode(&header, cases[i].type, cases[i].flags, 0, 0, 0);
 		KUNIT_EXPECT_EQ(test, memcmp(&header.type, cases[i].wanted, 4), 0);
 	}
@@ -87,7 +88,7 @@ static void decode_magics(struct kunit *test)
 	struct nbd_wire_reply reply = before;
 	unsigned int i;
 
-	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(wrong); i++)
 		KUNIT_EXPECT_EQ(test, (int)decode_magic(wrong[i], &reply),
 				(int)NBD_REPLY_BAD_MAGIC);
 	for (i = 0; i < 32; i++)
@@ -101,11 +102,10 @@ static void decode_magics(struct kunit *test)
 
 static void verdicts_have_words(struct kunit *test)
 {
-	KUNIT_EXPECT_TRUE(test, strstr(nbd_verdict_text(NBD_REPLY_BAD_MAGIC), "magic") != NULL);
-	KUNIT_EXPECT_TRUE(test, strstr(nbd_verdict_text(NBD_REPLY_STRUCTURED),
-				       "structured") != NULL);
-	KUNIT_EXPECT_TRUE(test, nbd_verdict_text(NBD_REPLY_OK) != NULL);
-	KUNIT_EXPECT_TRUE(test, nbd_verdict_text(99) != NULL);
+	KUNIT_EXPECT_NOT_NULL(test, strstr(nbd_verdict_text(NBD_REPLY_BAD_MAGIC), "magic"));
+	KUNIT_EXPECT_NOT_NULL(test, strstr(nbd_verdict_text(NBD_REPLY_STRUCTURED), "structured"));
+	KUNIT_EXPECT_NOT_NULL(test, nbd_verdict_text(NBD_REPLY_OK));
+	KUNIT_EXPECT_NOT_NULL(test, nbd_verdict_text(99));
 }
 
 /* proto.md, "Error values"; all else is EIO, and nothing but 0 is success. */
@@ -122,7 +122,7 @@ static void errors(struct kunit *test)
 	};
 	unsigned int i;
 
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(cases); i++)
 		KUNIT_EXPECT_EQ(test, nbd_wire_errno(cases[i].error), cases[i].wanted);
 	for (i = 1; i < 100000; i++)
 		KUNIT_EXPECT_LT(test, nbd_wire_errno(i), 0);
@@ -132,7 +132,7 @@ static void errors(struct kunit *test)
 static void cookies(struct kunit *test)
 {
 	static const __u32 values[] = { 0, 1, 127, 0x7fffffff, 0x80000000, 0xffffffff };
-	const unsigned int nr = sizeof(values) / sizeof(values[0]);
+	const unsigned int nr = ARRAY_SIZE(values);
 	unsigned int g, i;
 
 	for (g = 0; g < nr; g++)

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../../common.h"
+
 /* A running case. */
 struct kunit {
 	unsigned int failures;
@@ -35,6 +37,7 @@ struct kunit_suite {
 		} \
 	} while (0)
 #define KUNIT_EXPECT_EQ(test, a, b)	KUNIT_EXPECT_TRUE(test, (a) == (b))
+#define KUNIT_EXPECT_NOT_NULL(test, p)	KUNIT_EXPECT_TRUE(test, (p) != NULL)
 #define KUNIT_EXPECT_LT(test, a, b)	KUNIT_EXPECT_TRUE(test, (a) < (b))
 
 static inline int kunit_run_suite(const struct kunit_suite *suite)
@@ -54,11 +57,15 @@ static inline int kunit_run_suite(const struct kunit_suite *suite)
 	return failed || !number;
 }
 
+/* The program's suite: one for each program. */
+static const struct kunit_suite *kunit_program_suite;
+
 #define kunit_test_suites(suite) \
-	int main(void) \
-	{ \
-		return kunit_run_suite(suite); \
-	} \
-	struct kunit_suite
+	static const struct kunit_suite *kunit_program_suite = (suite)
+
+int main(void)
+{
+	return kunit_run_suite(kunit_program_suite);
+}
 
 #endif /* NBD_TEST_KUNIT_H */
