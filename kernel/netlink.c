@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <linux/blkdev.h>
 #include <linux/module.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <net/genetlink.h>
 #include "compat.h"
@@ -451,6 +452,7 @@ static int nbd_genl_reconfigure(struct sk_buff *skb, struct genl_info *info)
 {
 	struct nbd_sock_list list;
 	struct nbd_device *nbd;
+	unsigned int noio;
 	int index, err;
 
 	err = require_admin(skb, info) ?: parse_index(info, true, &index);
@@ -459,6 +461,8 @@ static int nbd_genl_reconfigure(struct sk_buff *skb, struct genl_info *info)
 	nbd = find_device(info, index);
 	if (!nbd)
 		return -EINVAL;
+	/* Memory may be full of dirty pages that wait for the very connections to come. */
+	noio = memalloc_noio_save();
 	err = sock_list_parse(&list, info);
 	if (!err) {
 		mutex_lock(&nbd->lock);
@@ -466,6 +470,7 @@ static int nbd_genl_reconfigure(struct sk_buff *skb, struct genl_info *info)
 		mutex_unlock(&nbd->lock);
 		sock_list_put(&list);
 	}
+	memalloc_noio_restore(noio);
 	nbd_device_put(nbd);
 	return err;
 }
