@@ -46,6 +46,16 @@ static inline unsigned long nbd_seconds_to_jiffies(u64 seconds)
 #define nbd_open_disk(bdev)	((bdev)->bd_disk)
 #endif
 
+/* What BLKROSET set became a flag in 6.10. */
+static inline void nbd_forget_roset(struct gendisk *disk)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
+	bdev_clear_flag(disk->part0, BD_READ_ONLY);
+#else
+	disk->part0->bd_read_only = false;
+#endif
+}
+
 /*
  * Queue limits were set one by one before 6.9, and the cache flags became limits in
  * 6.11.

@@ -603,6 +603,8 @@ static void device_end_session(struct nbd_device *nbd, struct nbd_session *sessi
 	nbd_session_close(session);
 	rcu_assign_pointer(nbd->session, NULL);
 	nbd_sysfs_update(nbd);
+	/* A client that attached read-only said so with BLKROSET, too. */
+	nbd_forget_roset(nbd->disk);
 	set_disk_ro(nbd->disk, false);
 	device_forget_medium(nbd);
 	nbd_event_detached(session);
