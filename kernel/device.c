@@ -28,10 +28,11 @@ unsigned int nbds_max = 16;
 int max_part = 16;
 static int part_shift;
 
-/* Protects the table, and busy and dying of the devices in it. Innermost. */
+/* Protects the table, removals, and busy and dying of the devices in it. Innermost. */
 static DEFINE_MUTEX(nbd_index_mutex);
 static DEFINE_IDR(nbd_index_idr);
-/* Woken when an index has become free. */
+/* How often an index has become free, and who waits for the next time. */
+static unsigned int nbd_removals;
 static DECLARE_WAIT_QUEUE_HEAD(nbd_removed);
 
 static int device_open(NBD_OPEN_ARGS)
@@ -180,6 +181,7 @@ static void device_free_index(int index)
 {
 	mutex_lock(&nbd_index_mutex);
 	idr_remove(&nbd_index_idr, index);
+	WRITE_ONCE(nbd_removals, nbd_removals + 1);
 	mutex_unlock(&nbd_index_mutex);
 	wake_up_all(&nbd_removed);
 }
@@ -336,27 +338,19 @@ static struct nbd_device *device_claim_any(void)
 	return nbd;
 }
 
-static bool index_free(int index)
-{
-	bool is_free;
-
-	mutex_lock(&nbd_index_mutex);
-	is_free = !idr_find(&nbd_index_idr, index);
-	mutex_unlock(&nbd_index_mutex);
-	return is_free;
-}
-
-/* The device of @index claimed, NULL if there is none yet, or why not. */
-static struct nbd_device *device_claim_existing(int index, bool *dying)
+/*
+ * The device of @index claimed, NULL if there is none yet, or why not: -EAGAIN if it is
+ * being removed, which ends when nbd_removals is no longer @removals.
+ */
+static struct nbd_device *device_claim_existing(int index, unsigned int *removals)
 {
 	struct nbd_device *nbd;
 
-	*dying = false;
 	mutex_lock(&nbd_index_mutex);
+	*removals = nbd_removals;
 	nbd = idr_find(&nbd_index_idr, index);
 	if (nbd && nbd->dying) {
-		*dying = true;
-		nbd = NULL;
+		nbd = ERR_PTR(-EAGAIN);
 	} else if (nbd && device_try_claim(nbd)) {
 		refcount_inc(&nbd->refs);
 	} else if (nbd) {
@@ -368,23 +362,26 @@ static struct nbd_device *device_claim_existing(int index, bool *dying)
 
 struct nbd_device *nbd_device_claim(int index, struct netlink_ext_ack *extack)
 {
+	unsigned int removals;
 	struct nbd_device *nbd;
-	bool dying;
 
 	if (index < 0)
 		return device_claim_any();
 	for (;;) {
-		nbd = device_claim_existing(index, &dying);
+		nbd = device_claim_existing(index, &removals);
+		if (PTR_ERR_OR_ZERO(nbd) == -EAGAIN) {
+			/*
+			 * Its removal waits for nobody but local users. Afterwards somebody
+			 * else may be quicker to make it anew.
+			 */
+			if (wait_event_killable(nbd_removed, READ_ONCE(nbd_removals) != removals))
+				return ERR_PTR(-EINTR);
+			continue;
+		}
 		if (PTR_ERR_OR_ZERO(nbd) == -EBUSY)
 			NL_SET_ERR_MSG(extack, "device is in use");
 		if (nbd)
 			return nbd;
-		if (dying) {
-			/* Its removal waits for nobody but local users. */
-			if (wait_event_killable(nbd_removed, index_free(index)))
-				return ERR_PTR(-EINTR);
-			continue;
-		}
 		nbd = device_make(index);
 		if (!IS_ERR(nbd)) {
 			refcount_inc(&nbd->refs);
