@@ -3,16 +3,20 @@
 # build/tests/, where the selftests find them.
 
 TEST_CFLAGS = -std=gnu11 -Wall -Wextra -O2 -g -Iuapi
-TEST_PROGRAMS := hostile kfuzz lean rawclient uapi-probe
+TEST_PROGRAMS := hostile kfuzz lean races rawclient resize uapi-probe
 
 hostile_SOURCES := $(wildcard tests/servers/hostile/*.c)
 lean_SOURCES := tests/servers/lean.c
 lean_LIBS = -pthread
 uapi-probe_SOURCES := $(wildcard tests/uapi/*.c)
 uapi-probe_LIBS = -pthread
-kfuzz_SOURCES := $(wildcard tests/kfuzz/*.c) \
-	$(patsubst %,tests/uapi/%.c,device netlink peer util)
+UAPI_LIBRARY := $(patsubst %,tests/uapi/%.c,device netlink peer util)
+kfuzz_SOURCES := $(wildcard tests/kfuzz/*.c) $(UAPI_LIBRARY)
 kfuzz_LIBS = -pthread
+races_SOURCES := tests/races/races.c $(UAPI_LIBRARY)
+races_LIBS = -pthread
+resize_SOURCES := tests/tools/resize.c $(UAPI_LIBRARY)
+resize_LIBS = -pthread
 rawclient_SOURCES := tests/bench/rawclient.c
 
 TEST_OBJECTS :=
