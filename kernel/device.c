@@ -349,13 +349,12 @@ static struct nbd_device *device_claim_existing(int index, unsigned int *removal
 	mutex_lock(&nbd_index_mutex);
 	*removals = nbd_removals;
 	nbd = idr_find(&nbd_index_idr, index);
-	if (nbd && nbd->dying) {
+	if (nbd && nbd->dying)
 		nbd = ERR_PTR(-EAGAIN);
-	} else if (nbd && device_try_claim(nbd)) {
+	else if (nbd && device_try_claim(nbd))
 		refcount_inc(&nbd->refs);
-	} else if (nbd) {
+	else if (nbd)
 		nbd = ERR_PTR(-EBUSY);
-	}
 	mutex_unlock(&nbd_index_mutex);
 	return nbd;
 }
