@@ -127,26 +127,62 @@ void nbd_socket_put(struct socket *sock)
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
 /*
  * Memory that is allocated under some other socket's lock may have to be written
- * back through ours. With a class of their own for our sockets' locks lockdep can
- * tell that this is no recursion.
+ * back through ours. With classes of their own for our sockets' locks lockdep can
+ * tell that this is no recursion. One pair a family, for a class has one name.
  */
-static struct lock_class_key nbd_sk_key[2];
-static struct lock_class_key nbd_slock_key[2];
+static struct lock_class_key nbd_slock_keys[3];
+static struct lock_class_key nbd_sk_keys[3];
 
-static void socket_reclassify(struct sock *sk)
+static int family_index(const struct sock *sk)
 {
-	int i = sk->sk_family == AF_UNIX;
+	switch (sk->sk_family) {
+	case AF_INET:
+		return 0;
+	case AF_INET6:
+		return 1;
+	default:
+		return 2;
+	}
+}
 
-	/* The socket is userspace's too: leave it alone while it is in use. */
-	if (!sock_allow_reclassification(sk))
-		return;
-	lockdep_set_class_and_name(&sk->sk_lock.slock, &nbd_slock_key[i],
-				   i ? "slock-AF_UNIX-NBD" : "slock-TCP-NBD");
-	lockdep_init_map(&sk->sk_lock.dep_map, i ? "sk_lock-AF_UNIX-NBD" : "sk_lock-TCP-NBD",
-			 &nbd_sk_key[i], 0);
+/*
+ * The socket is in use while this happens. Name and key are read together, so only
+ * one of them may change: the name stays. Returns the key as it was.
+ */
+static struct lock_class_key *lock_set_key(struct lockdep_map *map, struct lock_class_key *key)
+{
+	struct lock_class_key *old = map->key;
+	int i;
+
+	WRITE_ONCE(map->key, key);
+	for (i = 0; i < NR_LOCKDEP_CACHING_CLASSES; i++)
+		WRITE_ONCE(map->class_cache[i], NULL);
+	return old;
+}
+
+static void socket_reclassify(struct nbd_socket *s)
+{
+	struct sock *sk = s->sock->sk;
+	int i = family_index(sk);
+
+	s->slock_key = lock_set_key(&sk->sk_lock.slock.dep_map, &nbd_slock_keys[i]);
+	s->sk_key = lock_set_key(&sk->sk_lock.dep_map, &nbd_sk_keys[i]);
+}
+
+/* The socket may live longer than this module, and with it the keys. */
+static void socket_declassify(struct nbd_socket *s)
+{
+	struct sock *sk = s->sock->sk;
+
+	lock_set_key(&sk->sk_lock.slock.dep_map, s->slock_key);
+	lock_set_key(&sk->sk_lock.dep_map, s->sk_key);
 }
 #else
-static void socket_reclassify(struct sock *sk)
+static void socket_reclassify(struct nbd_socket *s)
+{
+}
+
+static void socket_declassify(struct nbd_socket *s)
 {
 }
 #endif
@@ -211,7 +247,7 @@ int nbd_socket_claim(struct nbd_conn *conn, struct socket *sock)
 	s->sock = sock;
 	/* With kernel TLS the receive queue holds records, not replies. */
 	s->is_tcp = socket_is_tcp(sk) && !inet_csk_has_ulp(sk);
-	socket_reclassify(sk);
+	socket_reclassify(s);
 	socket_prepare(s);
 	return 0;
 }
@@ -339,6 +375,7 @@ void nbd_socket_cut(struct nbd_conn *conn, bool orderly)
 void nbd_socket_release(struct nbd_conn *conn)
 {
 	socket_restore(&conn->socket);
+	socket_declassify(&conn->socket);
 	sockfd_put(conn->socket.sock);
 	conn->socket.sock = NULL;
 }

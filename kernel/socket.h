@@ -11,6 +11,7 @@
 
 #include <linux/types.h>
 
+struct lock_class_key;
 struct msghdr;
 struct netlink_ext_ack;
 struct nbd_conn;
@@ -38,6 +39,10 @@ struct nbd_socket {
 	void (*data_ready)(struct sock *sk);
 	void (*write_space)(struct sock *sk);
 	void (*state_change)(struct sock *sk);
+#ifdef CONFIG_DEBUG_LOCK_ALLOC
+	struct lock_class_key *slock_key;
+	struct lock_class_key *sk_key;
+#endif
 };
 
 /*
