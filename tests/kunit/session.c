@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What becomes of commands when connections die: kernel/session.c. The limits are
+ * written out here again, because they are promises: a request is tried on four more
+ * connections while others live, on twenty where there is one at a time.
+ */
+#include "harness.h"
+
+#define HOPS	4
+#define PARKS	20
+
+/* Without a connection a command waits; the next connection gets it, under a new name. */
+static void parked_and_sent_again(struct kunit *test)
+{
+	struct rig *rig = rig_new(test, 1, NBD_DEAD_CONN_FOREVER, NBD_WRITE_BACK);
+	struct rig_request *r = rig_request(test, REQ_OP_WRITE);
+	struct nbd_request first, second;
+	unsigned int peer;
+
+	KUNIT_ASSERT_TRUE(test, rig_issue(rig, r));
+	nbd_conn_flush(rig_conn(rig, 0));
+	KUNIT_ASSERT_TRUE(test, rig_receive(rig, 0, &first));
+	rig_kill(rig, rig_conn(rig, 0), -EPIPE);
+	KUNIT_EXPECT_TRUE(test, rig_parked(rig, r));
+	KUNIT_EXPECT_EQ(test, (int)rig->session->state, (int)NBD_STATE_WAITING);
+	rig_expect_none(test, r);
+
+	peer = rig_connect(test, false);
+	KUNIT_EXPECT_EQ(test, (int)rig->session->state, (int)NBD_STATE_LIVE);
+	KUNIT_ASSERT_TRUE(test, rig_receive(rig, peer, &second));
+	KUNIT_EXPECT_EQ(test, second.from, first.from);
+	KUNIT_EXPECT_EQ(test, second.len, first.len);
+	KUNIT_EXPECT_EQ(test, second.type, first.type);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&rig->session->counters.resent), 1);
+	rig_reply(test, peer, be64_to_cpu(second.cookie), 0);
+	rig_expect_end(test, r, BLK_STS_OK);
+}
+
+/* What comes while there is no connection waits, too. */
+static void issued_without_connection(struct kunit *test)
+{
+	struct rig *rig = rig_new(test, 1, NBD_DEAD_CONN_FOREVER, NBD_WRITE_BACK);
+	struct rig_request *r = rig_request(test, REQ_OP_WRITE);
+	struct nbd_request header;
+	unsigned int peer;
+
+	rig_kill(rig, rig_conn(rig, 0), -EPIPE);
+	KUNIT_ASSERT_TRUE(test, rig_issue(rig, r));
+	KUNIT_EXPECT_TRUE(test, rig_parked(rig, r));
+	peer = rig_connect(test, false);
+	KUNIT_ASSERT_TRUE(test, rig_receive(rig, peer, &header));
+	rig_reply(test, peer, be64_to_cpu(header.cookie), 0);
+	rig_expect_end(test, r, BLK_STS_OK);
+}
+
+static void no_wait(struct kunit *test)
+{
+	struct rig *rig = rig_new(test, 1, 0, NBD_WRITE_BACK);
+	struct rig_request *r = rig_request(test, REQ_OP_WRITE);
+	struct rig_request *late = rig_request(test, REQ_OP_WRITE);
+
+	KUNIT_ASSERT_TRUE(test, rig_issue(rig, r));
+	rig_kill(rig, rig_conn(rig, 0), -EPIPE);
+	rig_expect_end(test, r, BLK_STS_IOERR);
+	KUNIT_EXPECT_EQ(test, (int)rig->session->state, (int)NBD_STATE_FAILED);
+	KUNIT_EXPECT_FALSE(test, rig_issue(rig, late));
+	nbd_cmd_complete(late->cmd, BLK_STS_IOERR);
+}
+
+/* The wait ends for all at once, one dead_timeout after the loss. */
+static void wait_ends(struct kunit *test)
+{
+	struct rig *rig = rig_new(test, 1, 2, NBD_WRITE_BACK);
+	struct rig_request *r = rig_request(test, REQ_OP_WRITE);
+	struct rig_request *late = rig_request(test, REQ_OP_WRITE);
+	unsigned long begin = jiffies;
+
+	KUNIT_ASSERT_TRUE(test, rig_issue(rig, r));
+	rig_kill(rig, rig_conn(rig, 0), -EPIPE);
+	KUNIT_ASSERT_TRUE(test, rig_issue(rig, late));
+	rig_expect_none(test, r);
+	rig_expect_end(test, r, BLK_STS_IOERR);
+	KUNIT_EXPECT_TRUE(test, time_after_eq(jiffies, begin + 2 * HZ));
+	rig_expect_end(test, late, BLK_STS_IOERR);
+	KUNIT_EXPECT_EQ(test, (int)rig->session->state, (int)NBD_STATE_FAILED);
+}
+
+/* A connection ends the failed state. */
+static void back_from_failed(struct kunit *test)
+{
+	struct rig *rig = rig_new(test, 1, 0, NBD_WRITE_BACK);
+	struct rig_request *r = rig_request(test, REQ_OP_WRITE);
+	struct nbd_request header;
+	unsigned int peer;
+
+	rig_kill(rig, rig_conn(rig, 0), -EPIPE);
+	peer = rig_connect(test, false);
+	KUNIT_ASSERT_TRUE(test, rig_issue(rig, r));
+	nbd_conn_flush(rig_conn(rig, 0));
+	KUNIT_ASSERT_TRUE(test, rig_receive(rig, peer, &header));
+	rig_reply(test, peer, be64_to_cpu(header.cookie), 0);
+	rig_expect_end(test, r, BLK_STS_OK);
+}
+
+/* Connections die under a request while others live: bounded, and only that request. */
+static void hops(struct kunit *test)
+{
+	struct rig *rig = rig_new(test, RIG_CONNS, NBD_DEAD_CONN_FOREVER, NBD_WRITE_BACK);
+	struct rig_request *r = rig_request(test, REQ_OP_WRITE);
+	struct nbd_conn *conn;
+	unsigned int deaths = 0;
+
+	KUNIT_ASSERT_TRUE(test, rig_issue(rig, r));
+	while ((conn = rig_owner(rig, r))) {
+		rig_kill(rig, conn, -EPIPE);
+		deaths++;
+	}
+	KUNIT_EXPECT_EQ(test, deaths, (unsigned int)HOPS + 1);
+	rig_expect_end(test, r, BLK_STS_IOERR);
+	KUNIT_EXPECT_TRUE(test, rig_wait_live(rig, RIG_CONNS - HOPS - 1));
+	KUNIT_EXPECT_EQ(test, (int)rig->session->state, (int)NBD_STATE_LIVE);
+}
+
+/* From the second death on it waits a little before it is tried on the next. */
+static void quarantine(struct kunit *test)
+{
+	struct rig *rig = rig_new(test, 4, NBD_DEAD_CONN_FOREVER, NBD_WRITE_BACK);
+	struct rig_request *r = rig_request(test, REQ_OP_WRITE);
+	unsigned long begin;
+	unsigned int i;
+
+	KUNIT_ASSERT_TRUE(test, rig_issue(rig, r));
+	rig_kill(rig, rig_owner(rig, r), -EPIPE);
+	KUNIT_EXPECT_FALSE(test, rig_parked(rig, r));
+	KUNIT_EXPECT_EQ(test, (int)r->cmd->hops, 1);
+	begin = jiffies;
+	rig_kill(rig, rig_owner(rig, r), -EPIPE);
+	KUNIT_EXPECT_EQ(test, (int)r->cmd->hops, 2);
+	KUNIT_EXPECT_NOT_NULL(test, rig_owner(rig, r));
+	KUNIT_EXPECT_TRUE(test, time_after_eq(jiffies, begin + HZ / 5));
+	/* All others die as well: nothing was this request's fault. */
+	for (i = 0; i < 4; i++)
+		if (rig_conn(rig, i))
+			nbd_conn_kill(rig_conn(rig, i), -EPIPE, "a test");
+	KUNIT_ASSERT_TRUE(test, rig_wait_live(rig, 0));
+	KUNIT_EXPECT_EQ(test, (int)r->cmd->hops, 0);
+	rig_expect_none(test, r);
+}
+
+/* One connection at a time: it is tried on so many, then it fails. */
+static void parks(struct kunit *test)
+{
+	struct rig *rig = rig_new(test, 1, NBD_DEAD_CONN_FOREVER, NBD_WRITE_BACK);
+	struct rig_request *r = rig_request(test, REQ_OP_WRITE);
+	unsigned int deaths = 0;
+
+	KUNIT_ASSERT_TRUE(test, rig_issue(rig, r));
+	while (!atomic_read(&r->ends) && deaths < 2 * PARKS) {
+		rig_kill(rig, rig_conn(rig, 0), -EPIPE);
+		deaths++;
+		rig_connect(test, false);
+	}
+	KUNIT_EXPECT_EQ(test, deaths, (unsigned int)PARKS + 1);
+	rig_expect_end(test, r, BLK_STS_IOERR);
+}
+
+/* A connection that was replaced, or timed out, is not held against the request. */
+static void not_guilty(struct kunit *test)
+{
+	struct rig *rig = rig_new(test, 1, NBD_DEAD_CONN_FOREVER, NBD_WRITE_BACK);
+	struct rig_request *r = rig_request(test, REQ_OP_WRITE);
+	unsigned int i;
+
+	KUNIT_ASSERT_TRUE(test, rig_issue(rig, r));
+	for (i = 0; i < PARKS + 5; i++) {
+		rig_kill(rig, rig_conn(rig, 0), i % 2 ? -ETIMEDOUT : -ECANCELED);
+		rig_connect(test, false);
+	}
+	rig_expect_none(test, r);
+	KUNIT_EXPECT_EQ(test, (int)r->cmd->parks, 0);
+	KUNIT_EXPECT_EQ(test, (int)r->cmd->hops, 0);
+}
+
+/* New connections for all old ones, in one step: what was in flight moves. */
+static void replaced(struct kunit *test)
+{
+	struct rig *rig = rig_new(test, 3, NBD_DEAD_CONN_FOREVER, NBD_WRITE_BACK);
+	struct rig_request *r = rig_request(test, REQ_OP_WRITE);
+	struct nbd_request header;
+	unsigned int peer;
+
+	KUNIT_ASSERT_TRUE(test, rig_issue(rig, r));
+	peer = rig_connect(test, true);
+	flush_workqueue(nbd_wq);
+	KUNIT_EXPECT_EQ(test, rig->session->live, 1U);
+	KUNIT_EXPECT_EQ(test, (int)rig->session->state, (int)NBD_STATE_LIVE);
+	KUNIT_ASSERT_TRUE(test, rig_receive(rig, peer, &header));
+	rig_reply(test, peer, be64_to_cpu(header.cookie), 0);
+	rig_expect_end(test, r, BLK_STS_OK);
+}
+
+/* Detaching ends everything, wherever it is, once; nothing is taken afterwards. */
+static void closed(struct kunit *test)
+{
+	struct rig *rig = rig_new(test, 2, NBD_DEAD_CONN_FOREVER, NBD_WRITE_BACK);
+	struct rig_request *pending = rig_request(test, REQ_OP_WRITE);
+	struct rig_request *sent = rig_request(test, REQ_OP_READ);
+	struct rig_request *parked = rig_request(test, REQ_OP_WRITE);
+	struct nbd_session *session = rig->session;
+	struct nbd_conn *conn;
+
+	KUNIT_ASSERT_TRUE(test, rig_issue(rig, sent));
+	nbd_session_flush(session);
+	KUNIT_ASSERT_TRUE(test, rig_issue(rig, pending));
+	spin_lock_bh(&session->lock);
+	list_add_tail(&parked->cmd->node, &session->parked);
+	spin_unlock_bh(&session->lock);
+	refcount_inc(&session->refs);
+	rig_detach(rig);
+	rig_expect_end(test, pending, BLK_STS_IOERR);
+	rig_expect_end(test, sent, BLK_STS_IOERR);
+	rig_expect_end(test, parked, BLK_STS_IOERR);
+	KUNIT_EXPECT_FALSE(test, nbd_session_issue(session, parked->cmd, 0, &conn));
+	nbd_session_put(session);
+}
+
+/* NBD_WRITE_STRICT: one flush tells that acknowledged writes may be lost. */
+static void strict(struct kunit *test)
+{
+	struct rig *rig = rig_new(test, 1, NBD_DEAD_CONN_FOREVER, NBD_WRITE_STRICT);
+	static const struct {
+		enum req_op op;
+		blk_status_t status;
+	} cases[] = {
+		{ REQ_OP_WRITE, BLK_STS_OK },
+		{ REQ_OP_FLUSH, BLK_STS_IOERR },
+		{ REQ_OP_FLUSH, BLK_STS_OK },
+	};
+	struct nbd_request header;
+	struct rig_request *r;
+	unsigned int i, peer = 0;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		r = rig_request(test, cases[i].op);
+		KUNIT_ASSERT_TRUE(test, rig_issue(rig, r));
+		nbd_conn_flush(rig_conn(rig, 0));
+		KUNIT_ASSERT_TRUE(test, rig_receive(rig, peer, &header));
+		rig_reply(test, peer, be64_to_cpu(header.cookie), 0);
+		rig_expect_end(test, r, cases[i].status);
+		if (i == 0) {
+			rig_kill(rig, rig_conn(rig, 0), -EPIPE);
+			peer = rig_connect(test, false);
+		}
+	}
+}
+
+static struct kunit_case session_cases[] = {
+	KUNIT_CASE(parked_and_sent_again),
+	KUNIT_CASE(issued_without_connection),
+	KUNIT_CASE(no_wait),
+	KUNIT_CASE(wait_ends),
+	KUNIT_CASE(back_from_failed),
+	KUNIT_CASE(hops),
+	KUNIT_CASE(quarantine),
+	KUNIT_CASE(parks),
+	KUNIT_CASE(not_guilty),
+	KUNIT_CASE(replaced),
+	KUNIT_CASE(closed),
+	KUNIT_CASE(strict),
+	{ }
+};
+
+static struct kunit_suite session_suite = {
+	.name = "nbd_session",
+	.exit = rig_exit,
+	.test_cases = session_cases,
+};
+
+kunit_test_suites(&session_suite);
