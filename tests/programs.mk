@@ -3,7 +3,7 @@
 # build/tests/, where the selftests find them.
 
 TEST_CFLAGS = -std=gnu11 -Wall -Wextra -O2 -g -Iuapi
-TEST_PROGRAMS := hostile kfuzz lean races rawclient resize uapi-probe
+TEST_PROGRAMS := hostile kfuzz lean races rawclient resize scenarios uapi-probe
 
 hostile_SOURCES := $(wildcard tests/servers/hostile/*.c)
 lean_SOURCES := tests/servers/lean.c
@@ -11,6 +11,9 @@ lean_LIBS = -pthread
 uapi-probe_SOURCES := $(wildcard tests/uapi/*.c)
 uapi-probe_LIBS = -pthread
 UAPI_LIBRARY := $(patsubst %,tests/uapi/%.c,device netlink peer util)
+scenarios_SOURCES := $(patsubst %,tests/scenarios/%.c,scenarios control) \
+	$(patsubst %,tests/uapi/%.c,netlink peer util)
+scenarios_LIBS = -pthread
 kfuzz_SOURCES := $(wildcard tests/kfuzz/*.c) $(UAPI_LIBRARY)
 kfuzz_LIBS = -pthread
 races_SOURCES := tests/races/races.c $(UAPI_LIBRARY)

@@ -27,7 +27,8 @@
  *           drop      the connection is dropped at once, the request is sent
  *                     again on another one and succeeds there
  *           timeout   as drop, but only the request timeout can tell
- *           NAME      the request fails with that errno, the connection stays
+ *           NAME      the request fails with that errno, the connection stays (poison and
+ *                     error-payload: is dropped)
  *           refuse    the client refuses to attach, with one clear message
  *           either    it refuses, or attaches and everything is right
  *

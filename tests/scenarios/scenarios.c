@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * scenarios DEVICE CONTROL CONNECTIONS <LIST: plays the hostile server's scenarios of
+ * the transmission phase (LIST is `hostile --list transmission`) against an attached
+ * device whose connections are restored by somebody else, and judges each by its
+ * promised outcome (tests/servers/hostile/scenario.h):
+ *
+ * - the request that meets it ends in time, as promised, with the right data;
+ * - a connection is dropped if that was promised, and only then, with one line in the
+ *   kernel's log for each;
+ * - afterwards the device has all its connections again, and the place serves;
+ * - requests elsewhere, which a thread makes all the time, always succeed and are right.
+ *
+ * One line for each scenario that failed; the exit status is 1 then.
+ */
+#define _GNU_SOURCE
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <linux/netlink.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include <linux/nbd-netlink.h>
+
+#include "../uapi/probe.h"
+#include "control.h"
+
+#define TARGET		(1U << 20)
+/* Larger than "early" needs, and several segments. */
+#define LENGTH		(128U << 10)
+#define BLOCK		4096
+/* Where the thread works, in pieces. */
+#define ELSEWHERE	(8U << 20)
+#define PIECE		(16U << 10)
+#define PIECES		64
+
+struct scenario {
+	char name[64], io[16], outcome[32];
+	int conns;
+};
+
+static int device_fd, log_fd, device_index;
+static unsigned int wanted_conns, failed, played;
+static double scale;
+
+static uint8_t *content, *got, *junk;
+static uint64_t pieces_done;
+static bool stop, elsewhere_broken;
+
+void say(const char *step, const char *fmt, ...)
+{
+	va_list ap;
+
+	printf("%s: ", step);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	putchar('\n');
+}
+
+void say_result(const char *step, long ret)
+{
+	say(step, "%ld", ret);
+}
+
+/* --- what the driver says --- */
+
+struct status {
+	uint64_t deaths;
+	unsigned int live;
+};
+
+static unsigned int count_live(const uint8_t *list, size_t len)
+{
+	const uint8_t *state;
+	unsigned int live = 0;
+	struct nlattr head;
+	uint32_t value;
+
+	while (len >= sizeof(head)) {
+		memcpy(&head, list, sizeof(head));
+		if (head.nla_len < sizeof(head) || head.nla_len > len)
+			break;
+		state = attr_find(list + sizeof(head), head.nla_len - sizeof(head),
+				  NBD_CONN_STATE, NULL);
+		if (state) {
+			memcpy(&value, state, sizeof(value));
+			live += value == NBD_CONN_LIVE;
+		}
+		if (NLA_ALIGN(head.nla_len) >= (int)len)
+			break;
+		list += NLA_ALIGN(head.nla_len);
+		len -= NLA_ALIGN(head.nla_len);
+	}
+	return live;
+}
+
+static struct status get_status(void)
+{
+	struct msg *msg = msg_new_full(NBD_CMD_STATUS, NBD_GENL_VERSION,
+				       NLM_F_ACK | NLM_F_DUMP, nl_family);
+	const uint8_t *counters, *deaths, *conns;
+	struct status status = { 0 };
+	struct answer *answer;
+	size_t len;
+
+	msg_u32(msg, NBD_ATTR_INDEX, device_index);
+	answer = nl_call(msg);
+	counters = attr_find(answer->data, answer->len, NBD_ATTR_COUNTERS, &len);
+	deaths = counters ? attr_find(counters, len, NBD_COUNTER_CONN_DEATHS, NULL) : NULL;
+	if (!deaths)
+		errx(1, "STATUS says nothing of the device");
+	memcpy(&status.deaths, deaths, sizeof(status.deaths));
+	conns = attr_find(answer->data, answer->len, NBD_ATTR_CONNS, &len);
+	if (conns)
+		status.live = count_live(conns, len);
+	return status;
+}
+
+static bool all_live(void *arg)
+{
+	(void)arg;
+	return get_status().live == wanted_conns;
+}
+
+static bool more_deaths(void *arg)
+{
+	return get_status().deaths > *(uint64_t *)arg;
+}
+
+/* Lines about lost connections since the last call. */
+static unsigned int lost_lines(void)
+{
+	char line[8192];
+	unsigned int n = 0;
+	ssize_t len;
+
+	while ((len = read(log_fd, line, sizeof(line) - 1)) > 0 || (len < 0 && errno == EPIPE)) {
+		line[len > 0 ? len : 0] = 0;
+		n += strstr(line, ": connection ") && strstr(line, " lost: ");
+	}
+	return n;
+}
+
+struct log_wait {
+	uint64_t wanted, lines;
+};
+
+/* --- I/O --- */
+
+static uint8_t *buffer(size_t len)
+{
+	void *p;
+
+	if (posix_memalign(&p, 4096, len))
+		err(1, "buffer");
+	return p;
+}
+
+static void fill(uint8_t *p, size_t len, uint32_t stamp)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		p[i] = (stamp * 2654435761U + i * 40503U) >> 13;
+}
+
+/* 0 or -errno. */
+static long transfer(bool write, uint8_t *data, size_t len, off_t at)
+{
+	long ret = result(write ? pwrite(device_fd, data, len, at) :
+			  pread(device_fd, data, len, at));
+
+	if (ret < 0)
+		return ret;
+	return ret == (long)len ? 0 : -ENODATA;
+}
+
+static void *work_elsewhere(void *arg)
+{
+	static uint32_t stamps[PIECES];
+	uint8_t *data = buffer(PIECE), *back = buffer(PIECE);
+	unsigned int i;
+
+	(void)arg;
+	while (!__atomic_load_n(&stop, __ATOMIC_SEQ_CST) && !elsewhere_broken) {
+		i = pieces_done % PIECES;
+		/* what was written a round ago, then something new */
+		if (stamps[i]) {
+			fill(data, PIECE, stamps[i]);
+			if (transfer(false, back, PIECE, ELSEWHERE + i * PIECE) ||
+			    memcmp(data, back, PIECE))
+				elsewhere_broken = true;
+		}
+		stamps[i] = pieces_done + 1;
+		fill(data, PIECE, stamps[i]);
+		if (transfer(true, data, PIECE, ELSEWHERE + i * PIECE))
+			elsewhere_broken = true;
+		pieces_done++;
+		usleep(1000);
+	}
+	return NULL;
+}
+
+static size_t request_length(const struct scenario *s)
+{
+	/* a byte at a time must not exceed the request timeout */
+	return strncmp(s->name, "drip", 4) ? LENGTH : BLOCK;
+}
+
+/* The request that meets the scenario; 0 or -errno. */
+static long provoke(const struct scenario *s)
+{
+	uint64_t range[2] = { TARGET, LENGTH };
+	const char *io = s->io;
+
+	if (!strcmp(io, "read"))
+		return transfer(false, got, request_length(s), TARGET);
+	if (!strcmp(io, "write"))
+		return transfer(true, junk, request_length(s), TARGET);
+	if (!strcmp(io, "flush"))
+		return result(fsync(device_fd));
+	if (!strcmp(io, "trim"))
+		return result(ioctl(device_fd, BLKDISCARD, range));
+	if (!strcmp(io, "zeroes"))
+		return result(fallocate(device_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+					TARGET, LENGTH));
+	return 0;
+}
+
+/* --- verdicts --- */
+
+static int promised_errno(const char *outcome)
+{
+	static const int errors[] = { EIO, EINVAL, ENOMEM, ENOSPC, EOPNOTSUPP };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(errors); i++)
+		if (!strcmp(outcome, errno_name(errors[i])))
+			return errors[i];
+	return 0;
+}
+
+/* The system takes "not supported" for an answer to what is only a hint. */
+static bool result_right(const struct scenario *s, long ret)
+{
+	int promised = promised_errno(s->outcome);
+
+	if (!strcmp(s->outcome, "either"))
+		return !ret || ret == -EIO;
+	if (promised == EOPNOTSUPP && !ret)
+		return strcmp(s->io, "read") && strcmp(s->io, "write");
+	return ret == -promised;
+}
+
+static bool data_right(const struct scenario *s, long ret)
+{
+	size_t len = request_length(s);
+
+	if (ret)
+		return true;
+	if (!strcmp(s->io, "read"))
+		return !memcmp(got, content, len);
+	/* A server that acknowledges what it never takes cannot be told from a good one. */
+	if (strcmp(s->io, "write") || !strncmp(s->name, "early-", 6))
+		return true;
+	return !transfer(false, got, len, TARGET) && !memcmp(got, junk, len);
+}
+
+static bool drop_promised(const struct scenario *s)
+{
+	return !strcmp(s->outcome, "drop") || !strcmp(s->outcome, "timeout") ||
+	       !strcmp(s->name, "poison") || !strcmp(s->name, "error-payload");
+}
+
+/* The line comes at the end of a connection's burial. */
+static bool enough_lines(void *arg)
+{
+	struct log_wait *wait = arg;
+
+	wait->lines += lost_lines();
+	return wait->lines >= wait->wanted;
+}
+
+/*
+ * The kernel lets ten lines pass in five seconds: true if so many connections died of
+ * late that it may have dropped the last lines.
+ */
+static bool log_overrun(uint64_t deaths)
+{
+	static double times[10];
+	static unsigned int next;
+
+	for (; deaths; deaths--) {
+		times[next] = now();
+		next = (next + 1) % ARRAY_SIZE(times);
+	}
+	/* the oldest of the last ten */
+	return times[next] && now() - times[next] < 7;
+}
+
+/* A connection is lost now, or is not, as promised; told in the log, line for line. */
+static bool check_drop(const struct scenario *s, uint64_t before)
+{
+	struct log_wait log = { 0 };
+	uint64_t deaths;
+
+	if (drop_promised(s) && !until(more_deaths, &before, 12 * scale))
+		return complain("no connection was dropped");
+	if (!until(all_live, NULL, 20 * scale))
+		return complain("the connections do not come back");
+	deaths = get_status().deaths - before;
+	if (deaths && !drop_promised(s) && strcmp(s->outcome, "either"))
+		return complain("%u connections were dropped", (unsigned int)deaths);
+	log.wanted = deaths;
+	until(enough_lines, &log, scale);
+	if (!log_overrun(deaths) && log.lines != deaths)
+		return complain("%u lines in the log for %u lost connections",
+				(unsigned int)log.lines, (unsigned int)deaths);
+	return true;
+}
+
+static bool renew_target(void)
+{
+	fill(content, LENGTH, ++played);
+	if (transfer(true, content, LENGTH, TARGET) ||
+	    transfer(false, got, LENGTH, TARGET) || memcmp(got, content, LENGTH))
+		return complain("the place does not serve any more");
+	return true;
+}
+
+static bool play(const struct scenario *s)
+{
+	uint64_t deaths;
+	bool good;
+	long ret;
+
+	fill(junk, LENGTH, ~played);
+	deaths = get_status().deaths;
+	lost_lines();
+	if (!tell_server("scenario %s", s->name))
+		return false;
+	ret = provoke(s);
+	good = result_right(s, ret) || complain("ended with %s, promised: %s",
+						ret ? errno_name(-ret) : "success", s->outcome);
+	if (good && !data_right(s, ret))
+		good = complain("wrong data");
+	/* before the server is told to behave, for some come by themselves */
+	good = good && check_drop(s, deaths);
+	if (!tell_server("clear") || !until(all_live, NULL, 20 * scale))
+		return complain("the device does not recover");
+	if (elsewhere_broken)
+		return complain("a request elsewhere failed, or its data was wrong");
+	return renew_target() && good;
+}
+
+static bool next_scenario(struct scenario *s)
+{
+	char line[512];
+
+	while (fgets(line, sizeof(line), stdin))
+		if (sscanf(line, "%63s transmission %15s %d %31s", s->name, s->io, &s->conns,
+			   s->outcome) == 4 && s->conns <= (int)wanted_conns)
+			return true;
+	return false;
+}
+
+static void start(char **argv)
+{
+	scale = time_scale();
+	device_fd = open(argv[1], O_RDWR | O_DIRECT | O_CLOEXEC);
+	log_fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (device_fd < 0 || log_fd < 0 || sscanf(argv[1], "/dev/nbd%d", &device_index) != 1)
+		err(1, "%s", argv[1]);
+	connect_control(argv[2]);
+	wanted_conns = atoi(argv[3]);
+	if (!nl_open())
+		errx(1, "the family cannot be found");
+	content = buffer(LENGTH);
+	got = buffer(LENGTH);
+	junk = buffer(LENGTH);
+}
+
+int main(int argc, char **argv)
+{
+	struct scenario s;
+	pthread_t thread;
+
+	if (argc != 4) {
+		fprintf(stderr, "usage: scenarios DEVICE CONTROL CONNECTIONS <LIST\n");
+		return 2;
+	}
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	start(argv);
+	if (!renew_target() || pthread_create(&thread, NULL, work_elsewhere, NULL))
+		return 1;
+	while (next_scenario(&s)) {
+		current = s.name;
+		failed += !play(&s);
+	}
+	__atomic_store_n(&stop, true, __ATOMIC_SEQ_CST);
+	pthread_join(thread, NULL);
+	printf("scenarios: %u played, %u failed; %llu requests elsewhere\n", played - 1, failed,
+	       (unsigned long long)pieces_done);
+	return failed || played < 2;
+}

@@ -1,0 +1,38 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Every scenario of the hostile server in the transmission phase: a live device keeps its
+# promises (tests/scenarios).
+. "$(dirname "$0")/../lib.sh"
+
+# The plain run takes each scenario with one transport and number of connections.
+ways="way:tcp-2,unix-1"
+[ "${FULL:-0}" != 1 ] || ways+=",tcp-1,unix-2"
+
+# what_to_play: the transmission scenarios; last those that turn something off for good.
+# The plain run leaves out most of a series that differs in a number only.
+what_to_play() {
+	local list
+
+	list=$(hostile --list transmission)
+	if [ "${FULL:-0}" != 1 ]; then
+		list=$(grep -vE '^(alien-bit-[0-9]*[1-9]|cut-(fin|rst)-[0-9]*[1-9])	' <<<"$list")
+	fi
+	grep -v '^error-95-' <<<"$list"
+	grep '^error-95-' <<<"$list"
+}
+
+variants[test_transmission]="$ways"
+timeouts[test_transmission]=600
+test_transmission() {
+	transport=${way%-*}
+	start_hostile --size 32M --flags has,flush,fua,trim,zeroes,multi
+	attach "${server_args[@]}" -connections "${way#*-}" -timeout 3 -block-size 4096
+	# what the block layer says of requests that must fail
+	allow_log '(I/O error|blk_update_request|lost async page write).* dev '"$name"
+	what_to_play >list
+	scenarios "$dev" "$control" "${way#*-}" <list
+	detach
+	ctl ping
+}
+
+run_tests
