@@ -24,18 +24,19 @@ static int run_check(const struct nbd_command *cmd, struct nbd_err *err)
 	int ret;
 
 	ret = nbd_device_parse(cmd->device, &index, err);
-	if (!ret) {
-		ret = nbd_device_pid(index, &pid);
-		if (!ret) {
-			printf("%d\n", pid);
-			return NBD_EXIT_OK;
-		}
-		if (ret == -ENOENT)
-			return NBD_EXIT_FAILURE;
-		nbd_fail(err, NBD_EXIT_CHECK, -ret, "/dev/nbd%d: %s", index,
-			 strerror(-ret));
+	if (ret) {
+		/* As the original: a device that does not exist is not attached. */
+		fprintf(stderr, "nbd-client: %s\n", err->text);
+		return NBD_EXIT_FAILURE;
 	}
-	fprintf(stderr, "nbd-client: %s\n", err->text);
+	ret = nbd_device_pid(index, &pid);
+	if (!ret) {
+		printf("%d\n", pid);
+		return NBD_EXIT_OK;
+	}
+	if (ret == -ENOENT)
+		return NBD_EXIT_FAILURE;
+	fprintf(stderr, "nbd-client: /dev/nbd%d: %s\n", index, strerror(-ret));
 	return NBD_EXIT_CHECK;
 }
 
