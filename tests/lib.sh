@@ -12,7 +12,10 @@
 #	variants[test_NAME]="transport:tcp,unix conns:1,4"
 # runs test_NAME for each combination, with $transport and $conns set, and
 #	timeouts[test_NAME]=300
-# gives it more than the default of 60 seconds. Both go between the functions.
+# gives it more than the default of 60 seconds, and
+#	ours_only[test_NAME]=1
+# leaves it out with DRIVER=stock, for what the stock driver cannot do. All go between
+# the functions.
 #
 # From the environment: FULL=1 for full counts, TIME_SCALE (how much slower than
 # usual the guest is), VERBOSE=1 to see the output of tests that pass, ONLY (a
@@ -25,7 +28,7 @@ DRIVER=${DRIVER:-ours}
 TIME_SCALE=${TIME_SCALE:-1}
 PATH=$PATH:$top/build/unpacked/nbd-server/bin:$top/build/tests
 
-declare -A variants=() timeouts=()
+declare -A variants=() timeouts=() ours_only=()
 declare -a processes=()
 readonly SKIP_STATUS=4 BAIL_OUT_STATUS=3 DEFAULT_TIMEOUT=60
 
@@ -540,6 +543,7 @@ list_tests() {
 	local function settings
 
 	for function in $(test_functions); do
+		[ "$DRIVER" != stock ] || [ -z "${ours_only[$function]:-}" ] || continue
 		while read -r settings; do
 			[[ "${function#test_} $settings" = *${ONLY:-}* ]] || continue
 			echo "$function $settings"
