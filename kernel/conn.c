@@ -40,7 +40,7 @@ static void conn_init(struct nbd_conn *conn, struct nbd_session *session, unsign
 
 static void conn_free(struct nbd_conn *conn)
 {
-	free_page((unsigned long)conn->rx_buf);
+	kfree(conn->rx_buf);
 	kvfree_rcu(conn, rcu);
 }
 
@@ -55,7 +55,7 @@ struct nbd_conn *nbd_conn_create(struct nbd_session *session, unsigned int slot,
 		nbd_socket_put(sock);
 		return ERR_PTR(-ENOMEM);
 	}
-	conn->rx_buf = (u8 *)__get_free_page(GFP_NOIO);
+	conn->rx_buf = kmalloc(NBD_RX_BUF, GFP_NOIO);
 	err = conn->rx_buf ? nbd_socket_claim(conn, sock) : -ENOMEM;
 	if (err) {
 		nbd_socket_put(sock);
@@ -63,7 +63,7 @@ struct nbd_conn *nbd_conn_create(struct nbd_session *session, unsigned int slot,
 		return ERR_PTR(err);
 	}
 	if (conn->socket.is_tcp) {
-		free_page((unsigned long)conn->rx_buf);
+		kfree(conn->rx_buf);
 		conn->rx_buf = NULL;
 	}
 	conn_init(conn, session, slot, nr_table);

@@ -44,6 +44,11 @@ extern struct workqueue_struct *nbd_wq;
 
 /* Segments of one sendmsg(): enough for a batch of small requests. */
 #define NBD_TX_VECS	128
+/*
+ * Staging buffer of a socket that is read with recvmsg(): a call costs as much as
+ * copying the payload of several small replies once more.
+ */
+#define NBD_RX_BUF	(16 << 10)
 #define NBD_CAUSE_LEN	80
 
 /**
@@ -124,7 +129,7 @@ struct nbd_burst {
  * @tx_node:	there
  * @rx:		owned by the receiver: the holder of the socket lock for TCP, @rx_work
  *		otherwise
- * @rx_buf:	staging buffer of @rx_work, NULL for TCP
+ * @rx_buf:	staging buffer of @rx_work, NBD_RX_BUF bytes; NULL for TCP
  * @rx_work:	receives
  * @lock:	protects @state, @pending, @table, @generation, @cause, @err; taken from
  *		softirq

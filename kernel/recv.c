@@ -247,7 +247,7 @@ static int recv_some(struct nbd_conn *conn, struct iov_iter *iter)
 	return ret;
 }
 
-/* Payload that fills the staging buffer anyway goes straight to its pages. */
+/* Payload that would take most of the staging buffer goes straight to its pages. */
 static int recv_payload_direct(struct nbd_conn *conn)
 {
 	struct nbd_rx *rx = &conn->rx;
@@ -267,12 +267,12 @@ static int recv_payload_direct(struct nbd_conn *conn)
 
 static int recv_staged(struct nbd_conn *conn)
 {
-	struct kvec vec = { .iov_base = conn->rx_buf, .iov_len = PAGE_SIZE };
+	struct kvec vec = { .iov_base = conn->rx_buf, .iov_len = NBD_RX_BUF };
 	struct nbd_source src = { .buf = conn->rx_buf };
 	struct iov_iter iter;
 	int ret, err;
 
-	iov_iter_kvec(&iter, ITER_DEST, &vec, 1, PAGE_SIZE);
+	iov_iter_kvec(&iter, ITER_DEST, &vec, 1, NBD_RX_BUF);
 	ret = recv_some(conn, &iter);
 	if (ret <= 0)
 		return ret;
@@ -289,7 +289,7 @@ static void recv_stream(struct nbd_conn *conn)
 
 	conn->rx.batch = &batch;
 	do {
-		if (conn->rx.cmd && conn->rx.left >= PAGE_SIZE)
+		if (conn->rx.cmd && conn->rx.left >= NBD_RX_BUF / 2)
 			ret = recv_payload_direct(conn);
 		else
 			ret = recv_staged(conn);
