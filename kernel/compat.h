@@ -75,12 +75,7 @@ static inline struct queue_limits nbd_limits_start(struct request_queue *q)
 
 static inline int nbd_limits_commit(struct request_queue *q, struct queue_limits *lim)
 {
-	int err;
-
-	blk_mq_freeze_queue(q);
-	err = queue_limits_commit_update(q, lim);
-	blk_mq_unfreeze_queue(q);
-	return err;
+	return queue_limits_commit_update(q, lim);
 }
 
 static inline void nbd_limits_cache(struct queue_limits *lim, bool cache, bool fua,
@@ -120,7 +115,6 @@ static inline struct queue_limits nbd_limits_start(struct request_queue *q)
 
 static inline int nbd_limits_commit(struct request_queue *q, struct queue_limits *lim)
 {
-	blk_mq_freeze_queue(q);
 	blk_queue_logical_block_size(q, lim->logical_block_size);
 	blk_queue_physical_block_size(q, lim->physical_block_size);
 	blk_queue_io_min(q, lim->io_min);
@@ -131,7 +125,6 @@ static inline int nbd_limits_commit(struct request_queue *q, struct queue_limits
 	blk_queue_max_discard_sectors(q, lim->max_hw_discard_sectors);
 	q->limits.discard_granularity = lim->discard_granularity;
 	blk_queue_max_write_zeroes_sectors(q, lim->max_write_zeroes_sectors);
-	blk_mq_unfreeze_queue(q);
 	return 0;
 }
 

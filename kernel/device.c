@@ -424,7 +424,9 @@ static u32 params_preferred(const struct nbd_params *p)
 
 /*
  * Everything that depends on the export, computed afresh for each session, so that
- * nothing sticks to the index.
+ * nothing sticks to the index. The device has no capacity now, so no request looks at
+ * the limits, and the queue need not be frozen: that takes several RCU grace periods,
+ * most of the time that attaching takes.
  */
 static int device_set_limits(struct nbd_device *nbd, const struct nbd_params *p)
 {
