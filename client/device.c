@@ -182,9 +182,12 @@ static void wait_for_dev(int inotify, s64 deadline)
 
 static int wait_for_nodes(s32 index, s64 deadline)
 {
-	int inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	int ret = 0;
+	int inotify, ret = 0;
 
+	/* To close a watch takes the kernel a grace period. */
+	if (all_nodes_exist(index))
+		return 0;
+	inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (inotify >= 0)
 		inotify_add_watch(inotify, "/dev", IN_CREATE | IN_MOVED_TO);
 	while (!all_nodes_exist(index)) {
