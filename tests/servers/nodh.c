@@ -4,9 +4,9 @@
  * TLS before it serves its first client, whether TLS is configured or not. In an
  * emulated guest that takes up to a minute, at random.
  */
-int gnutls_dh_params_generate2(void *params, unsigned int bits);
+#include <gnutls/gnutls.h>
 
-int gnutls_dh_params_generate2(void *params, unsigned int bits)
+int gnutls_dh_params_generate2(gnutls_dh_params_t params, unsigned int bits)
 {
 	(void)params;
 	(void)bits;
