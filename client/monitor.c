@@ -26,9 +26,12 @@
 #include "watch.h"
 
 #define LOCK_FILE NBD_RUN_DIR "/.monitor"
-/* Where the background monitor tells its starter that it is at work. */
+/*
+ * The background monitor closes it when it is at work; before that, it may
+ * have written why it gives up.
+ */
 #define READY_FD 3
-#define START_WAIT_MS 5000
+#define START_WAIT_MS 30000
 /* How long a detaching client waits for an idle monitor to end. */
 #define IDLE_WAIT_MS 2000
 /* Descriptors that are always polled: events, records, signals, resolver. */
@@ -503,6 +506,32 @@ static void prepare_poll(void)
 	srandom(getpid() ^ nbd_now_ms());
 }
 
+/* Everything up to the point where nothing will be missed. */
+static int start(struct monitor *m, struct nbd_err *err)
+{
+	int ret;
+
+	/* Stock drivers announce their events in the initial namespace only. */
+	nbd_enter_initial("net");
+	nbd_enter_initial("mnt");
+	ret = nbd_record_make_dir(err);
+	if (!ret)
+		ret = take_lock(m, err);
+	if (ret)
+		return ret;
+	/* Before any thread is made: it inherits this. */
+	nbd_process_survive_memory_pressure();
+	ret = open_descriptors(m, err);
+	if (ret)
+		return ret;
+	prepare_poll();
+	open_driver(m);
+	m->starting = true;
+	load_records(m);
+	m->starting = false;
+	return 0;
+}
+
 int nbd_monitor_run(bool background, s32 fresh, struct nbd_err *err)
 {
 	struct monitor m = {
@@ -513,26 +542,13 @@ int nbd_monitor_run(bool background, s32 fresh, struct nbd_err *err)
 	int ret;
 
 	nbd_log_open(!background);
-	/* Stock drivers announce their events in the initial namespace only. */
-	nbd_enter_initial("net");
-	nbd_enter_initial("mnt");
-	ret = nbd_record_make_dir(err);
-	if (!ret)
-		ret = take_lock(&m, err);
-	if (ret)
-		return ret;
-	/* Before any thread is made: it inherits this. */
-	nbd_process_survive_memory_pressure();
-	ret = open_descriptors(&m, err);
-	if (ret)
-		return ret;
-	prepare_poll();
-	open_driver(&m);
-	m.starting = true;
-	load_records(&m);
-	m.starting = false;
+	ret = start(&m, err);
+	if (ret && background && ret != -EEXIST)
+		dprintf(READY_FD, "%s", err->text);
 	if (background)
 		close(READY_FD);
+	if (ret)
+		return ret;
 	while (!m.quit)
 		loop_once(&m);
 	close_driver(&m);
@@ -583,10 +599,34 @@ static void __noreturn exec_monitor(s32 index, bool systemd_mark, int ready)
 	_exit(1);
 }
 
+/*
+ * wait_for_monitor - until the one that was started is at work, or ends
+ * @ready:	what comes from its READY_FD
+ */
+static int wait_for_monitor(int ready, struct nbd_err *err)
+{
+	struct pollfd pfd = { .fd = ready, .events = POLLIN };
+	char why[NBD_ERR_TEXT_MAX];
+	ssize_t len = 0;
+
+	if (poll(&pfd, 1, START_WAIT_MS) > 0)
+		len = read(ready, why, sizeof(why) - 1);
+	else
+		len = snprintf(why, sizeof(why), "no sign of it for %d seconds",
+			       START_WAIT_MS / 1000);
+	if (nbd_monitor_runs())
+		return 0;
+	if (len <= 0)
+		len = snprintf(why, sizeof(why), "it ended at once");
+	why[len] = 0;
+	return nbd_fail(err, NBD_EXIT_FAILURE, EIO,
+			"the monitor, which would reconnect the device, does not start: %s",
+			why);
+}
+
 int nbd_monitor_ensure(s32 index, bool systemd_mark, struct nbd_err *err)
 {
-	struct pollfd ready = { .events = POLLIN };
-	int pipes[2];
+	int pipes[2], ret;
 	pid_t child;
 
 	if (nbd_monitor_runs())
@@ -598,16 +638,15 @@ int nbd_monitor_ensure(s32 index, bool systemd_mark, struct nbd_err *err)
 	if (!child)
 		exec_monitor(index, systemd_mark, pipes[1]);
 	close(pipes[1]);
-	ready.fd = pipes[0];
 	if (child > 0) {
 		waitpid(child, NULL, 0);
-		poll(&ready, 1, START_WAIT_MS);
+		ret = wait_for_monitor(pipes[0], err);
+	} else {
+		ret = nbd_fail(err, NBD_EXIT_FAILURE, errno,
+			       "cannot make a process: %s", strerror(errno));
 	}
 	close(pipes[0]);
-	if (nbd_monitor_runs())
-		return 0;
-	return nbd_fail(err, NBD_EXIT_FAILURE, child < 0 ? errno : EIO,
-			"the monitor, which would reconnect the device, does not start (nbd-client -monitor says why)");
+	return ret;
 }
 
 void nbd_monitor_wait_idle(void)
