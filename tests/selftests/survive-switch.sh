@@ -96,12 +96,13 @@ test_switch_with_requests_in_flight() {
 	detach
 }
 
-# Raising and lowering the number of connections of one server.
+# Raising and lowering the number of connections of one server. Not nbdkit: it has been
+# seen to fail an assertion of its own when a busy connection is reset.
 test_number_of_connections() {
 	local n
 
-	start_disk 64M
-	attach "${server_args[@]}" -connections 1
+	start_twins
+	attach "${twin_uri[0]}" -connections 1
 	start_load "$dev"
 	for n in 4 2 8 1; do
 		"$NBD_CLIENT" -replace -connections "$n" "$dev"
