@@ -98,6 +98,7 @@ static blk_status_t cmd_prepare(struct nbd_session *session, struct request *rq)
 	cmd->is_read = type == NBD_CMD_READ;
 	cmd->len = type == NBD_CMD_FLUSH ? 0 : blk_rq_bytes(rq);
 	cmd->slow = false;
+	cmd->suspect = false;
 	cmd->hops = 0;
 	cmd->parks = 0;
 	cmd->started = jiffies;
@@ -158,6 +159,22 @@ static void nbd_complete_rq(struct request *rq)
 	blk_mq_end_request(rq, cmd->status);
 }
 
+/*
+ * The next suspect's turn. The session lives: whoever completes the command, a
+ * connection's side or the session itself, is waited for when it closes.
+ */
+static void cmd_end_trial(struct nbd_cmd *cmd)
+{
+	struct nbd_device *nbd = nbd_cmd_rq(cmd)->q->queuedata;
+	struct nbd_session *session;
+
+	rcu_read_lock();
+	session = rcu_dereference(nbd->session);
+	if (session)
+		nbd_session_end_trial(session, cmd);
+	rcu_read_unlock();
+}
+
 void nbd_cmd_release(struct nbd_cmd *cmd, int side, struct io_comp_batch *batch)
 {
 	struct request *rq = nbd_cmd_rq(cmd);
@@ -166,6 +183,8 @@ void nbd_cmd_release(struct nbd_cmd *cmd, int side, struct io_comp_batch *batch)
 	other &= ~side;
 	if (!(atomic_fetch_or(side, &cmd->phase) & other))
 		return;
+	if (unlikely(cmd->suspect))
+		cmd_end_trial(cmd);
 	if (cmd->status != BLK_STS_OK ||
 	    !blk_mq_add_to_batch(rq, batch, 0, blk_mq_end_request_batch))
 		blk_mq_complete_request(rq);
@@ -174,6 +193,8 @@ void nbd_cmd_release(struct nbd_cmd *cmd, int side, struct io_comp_batch *batch)
 void nbd_cmd_complete(struct nbd_cmd *cmd, blk_status_t status)
 {
 	cmd->status = status;
+	if (unlikely(cmd->suspect))
+		cmd_end_trial(cmd);
 	blk_mq_complete_request(nbd_cmd_rq(cmd));
 }
 

@@ -21,7 +21,8 @@
  * receiver	nbd_conn_take() removed it from the table because its reply arrived. It
  *		is in conn->rx.cmd while its payload is copied in.
  *
- * session	on session->parked, under session->lock: there is no connection.
+ * session	on session->parked, under session->lock: there is no connection, or
+ *		connections died under it and it waits for its turn.
  *
  * undertaker	nbd_conn_bury() collected it from a connection whose transmit and
  *		receive sides have both ended. It is sent again, parked or failed.
@@ -60,6 +61,7 @@ struct nbd_session;
  * @is_write:	payload goes out
  * @is_read:	payload comes in
  * @slow:	was counted and logged as slow
+ * @suspect:	connections died under it: it is sent again alone, see session.c
  * @hops:	connections in a row that died under it while others lived
  * @parks:	times it had to wait for a connection because the last one died under it
  * @stamp:	write generation that a flush covers, see session.c
@@ -77,6 +79,7 @@ struct nbd_cmd {
 	bool is_write;
 	bool is_read;
 	bool slow;
+	bool suspect;
 	u8 hops;
 	u8 parks;
 	u64 stamp;

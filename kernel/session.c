@@ -14,15 +14,18 @@
 #include "session.h"
 
 /*
- * A request that connections die of must not take all of them with it. After
- * NBD_HOPS_FREE connections have died under it while others lived it waits for
- * NBD_QUARANTINE before it is tried on the next: if the server as a whole is gone, the
- * others are gone by then too and nothing is held against the request. After
- * NBD_HOPS_MAX it fails. Where there is only one connection at a time, it is tried on
- * NBD_PARKS_MAX of them.
+ * A request that connections die of must not take all of them with it, nor the
+ * requests that happen to be under way with it. After NBD_HOPS_FREE connections have
+ * died under it while others lived it is a suspect, and waits for NBD_QUARANTINE before
+ * it is tried on the next: if the server as a whole is gone, the others are gone by then
+ * too and nothing is held against the request. After NBD_HOPS_MAX it fails. Where there
+ * is only one connection at a time, it is a suspect after NBD_PARKS_FREE of them and
+ * fails after NBD_PARKS_MAX. Suspects are tried one at a time, so that the innocent are
+ * not on the connections that the guilty one costs.
  */
 #define NBD_HOPS_FREE		1
 #define NBD_HOPS_MAX		4
+#define NBD_PARKS_FREE		2
 #define NBD_PARKS_MAX		20
 #define NBD_QUARANTINE		(HZ / 5)
 
@@ -301,6 +304,15 @@ static bool session_offer(struct nbd_session *session, struct nbd_cmd *cmd, unsi
 	return false;
 }
 
+static void session_park_locked(struct nbd_session *session, struct nbd_cmd *cmd)
+{
+	lockdep_assert_held(&session->lock);
+
+	if (session->trial == cmd)
+		session->trial = NULL;
+	list_add_tail(&cmd->node, &session->parked);
+}
+
 /* Parks @cmd unless a connection came since @epoch (-EAGAIN) or none will (-EIO). */
 static int session_park(struct nbd_session *session, struct nbd_cmd *cmd, unsigned int epoch)
 {
@@ -312,7 +324,7 @@ static int session_park(struct nbd_session *session, struct nbd_cmd *cmd, unsign
 	else if (session->epoch != epoch)
 		err = -EAGAIN;
 	else
-		list_add_tail(&cmd->node, &session->parked);
+		session_park_locked(session, cmd);
 	spin_unlock_bh(&session->lock);
 	return err;
 }
@@ -376,12 +388,48 @@ static void session_take_parked(struct nbd_session *session, struct list_head *c
 	spin_unlock_bh(&session->lock);
 }
 
+/*
+ * Takes what can be issued now: of the suspects one, if none is under way. When there
+ * is no connection all stay, until one comes or the session fails.
+ */
+static void session_take_fit(struct nbd_session *session, struct list_head *cmds)
+{
+	struct nbd_cmd *cmd, *next;
+
+	spin_lock_bh(&session->lock);
+	if (session->state == NBD_STATE_CLOSING || session->state == NBD_STATE_FAILED) {
+		list_splice_init(&session->parked, cmds);
+	} else if (session->live) {
+		list_for_each_entry_safe(cmd, next, &session->parked, node) {
+			if (cmd->suspect && session->trial)
+				continue;
+			if (cmd->suspect)
+				session->trial = cmd;
+			list_move_tail(&cmd->node, cmds);
+		}
+	}
+	spin_unlock_bh(&session->lock);
+}
+
 static void session_kick(struct nbd_session *session)
 {
 	LIST_HEAD(cmds);
 
-	session_take_parked(session, &cmds);
+	session_take_fit(session, &cmds);
 	session_reissue(session, &cmds);
+}
+
+void nbd_session_end_trial(struct nbd_session *session, struct nbd_cmd *cmd)
+{
+	bool ended;
+
+	spin_lock_bh(&session->lock);
+	ended = session->trial == cmd;
+	if (ended)
+		session->trial = NULL;
+	spin_unlock_bh(&session->lock);
+	if (ended)
+		mod_delayed_work(nbd_wq, &session->kick_work, 0);
 }
 
 static void session_kick_work(struct work_struct *work)
@@ -466,8 +514,10 @@ static void cmds_absolve(struct list_head *cmds)
 {
 	struct nbd_cmd *cmd;
 
-	list_for_each_entry(cmd, cmds, node)
+	list_for_each_entry(cmd, cmds, node) {
 		cmd->hops = 0;
+		cmd->suspect = cmd->parks > NBD_PARKS_FREE;
+	}
 }
 
 static void session_lost_all(struct nbd_session *session)
@@ -562,21 +612,29 @@ static bool session_remove_conn(struct nbd_session *session, struct nbd_conn *co
 /* Whether @cmd gets another try after the connection died under it. */
 static bool cmd_may_retry(struct nbd_cmd *cmd, bool others)
 {
-	if (others)
-		return ++cmd->hops <= NBD_HOPS_MAX;
+	if (others) {
+		cmd->suspect |= ++cmd->hops > NBD_HOPS_FREE;
+		return cmd->hops <= NBD_HOPS_MAX;
+	}
 	cmd->hops = 0;
-	return ++cmd->parks <= NBD_PARKS_MAX;
+	cmd->suspect = ++cmd->parks > NBD_PARKS_FREE;
+	return cmd->parks <= NBD_PARKS_MAX;
 }
 
 static void session_quarantine(struct nbd_session *session, struct list_head *suspects)
 {
+	struct nbd_cmd *cmd, *next;
+
 	if (list_empty(suspects))
 		return;
 	spin_lock_bh(&session->lock);
 	/* The others may have died since their connection's burial looked for them. */
 	if (!session->live)
 		cmds_absolve(suspects);
-	list_splice_tail_init(suspects, &session->parked);
+	list_for_each_entry_safe(cmd, next, suspects, node) {
+		list_del(&cmd->node);
+		session_park_locked(session, cmd);
+	}
 	spin_unlock_bh(&session->lock);
 	/* If the session closes meanwhile the work finds that and fails them. */
 	mod_delayed_work(nbd_wq, &session->kick_work, NBD_QUARANTINE);
@@ -601,7 +659,7 @@ static void session_inherit(struct nbd_session *session, struct nbd_conn *conn,
 			continue;
 		}
 		atomic64_inc(&session->counters.resent);
-		if (cmd->hops > NBD_HOPS_FREE)
+		if (cmd->suspect)
 			list_move_tail(&cmd->node, &suspects);
 	}
 	session_quarantine(session, &suspects);

@@ -99,19 +99,20 @@ struct nbd_counters {
  * @params:	@params.size, timeouts and cflags change under nbd_device.lock
  * @pid:	task that attached
  * @nr_table:	commands that can be in flight
- * @lock:	protects @slots, @state, @live, @epoch, @spread, @parked, @cause,
+ * @lock:	protects @slots, @state, @live, @epoch, @spread, @parked, @trial, @cause,
  *		@since; nests inside nothing but RCU, and only conn->lock nests inside it
  * @slots:	replaced as a whole when the number of connections changes
  * @state:	enum nbd_device_state; session_set_state() is the only writer
  * @live:	slots with a connection
  * @epoch:	counts the connections that were added
  * @spread:	there are more connections than hardware queues
- * @parked:	commands that wait for a connection, or for the end of a quarantine
+ * @parked:	commands that wait for a connection, and suspects that wait for their turn
+ * @trial:	the one command that connections died of which is under way again
  * @cause:	why the last connection died
  * @since:	jiffies of the last change of @state
  * @lost:	jiffies of the loss of the last connection, under @lock
  * @dead_work:	ends the wait after params.dead_timeout
- * @kick_work:	ends the quarantine of commands that connections die of
+ * @kick_work:	sends the next of the commands that connections died of
  * @unburied:	connections that were created and not buried yet
  * @changed:	woken when @state or @unburied change
  * @timed_out:	a connection was given up because of a timeout
@@ -135,6 +136,7 @@ struct nbd_session {
 	unsigned int epoch;
 	bool spread;
 	struct list_head parked;
+	struct nbd_cmd *trial;
 	char cause[NBD_CAUSE_LEN];
 	unsigned long since;
 	unsigned long lost;
@@ -214,6 +216,9 @@ void nbd_session_flush(struct nbd_session *session);
 /* The undertaker brings the commands of a dead connection. */
 void nbd_session_bury(struct nbd_session *session, struct nbd_conn *conn,
 		      struct list_head *cmds);
+
+/* A command that connections died of completes: the next such may be sent. */
+void nbd_session_end_trial(struct nbd_session *session, struct nbd_cmd *cmd);
 
 /* A reply without error was received for @cmd; may change its status. */
 void nbd_session_account_reply(struct nbd_session *session, struct nbd_cmd *cmd);

@@ -164,6 +164,38 @@ static void parks(struct kunit *test)
 	rig_expect_end(test, r, BLK_STS_IOERR);
 }
 
+/*
+ * The only connection dies of one request each time. Who is under way with it does not
+ * fail with it: after some deaths they are sent one at a time.
+ */
+static void innocent(struct kunit *test)
+{
+	struct rig *rig = rig_new(test, 1, NBD_DEAD_CONN_FOREVER, NBD_WRITE_BACK);
+	struct rig_request *guilty = rig_request(test, REQ_OP_READ);
+	struct rig_request *other = rig_request(test, REQ_OP_WRITE);
+	unsigned int deaths = 0, peer = 0;
+	struct nbd_request header;
+
+	KUNIT_ASSERT_TRUE(test, rig_issue(rig, guilty));
+	KUNIT_ASSERT_TRUE(test, rig_issue(rig, other));
+	nbd_session_flush(rig->session);
+	while (!atomic_read(&guilty->ends) && deaths < 2 * PARKS) {
+		if (!atomic_read(&other->ends)) {
+			KUNIT_ASSERT_TRUE(test, rig_receive(rig, peer, &header));
+			if (be32_to_cpu(header.type) == NBD_CMD_WRITE && rig_parked(rig, guilty))
+				rig_reply(test, peer, be64_to_cpu(header.cookie), 0);
+		}
+		if (!rig_owner(rig, guilty))
+			break;
+		rig_kill(rig, rig_conn(rig, 0), -EPIPE);
+		deaths++;
+		peer = rig_connect(test, false);
+	}
+	KUNIT_EXPECT_EQ(test, deaths, (unsigned int)PARKS + 1);
+	rig_expect_end(test, other, BLK_STS_OK);
+	rig_expect_end(test, guilty, BLK_STS_IOERR);
+}
+
 /* A connection that was replaced, or timed out, is not held against the request. */
 static void not_guilty(struct kunit *test)
 {
@@ -263,6 +295,7 @@ static struct kunit_case session_cases[] = {
 	KUNIT_CASE(hops),
 	KUNIT_CASE(quarantine),
 	KUNIT_CASE(parks),
+	KUNIT_CASE(innocent),
 	KUNIT_CASE(not_guilty),
 	KUNIT_CASE(replaced),
 	KUNIT_CASE(closed),
