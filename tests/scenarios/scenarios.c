@@ -23,6 +23,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 #include <linux/nbd-netlink.h>
 
@@ -234,11 +235,24 @@ static long provoke(const struct scenario *s)
 
 /* --- verdicts --- */
 
+/* Before 6.11 the block layer has no word for EINVAL. */
+static bool system_knows_einval(void)
+{
+	unsigned int major, minor;
+	struct utsname name;
+
+	if (uname(&name) || sscanf(name.release, "%u.%u", &major, &minor) != 2)
+		err(1, "uname");
+	return major > 6 || (major == 6 && minor >= 11);
+}
+
 static int promised_errno(const char *outcome)
 {
 	static const int errors[] = { EIO, EINVAL, ENOMEM, ENOSPC, EOPNOTSUPP };
 	size_t i;
 
+	if (!strcmp(outcome, "EINVAL") && !system_knows_einval())
+		outcome = "EIO";
 	for (i = 0; i < ARRAY_SIZE(errors); i++)
 		if (!strcmp(outcome, errno_name(errors[i])))
 			return errors[i];
