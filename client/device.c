@@ -106,16 +106,18 @@ char *nbd_device_path(s32 index, char *buf)
 int nbd_device_pid(s32 index, pid_t *pid)
 {
 	char path[64];
+	int ret = 0;
 	FILE *f;
-	int n;
 
 	snprintf(path, sizeof(path), "/sys/block/nbd%d/pid", index);
 	f = fopen(path, "re");
 	if (!f)
 		return -errno;
-	n = fscanf(f, "%d", pid);
+	errno = 0;
+	if (fscanf(f, "%d", pid) != 1)	/* the attribute may go while it is open */
+		ret = errno && errno != ENODEV ? -errno : -ENOENT;
 	fclose(f);
-	return n == 1 ? 0 : -ENOENT;
+	return ret;
 }
 
 static void pause_briefly(s64 deadline)
