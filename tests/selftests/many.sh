@@ -3,21 +3,25 @@
 # Attaching and detaching very often.
 . "$(dirname "$0")/../lib.sh"
 
-# All at the same time: each gets a device of its own.
-timeouts[test_parallel]=$(($(count 300) + 60))
+# All at the same time: each gets a device of its own. The server comes before them,
+# and does with one thread for each connection: it is not what is tried here, and would
+# get one part in two hundred of the processors.
+timeouts[test_parallel]=$(($(count 500) + 60))
 test_parallel() {
-	local n i pids=() pid
+	local n i pids=() failed=() pid
 
 	n=$(count 200)
-	start_nbdkit memory 1M
+	start_nbdkit --threads=1 memory 1M
+	renice -n -20 -p "$server_pid" >/dev/null
 	cleanup_fn detach_all
 	for ((i = 0; i < n; i++)); do
 		"$NBD_CLIENT" "${server_args[@]}" >"name.$i" &
 		pids+=($!)
 	done
 	for pid in "${pids[@]}"; do
-		wait "$pid"
+		wait "$pid" || failed+=("$pid")
 	done
+	[ ${#failed[@]} = 0 ] || fail "${#failed[@]} of $n did not get a device"
 	assert_equal "$(cat name.* | sort -u | wc -l)" "$n" "distinct names"
 	assert_equal "$(connected_devices | wc -l)" "$n" "attached devices"
 	detach_all
