@@ -147,9 +147,9 @@ static unsigned int lost_lines(void)
 	return n;
 }
 
-struct log_wait {
-	uint64_t wanted, lines;
-};
+/* Deaths whose lines were looked for, and the lines since then. */
+static uint64_t deaths_told;
+static unsigned int lines_since;
 
 /* --- I/O --- */
 
@@ -291,15 +291,6 @@ static bool drop_promised(const struct scenario *s)
 	       !strcmp(s->name, "poison") || !strcmp(s->name, "error-payload");
 }
 
-/* The line comes at the end of a connection's burial. */
-static bool enough_lines(void *arg)
-{
-	struct log_wait *wait = arg;
-
-	wait->lines += lost_lines();
-	return wait->lines >= wait->wanted;
-}
-
 /*
  * The kernel lets ten lines pass in five seconds: true if so many connections died of
  * late that it may have dropped the last lines.
@@ -317,10 +308,36 @@ static bool log_overrun(uint64_t deaths)
 	return times[next] && now() - times[next] < 7;
 }
 
+/* The line comes at the end of a connection's burial, after the counter. */
+static bool enough_lines(void *arg)
+{
+	(void)arg;
+	lines_since += lost_lines();
+	return lines_since >= get_status().deaths - deaths_told;
+}
+
+/*
+ * One line for each connection that died since the last call: some die between two
+ * scenarios, when the server is told to behave.
+ */
+static bool check_lines(void)
+{
+	bool told = until(enough_lines, NULL, scale);
+	uint64_t deaths = get_status().deaths - deaths_told;
+	unsigned int lines = lines_since;
+
+	told = told && lines == deaths;
+	deaths_told += deaths;
+	lines_since = 0;
+	if (log_overrun(deaths) || told)
+		return true;
+	return complain("%u lines in the log for %u lost connections", lines,
+			(unsigned int)deaths);
+}
+
 /* A connection is lost now, or is not, as promised; told in the log, line for line. */
 static bool check_drop(const struct scenario *s, uint64_t before)
 {
-	struct log_wait log = { 0 };
 	uint64_t deaths;
 
 	if (drop_promised(s) && !until(more_deaths, &before, 12 * scale))
@@ -330,12 +347,7 @@ static bool check_drop(const struct scenario *s, uint64_t before)
 	deaths = get_status().deaths - before;
 	if (deaths && !drop_promised(s) && strcmp(s->outcome, "either"))
 		return complain("%u connections were dropped", (unsigned int)deaths);
-	log.wanted = deaths;
-	until(enough_lines, &log, scale);
-	if (!log_overrun(deaths) && log.lines != deaths)
-		return complain("%u lines in the log for %u lost connections",
-				(unsigned int)log.lines, (unsigned int)deaths);
-	return true;
+	return check_lines();
 }
 
 static bool renew_target(void)
@@ -355,7 +367,6 @@ static bool play(const struct scenario *s)
 
 	fill(junk, LENGTH, ~played);
 	deaths = get_status().deaths;
-	lost_lines();
 	if (!tell_server("scenario %s", s->name))
 		return false;
 	ret = provoke(s);
@@ -410,6 +421,8 @@ int main(int argc, char **argv)
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	start(argv);
+	lost_lines();
+	deaths_told = get_status().deaths;
 	if (!renew_target() || pthread_create(&thread, NULL, work_elsewhere, NULL))
 		return 1;
 	while (next_scenario(&s)) {
