@@ -5,7 +5,7 @@
 
 # All at the same time: each gets a device of its own. The server comes before them,
 # and does with one thread for each connection: it is not what is tried here, and would
-# get one part in two hundred of the processors.
+# get one part in two hundred of the processors. Nor is the patience of the clients.
 timeouts[test_parallel]=$(($(count 500) + 60))
 test_parallel() {
 	local n i pids=() failed=() pid
@@ -15,7 +15,7 @@ test_parallel() {
 	renice -n -20 -p "$server_pid" >/dev/null
 	cleanup_fn detach_all
 	for ((i = 0; i < n; i++)); do
-		"$NBD_CLIENT" "${server_args[@]}" >"name.$i" &
+		"$NBD_CLIENT" "${server_args[@]}" -connect-timeout 60 >"name.$i" &
 		pids+=($!)
 	done
 	for pid in "${pids[@]}"; do
