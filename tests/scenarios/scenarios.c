@@ -133,7 +133,7 @@ static bool more_deaths(void *arg)
 	return get_status().deaths > *(uint64_t *)arg;
 }
 
-/* Lines about lost connections since the last call. */
+/* Lines of the driver's about lost connections since the last call; the monitor's differ. */
 static unsigned int lost_lines(void)
 {
 	char line[8192];
@@ -142,7 +142,8 @@ static unsigned int lost_lines(void)
 
 	while ((len = read(log_fd, line, sizeof(line) - 1)) > 0 || (len < 0 && errno == EPIPE)) {
 		line[len > 0 ? len : 0] = 0;
-		n += strstr(line, ": connection ") && strstr(line, " lost: ");
+		n += strstr(line, ";block nbd") && strstr(line, ": connection ") &&
+		     strstr(line, " lost: ");
 	}
 	return n;
 }
