@@ -293,10 +293,10 @@ static bool drop_promised(const struct scenario *s)
 }
 
 /*
- * The kernel lets ten lines pass in five seconds: true if so many connections died of
- * late that it may have dropped the last lines.
+ * The kernel lets ten lines pass in five seconds: true if so many connections died
+ * shortly before @begin, or after it, that it may have dropped the last lines.
  */
-static bool log_overrun(uint64_t deaths)
+static bool log_overrun(uint64_t deaths, double begin)
 {
 	static double times[10];
 	static unsigned int next;
@@ -306,7 +306,7 @@ static bool log_overrun(uint64_t deaths)
 		next = (next + 1) % ARRAY_SIZE(times);
 	}
 	/* the oldest of the last ten */
-	return times[next] && now() - times[next] < 7;
+	return times[next] && begin - times[next] < 6;
 }
 
 /* The line comes at the end of a connection's burial, after the counter. */
@@ -319,9 +319,9 @@ static bool enough_lines(void *arg)
 
 /*
  * One line for each connection that died since the last call: some die between two
- * scenarios, when the server is told to behave.
+ * scenarios, when the server is told to behave. This one was begun at @begin.
  */
-static bool check_lines(void)
+static bool check_lines(double begin)
 {
 	bool told = until(enough_lines, NULL, scale);
 	uint64_t deaths = get_status().deaths - deaths_told;
@@ -330,14 +330,14 @@ static bool check_lines(void)
 	told = told && lines == deaths;
 	deaths_told += deaths;
 	lines_since = 0;
-	if (log_overrun(deaths) || told)
+	if (log_overrun(deaths, begin) || told)
 		return true;
 	return complain("%u lines in the log for %u lost connections", lines,
 			(unsigned int)deaths);
 }
 
 /* A connection is lost now, or is not, as promised; told in the log, line for line. */
-static bool check_drop(const struct scenario *s, uint64_t before)
+static bool check_drop(const struct scenario *s, uint64_t before, double begin)
 {
 	uint64_t deaths;
 
@@ -348,7 +348,7 @@ static bool check_drop(const struct scenario *s, uint64_t before)
 	deaths = get_status().deaths - before;
 	if (deaths && !drop_promised(s) && strcmp(s->outcome, "either"))
 		return complain("%u connections were dropped", (unsigned int)deaths);
-	return check_lines();
+	return check_lines(begin);
 }
 
 static bool renew_target(void)
@@ -362,6 +362,7 @@ static bool renew_target(void)
 
 static bool play(const struct scenario *s)
 {
+	double begin = now();
 	uint64_t deaths;
 	bool good;
 	long ret;
@@ -376,7 +377,7 @@ static bool play(const struct scenario *s)
 	if (good && !data_right(s, ret))
 		good = complain("wrong data");
 	/* before the server is told to behave, for some come by themselves */
-	good = good && check_drop(s, deaths);
+	good = good && check_drop(s, deaths, begin);
 	if (!tell_server("clear") || !until(all_live, NULL, 20 * scale))
 		return complain("the device does not recover");
 	if (elsewhere_broken)
