@@ -33,6 +33,22 @@ start_io() {
 	done
 }
 
+# start_stuck_io: start_io, of which each process waits for the device when this returns
+start_stuck_io() {
+	start_io
+	wait_for 20 all_io_waits
+}
+
+all_io_waits() {
+	local pid stat
+
+	for pid in "${io[@]}"; do
+		stat=$(<"/proc/$pid/stat")
+		stat=${stat##*) }
+		[ "${stat%% *}" = D ] || return
+	done
+}
+
 # io_has_failed: all of start_io's, with an error of its own and none with a signal
 io_has_failed() {
 	local pid file
@@ -60,7 +76,7 @@ test_dead_server() {
 	start_disk 64M
 	attach "${server_args[@]}" -connections "$conns"
 	kill_server
-	start_io
+	start_stuck_io
 	wait_for 5 state_is waiting
 	take_away
 }
@@ -70,8 +86,7 @@ test_stopped_server() {
 	start_disk 64M
 	attach "${server_args[@]}" -connections "$conns"
 	kill -STOP "$server_pid"
-	start_io
-	wait_for 10 requests_in_flight
+	start_stuck_io
 	take_away
 	kill -CONT "$server_pid"
 }
@@ -86,8 +101,7 @@ test_full_socket_buffer() {
 	start_hostile --rcvbuf 16384
 	attach "${server_args[@]}" -connections "$conns"
 	ctl pause
-	start_io
-	wait_for 10 requests_in_flight
+	start_stuck_io
 	take_away
 }
 
@@ -96,7 +110,7 @@ test_requests_that_nobody_answers() {
 	start_hostile
 	attach "${server_args[@]}" -connections "$conns"
 	ctl "never type=read count=0" "never type=write count=0"
-	start_io
+	start_stuck_io
 	ctl "wait outstanding>=4"
 	take_away
 }
@@ -106,7 +120,7 @@ test_mid_reply() {
 	start_hostile
 	attach "${server_args[@]}" -connections "$conns"
 	ctl "cut type=read at=20000 then=stall count=0" "never type=write count=0"
-	start_io
+	start_stuck_io
 	ctl "wait outstanding>=4"
 	take_away
 }
@@ -140,7 +154,7 @@ test_mid_negotiation() {
 	start_hostile
 	attach "${server_args[@]}" -connections 1
 	ctl "scenario hs-silent" "kill all"
-	start_io
+	start_stuck_io
 	ctl "wait accepted>=2"
 	take_away
 }
@@ -149,8 +163,7 @@ test_from_another_process() {
 	start_disk 64M
 	attach "${server_args[@]}"
 	kill -STOP "$server_pid"
-	start_io
-	wait_for 10 requests_in_flight
+	start_stuck_io
 	allow_log 'error, dev nbd'
 	setsid --wait "$NBD_CLIENT" -force -d "$dev" &
 	"$NBD_CLIENT" -force -d "$dev"
