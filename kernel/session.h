@@ -100,7 +100,8 @@ struct nbd_counters {
  * @pid:	task that attached
  * @nr_table:	commands that can be in flight
  * @lock:	protects @slots, @state, @live, @epoch, @spread, @parked, @trial, @cause,
- *		@since; nests inside nothing but RCU, and only conn->lock nests inside it
+ *		@since; nests inside RCU, conn->tx_mutex and the lock of the connection's
+ *		socket, and only conn->lock nests inside it
  * @slots:	replaced as a whole when the number of connections changes
  * @state:	enum nbd_device_state; session_set_state() is the only writer
  * @live:	slots with a connection

@@ -189,6 +189,22 @@ attach() {
 	cleanup_fn detach_if_attached "$dev"
 }
 
+# status_field KEY: of $dev, the first value of that key in nbd-client -status -json,
+# without quotes
+status_field() {
+	"$NBD_CLIENT" -status -json "$dev" |
+		sed -nE "s/^ *\"$1\": \"?([^\",]*)\"?,?\$/\\1/p" | head -n 1
+}
+
+# umount_quietly, swapoff_quietly: if mnt is mounted, if $dev is used as swap
+umount_quietly() {
+	! mountpoint -q mnt || umount mnt
+}
+
+swapoff_quietly() {
+	! grep -q "^$dev " /proc/swaps || swapoff "$dev"
+}
+
 # detach: what attach attached
 detach() {
 	"$NBD_CLIENT" -d "$dev"

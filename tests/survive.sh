@@ -185,12 +185,6 @@ counter() {
 	status_field "$1"
 }
 
-# status_field KEY: the first value of that key, without quotes
-status_field() {
-	"$NBD_CLIENT" -status -json "$dev" |
-		sed -nE "s/^ *\"$1\": \"?([^\",]*)\"?,?\$/\\1/p" | head -n 1
-}
-
 live_connections() {
 	"$NBD_CLIENT" -status -json "$dev" | grep -c '"state": "live",' || true
 }

@@ -19,11 +19,6 @@ device_works() {
 	dd if="$dev" bs=64k count=1M iflag=direct,count_bytes status=none | cmp - data
 }
 
-# field NAME: of $dev, as in nbd-client -status -json, without quotes
-field() {
-	"$NBD_CLIENT" -status -json "$dev" | sed -nE 's/^ *"'"$1"'": "?([^",]*)"?,?$/\1/p' | head -n 1
-}
-
 # --- the ioctl interface ---
 
 serving_process() {
@@ -202,10 +197,6 @@ test_swap() {
 	detach
 }
 
-swapoff_quietly() {
-	! grep -q "^$dev " /proc/swaps || swapoff "$dev"
-}
-
 # guardian: the process that serves the device, or the monitor
 guardian() {
 	if [ "$mode" = netlink ]; then pgrep -f 'bd-client -monitor'; else serving_process; fi
@@ -362,7 +353,7 @@ queue_is() {
 }
 
 field_is() {
-	assert_equal "$(field "$1")" "$2" "$1"
+	assert_equal "$(status_field "$1")" "$2" "$1"
 }
 
 connections_are() {

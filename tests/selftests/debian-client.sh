@@ -139,10 +139,6 @@ test_filesystem() {
 	debian_detach
 }
 
-umount_quietly() {
-	! mountpoint -q mnt || umount mnt
-}
-
 # The client attaches half of what the server has; the device grows to all of it, and
 # shrinks again, in use.
 variants[test_resize]="mode:netlink,ioctl conns:1,4"

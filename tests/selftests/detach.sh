@@ -73,10 +73,6 @@ test_mounted() {
 	detach
 }
 
-umount_quietly() {
-	! mountpoint -q mnt || umount mnt
-}
-
 test_check() {
 	start_nbdkit memory 1M
 	attach "${server_args[@]}"

@@ -68,10 +68,6 @@ test_tree() {
 	detach
 }
 
-umount_quietly() {
-	! mountpoint -q mnt || umount mnt
-}
-
 # A hole that is punched through a file system reads back as zeroes, and what is
 # beside it stays.
 variants[test_punch]="fs:ext4,xfs"

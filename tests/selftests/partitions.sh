@@ -42,10 +42,6 @@ test_gpt() {
 	detach
 }
 
-umount_quietly() {
-	! mountpoint -q mnt || umount mnt
-}
-
 # A table that is written through the device is seen without attaching again.
 test_new_table() {
 	start_nbdkit memory 64M

@@ -115,10 +115,6 @@ test_partitions() {
 	check_image
 }
 
-umount_quietly() {
-	! mountpoint -q mnt || umount mnt
-}
-
 # A snapshot inside the image: looked at while the image goes on, and gone back to.
 timeouts[test_snapshot]=120
 test_snapshot() {

@@ -247,10 +247,6 @@ test_refused_while_swapping() {
 	detach_in_time
 }
 
-swapoff_quietly() {
-	! grep -q "^$dev " /proc/swaps || swapoff "$dev"
-}
-
 test_second_detach() {
 	start_disk 64M
 	attach "${server_args[@]}"
