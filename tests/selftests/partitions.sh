@@ -58,9 +58,9 @@ test_labels() {
 	start_partitioned
 	attach "${server_args[@]}"
 	mkfs.ext4 -q -L nbd-label "${dev}p1"
-	udevadm settle --timeout=30
 	assert_equal "$(blkid -o value -s LABEL "${dev}p1")" nbd-label
-	assert_equal "$(readlink -f /dev/disk/by-label/nbd-label)" "${dev}p1"
+	# udev looks when mkfs has closed the device: settle does not wait for that
+	wait_for 30 [ /dev/disk/by-label/nbd-label -ef "${dev}p1" ]
 	detach
 	udevadm settle --timeout=30
 	[ ! -e /dev/disk/by-label/nbd-label ] || fail "the label is still there"

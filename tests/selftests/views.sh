@@ -5,10 +5,19 @@
 # vm: --udev
 . "$(dirname "$0")/../lib.sh"
 
-# lsblk_says TEXT: of the size in bytes, file system and label
+# lsblk_says TEXT: of the size in bytes, file system and label. What a program wrote
+# udev looks at when the program has closed the device: settle does not wait for that.
 lsblk_says() {
+	wait_for 30 lsblk_prints "$1" || fail "lsblk: got '$(lsblk_line)', wanted '$1'"
+}
+
+lsblk_line() {
 	udevadm settle --timeout=30
-	assert_equal "$(lsblk -bdnro SIZE,FSTYPE,LABEL "$dev" | sed 's/ *$//')" "$1" "lsblk"
+	lsblk -bdnro SIZE,FSTYPE,LABEL "$dev" | sed 's/ *$//'
+}
+
+lsblk_prints() {
+	[ "$(lsblk_line)" = "$1" ]
 }
 
 # nothing_on_it: neither blkid, past its cache, nor wipefs find anything
@@ -21,6 +30,10 @@ nothing_on_it() {
 # udev_property NAME: of the device in udev's database
 udev_property() {
 	udevadm info --query=property --property="$1" --value "$dev"
+}
+
+udev_knows_table() {
+	[ "$(udev_property ID_PART_TABLE_TYPE)" = "$1" ]
 }
 
 # looks_free: as before any session
@@ -93,8 +106,8 @@ test_partitions() {
 		"1 16384,2 32768," "partx"
 	assert_equal "$(lsblk -bnro NAME,SIZE "$dev" | tr '\n' ,)" \
 		"$name $((64 << 20)),${name}p1 $((8 << 20)),${name}p2 $((16 << 20))," "lsblk"
-	assert_equal "$(udev_property ID_PART_TABLE_TYPE)" gpt "table that udev knows"
-	assert_equal "$(readlink -f /dev/disk/by-partlabel/two)" "${dev}p2" "link by label"
+	wait_for 30 udev_knows_table gpt
+	wait_for 30 [ /dev/disk/by-partlabel/two -ef "${dev}p2" ]
 	detach
 	looks_free
 	[ ! -e /dev/disk/by-partlabel/two ] || fail "the link by label is still there"
