@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -36,9 +37,23 @@ static void be_immune_to_oom(void)
 		close(fd);
 }
 
+/*
+ * Memory that the kernel keeps back from other tasks is given to real-time ones. When
+ * all others wait for pages to be written to a device that has lost its connection,
+ * nothing but this lets the packets of a new one be allocated.
+ */
+static void draw_on_reserves(void)
+{
+	struct sched_param param = { .sched_priority = sched_get_priority_min(SCHED_RR) };
+
+	if (sched_setscheduler(0, SCHED_RR, &param))
+		nbd_log(LOG_WARNING, "SCHED_RR: %s", strerror(errno));
+}
+
 void nbd_process_survive_memory_pressure(void)
 {
 	be_immune_to_oom();
+	draw_on_reserves();
 	if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0))
 		nbd_log(LOG_WARNING, "PR_SET_IO_FLUSHER: %s", strerror(errno));
 	if (mlockall(MCL_CURRENT | MCL_FUTURE))

@@ -10,9 +10,11 @@ void nbd_process_init(char **argv);
 void nbd_process_mark_for_systemd(void);
 
 /*
- * Neither page faults nor allocations of the caller wait for a block device
- * from now on, and the OOM killer leaves it alone. What cannot be had is
- * reported by nbd_log() and done without.
+ * Neither page faults nor allocations of the caller, and of threads that it
+ * makes later, wait for a block device from now on; they may use part of the
+ * kernel's reserves, for the caller becomes a real-time task of the lowest
+ * priority; and the OOM killer leaves it alone. What cannot be had is reported
+ * by nbd_log() and done without.
  */
 void nbd_process_survive_memory_pressure(void);
 
