@@ -37,6 +37,8 @@
  * @kernel:	to listen to; sock is NULL without a netlink interface
  * @notices:	announces lost links; NULL likewise
  * @link_lost:	one was announced
+ * @lost_at:	when the last outage began
+ * @mended_at:	when the device was attached again last, or 0
  */
 struct service {
 	struct nbd_record *record;
@@ -45,6 +47,8 @@ struct service {
 	struct nbd_kernel kernel;
 	struct nl_sock *notices;
 	bool link_lost;
+	s64 lost_at;
+	s64 mended_at;
 };
 
 static s32 service_index(const struct service *s)
@@ -221,18 +225,20 @@ static bool attach_again(struct service *s)
 {
 	unsigned int limit = s->record->params.reconnect_limit, attempts = 0;
 	int inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	s64 lost_at = nbd_now_ms();
+	bool pause = nbd_outage_goes_on(s->mended_at), up = false;
 	struct nbd_err err;
-	bool up = false;
 
+	if (!pause)
+		s->lost_at = nbd_now_ms();
 	inotify_add_watch(inotify, NBD_RUN_DIR, IN_DELETE);
-	while (wait_for_turn(s, inotify, attempts ?
-			     nbd_retry_pause(nbd_now_ms() - lost_at) : 0)) {
+	while (wait_for_turn(s, inotify, pause ?
+			     nbd_retry_pause(nbd_now_ms() - s->lost_at) : 0)) {
 		up = !try_again(s, &err);
 		if (up || (limit && ++attempts >= limit))
 			break;
-		attempts += !limit;
+		pause = true;
 	}
+	s->mended_at = nbd_now_ms();
 	nbd_log(up ? LOG_NOTICE : LOG_ERR, "/dev/nbd%d: %s",
 		service_index(s), up ? "reconnected" : "not reconnected");
 	if (inotify >= 0)

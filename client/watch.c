@@ -115,6 +115,11 @@ static s64 with_jitter(s64 ms)
 	return ms - ms / 4 + random() % (ms / 2 + 1);
 }
 
+bool nbd_outage_goes_on(s64 mended_at)
+{
+	return mended_at && nbd_now_ms() - mended_at < NBD_WATCH_PROVEN_MS;
+}
+
 s64 nbd_retry_pause(s64 outage)
 {
 	s64 pause = outage / 10;
@@ -322,6 +327,7 @@ static void attempt_done(struct nbd_watch *w, const struct nbd_kernel_reply *rep
 	w->suspect = false;
 	w->attempts = 0;
 	w->complaint[0] = '\0';
+	w->mended_at = nbd_now_ms();
 	w->state = NBD_WATCH_IDLE;
 	if (w->missing)
 		nbd_watch_lost(w, w->missing, w->live, false);
@@ -381,10 +387,12 @@ void nbd_watch_lost(struct nbd_watch *w, unsigned int missing,
 		end_attempt(w);
 	else if (w->state != NBD_WATCH_IDLE)
 		return;
-	if (w->state == NBD_WATCH_IDLE)
-		w->lost_at = nbd_now_ms();
-	w->state = NBD_WATCH_PAUSED;
 	w->next_try = nbd_now_ms();
+	if (nbd_outage_goes_on(w->mended_at))
+		w->next_try += nbd_retry_pause(w->next_try - w->lost_at);
+	else if (w->state == NBD_WATCH_IDLE)
+		w->lost_at = w->next_try;
+	w->state = NBD_WATCH_PAUSED;
 }
 
 void nbd_watch_run(struct nbd_watch *w)

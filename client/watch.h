@@ -23,6 +23,8 @@
 
 #define NBD_WATCH_RETRY_MIN_MS 100
 #define NBD_WATCH_RETRY_MAX_MS 10000
+/* A connection that dies earlier than this did not end the outage. */
+#define NBD_WATCH_PROVEN_MS 1000
 
 /** enum nbd_watch_state - what the watch does */
 enum nbd_watch_state {
@@ -45,7 +47,8 @@ enum nbd_watch_state {
  * @live:	connections that the kernel still has
  * @suspect:	the server that has the live connections may be stuck
  * @timeouts:	NBD_COUNTER_TIMEDOUT when the driver was last asked
- * @lost_at:	when the first was lost; valid but in NBD_WATCH_IDLE
+ * @lost_at:	when the outage began, or the last one
+ * @mended_at:	when connections were made again last, or 0
  * @next_try:	in NBD_WATCH_PAUSED: when
  * @attempts:	failed attempts since @lost_at
  * @complaint:	the last failure that was logged, to log a new one only
@@ -68,6 +71,7 @@ struct nbd_watch {
 	bool suspect;
 	u64 timeouts;
 	s64 lost_at;
+	s64 mended_at;
 	s64 next_try;
 	unsigned int attempts;
 	char complaint[NBD_ERR_TEXT_MAX];
@@ -78,6 +82,9 @@ struct nbd_watch {
 	struct nbd_kernel *kernel;
 	struct nbd_watch *next;
 };
+
+/* Whether a loss now belongs to the outage that seemed to end at @mended_at. */
+bool nbd_outage_goes_on(s64 mended_at);
 
 /* Milliseconds until the next attempt, after so long an outage. */
 s64 nbd_retry_pause(s64 outage);

@@ -6,19 +6,6 @@
 
 debian_client=$top/build/unpacked/nbd-client/sbin/nbd-client
 
-use_device() {
-	dev=/dev/$1
-	name=$1
-	cleanup_fn detach_if_attached "$dev"
-}
-
-# device_works: what is written can be read, past the page cache
-device_works() {
-	head -c 1M /dev/urandom >data
-	dd if=data of="$dev" bs=64k oflag=direct conv=fsync status=none
-	dd if="$dev" bs=64k count=1M iflag=direct,count_bytes status=none | cmp - data
-}
-
 # --- the ioctl interface ---
 
 serving_process() {

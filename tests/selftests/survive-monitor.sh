@@ -114,6 +114,38 @@ test_one_for_all() {
 	assert_equal "$(find /run/nbd -mindepth 1 -name 'nbd*' | wc -l)" 0 "records"
 }
 
+accepted_connections() {
+	ctl stats | sed -n 's/^accepted=//p'
+}
+
+# A server that breaks each connection at once is not asked again at once for ever.
+variants[test_broken_server]="mode:netlink,ioctl"
+test_broken_server() {
+	local before tries
+
+	transport=unix start_hostile --size 64M
+	if [ "$mode" = ioctl ]; then
+		modprobe nbd
+		use_device nbd0
+		"$NBD_CLIENT" "${server_args[@]}" "$dev" -nonetlink
+	else
+		attach "${server_args[@]}" -connections 1
+	fi
+	device_works
+	# garbage is the first thing on a connection
+	ctl "hs.reply opt=go place=after type=3 data=0009"
+	before=$(accepted_connections)
+	ctl "kill all"
+	nap 5		# the time that is looked at
+	tries=$(($(accepted_connections) - before))
+	echo "$tries connections in five seconds"
+	# the shortest pauses: 75 ms for an outage of up to a second, then 7.5 % of it
+	assert_within "$tries" 3 45 "connections"
+	ctl clear
+	wait_for 15 device_works
+	detach
+}
+
 variants[test_killed_in_an_outage]="conns:1,4"
 timeouts[test_killed_in_an_outage]=200
 test_killed_in_an_outage() {
