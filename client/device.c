@@ -204,13 +204,20 @@ static int wait_for_nodes(s32 index, s64 deadline)
 	return ret;
 }
 
-/* In the child: the first open reads the partition table. */
+/*
+ * In the child: the first open reads the partition table. It may take for ever, and
+ * whoever reads what nbd-client prints must not wait for that.
+ */
 static void __noreturn open_and_exit(s32 index, int report)
 {
 	char path[NBD_DEVICE_PATH_MAX];
-	int fd = open(nbd_device_path(index, path), O_RDONLY | O_CLOEXEC);
-	int error = fd < 0 ? errno : 0;
+	int fd, error;
 
+	for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fd != report)
+			close(fd);
+	fd = open(nbd_device_path(index, path), O_RDONLY | O_CLOEXEC);
+	error = fd < 0 ? errno : 0;
 	if (fd >= 0)
 		close(fd);
 	_exit(write(report, &error, sizeof(error)) != sizeof(error));
