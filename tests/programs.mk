@@ -3,7 +3,7 @@
 # build/tests/, where the selftests find them.
 
 TEST_CFLAGS = -std=gnu11 -Wall -Wextra -O2 -g -Iuapi
-TEST_PROGRAMS := hostile kfuzz lean races rawclient resize scenarios uapi-probe
+TEST_PROGRAMS := handshakes hostile kfuzz lean races rawclient resize scenarios uapi-probe
 
 hostile_SOURCES := $(wildcard tests/servers/hostile/*.c)
 lean_SOURCES := tests/servers/lean.c
@@ -14,6 +14,8 @@ UAPI_LIBRARY := $(patsubst %,tests/uapi/%.c,device netlink peer util)
 scenarios_SOURCES := $(patsubst %,tests/scenarios/%.c,scenarios control) \
 	$(patsubst %,tests/uapi/%.c,netlink peer util)
 scenarios_LIBS = -pthread
+handshakes_SOURCES := $(patsubst %,tests/scenarios/%.c,handshakes control) $(UAPI_LIBRARY)
+handshakes_LIBS = -pthread
 kfuzz_SOURCES := $(wildcard tests/kfuzz/*.c) $(UAPI_LIBRARY)
 kfuzz_LIBS = -pthread
 races_SOURCES := tests/races/races.c $(UAPI_LIBRARY)

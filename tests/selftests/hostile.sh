@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Every scenario of the hostile server in the transmission phase: a live device keeps its
-# promises (tests/scenarios).
+# Every scenario of the hostile server. In the transmission phase a live device keeps its
+# promises (tests/scenarios); in the handshake nbd-client ends soon, with a documented
+# status and one message, or attaches what works.
 . "$(dirname "$0")/../lib.sh"
 
 # The plain run takes each scenario with one transport and number of connections.
@@ -32,6 +33,23 @@ test_transmission() {
 	what_to_play >list
 	scenarios "$dev" "$control" "${way#*-}" <list
 	detach
+	ctl ping
+}
+
+# The plain run cuts the handshake at every fifth byte.
+variants[test_handshake]="transport:unix"
+[ "${FULL:-0}" != 1 ] || variants[test_handshake]+=",tcp"
+timeouts[test_handshake]=900
+test_handshake() {
+	modprobe nbd
+	# devices may be attached that the server breaks at once
+	allow_log 'I/O error.* dev nbd'
+	start_hostile --size 64M --flags has,flush,fua,trim,zeroes,multi
+	hostile --list handshake >list
+	if [ "${FULL:-0}" != 1 ]; then
+		sed -i -E '/^hs-(fin|rst|stall)-at-[0-9]*[^05]\t/d' list
+	fi
+	handshakes "$control" "$NBD_CLIENT" "${server_args[@]}" <list
 	ctl ping
 }
 

@@ -162,17 +162,20 @@ static void apply_reply(struct conn *conn, struct hs_rule *rule, uint32_t option
 	hs_queue(conn, out);
 }
 
-/* Apply the rules of one place; true if there was one. */
-static bool apply_replies(struct conn *conn, uint32_t option, enum hs_place place)
+/* What the rules of one place came to: no rule, or the last reply was one of these. */
+enum applied { NO_RULE, ERROR_REPLY, OTHER_REPLY };
+
+static enum applied apply_replies(struct conn *conn, uint32_t option, enum hs_place place)
 {
+	enum applied applied = NO_RULE;
 	struct hs_rule *rule = NULL;
-	bool any = false;
 
 	while (!conn->closed && (rule = hs_rule_next(rule, conn, HS_REPLY, option, place))) {
 		apply_reply(conn, rule, option);
-		any = true;
+		applied = args_u64(&rule->args, "type", NBD_REP_ERR_UNSUP) >> 31 ?
+			  ERROR_REPLY : OTHER_REPLY;
 	}
-	return any;
+	return applied;
 }
 
 static void told_export(struct conn *conn, uint32_t option, struct export *told)
@@ -321,6 +324,7 @@ static bool answer_honestly(struct conn *conn, uint32_t option, const uint8_t *d
 static bool answer_option(struct conn *conn, uint32_t option, const uint8_t *data,
 			  uint32_t len)
 {
+	enum applied applied;
 	bool begins;
 
 	if (rule_for(conn, HS_IGNORE, option))
@@ -329,8 +333,9 @@ static bool answer_option(struct conn *conn, uint32_t option, const uint8_t *dat
 	if (conn->closed || conn->flood)
 		return false;
 	/* a client that believes a false answer must not hang for want of a server */
-	if (apply_replies(conn, option, PLACE_INSTEAD))
-		begins = option == NBD_OPT_GO;
+	applied = apply_replies(conn, option, PLACE_INSTEAD);
+	if (applied)
+		begins = option == NBD_OPT_GO && applied == OTHER_REPLY;
 	else
 		begins = answer_honestly(conn, option, data, len);
 	if (!conn->closed)

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * handshakes CONTROL CLIENT ARGUMENT... <LIST: plays the hostile server's scenarios of
+ * the handshake (LIST is `hostile --list handshake`), runs the client with the arguments
+ * for each, and judges it by the promised outcome:
+ *
+ * refuse	it ends in time, with a documented status and one printable line that
+ *		says why; nothing is attached
+ * ok		it attaches, a block can be read, and the device can be detached; a list
+ *		is printed
+ * either	one of them
+ */
+#define _GNU_SOURCE
+#include <ctype.h>
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../uapi/probe.h"
+#include "control.h"
+
+#define ARGUMENTS_MAX	32
+/* Of nbd-client(8). */
+#define STATUS_MAX	12
+#define BLOCK		4096
+/* Seconds for a client that is told to give up after three. */
+#define PATIENCE	15
+
+static char **client;
+static unsigned int played, failed, refused;
+
+void say(const char *step, const char *fmt, ...)
+{
+	(void)step;
+	(void)fmt;
+}
+
+void say_result(const char *step, long ret)
+{
+	(void)step;
+	(void)ret;
+}
+
+/**
+ * struct run - what a run of the client came to
+ * @status:	its exit status, -1 if it did not end by itself
+ * @output:	what it printed, on both outputs
+ */
+struct run {
+	int status;
+	char output[4096];
+};
+
+static void exec_client(int out, const char *conns, bool list)
+{
+	char *argv[ARGUMENTS_MAX + 8];
+	unsigned int n = 0;
+
+	while (client[n] && n < ARGUMENTS_MAX) {
+		argv[n] = client[n];
+		n++;
+	}
+	if (list)
+		argv[n++] = "-list";
+	argv[n++] = "-connect-timeout";
+	argv[n++] = "3";
+	if (!list) {
+		argv[n++] = "-connections";
+		argv[n++] = (char *)conns;
+	}
+	argv[n] = NULL;
+	dup2(out, 1);
+	dup2(out, 2);
+	execv(argv[0], argv);
+	_exit(127);
+}
+
+/* Reads until all who have the other end are gone, or the time is up. */
+static bool read_output(int fd, struct run *run, double deadline)
+{
+	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+	size_t used = 0;
+	ssize_t n;
+
+	while (now() < deadline) {
+		if (poll(&poll_fd, 1, 100) <= 0)
+			continue;
+		n = read(fd, run->output + used, sizeof(run->output) - 1 - used);
+		if (n <= 0)
+			return true;
+		used += n;
+		run->output[used] = 0;
+	}
+	return false;
+}
+
+static void run_client(struct run *run, const char *conns, bool list)
+{
+	int out[2], status;
+	bool ended;
+	pid_t pid;
+
+	memset(run, 0, sizeof(*run));
+	if (pipe2(out, O_CLOEXEC))
+		err(1, "pipe");
+	pid = fork();
+	if (!pid)
+		exec_client(out[1], conns, list);
+	close(out[1]);
+	ended = read_output(out[0], run, now() + PATIENCE * time_scale());
+	if (!ended)
+		kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	close(out[0]);
+	run->status = ended && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* --- verdicts --- */
+
+static bool one_line(const char *text)
+{
+	const char *end = strchr(text, '\n');
+
+	for (; *text; text++)
+		if (!isprint((unsigned char)*text) && *text != '\n')
+			return false;
+	return end && end[1] == 0;
+}
+
+static bool refused_well(const struct run *run)
+{
+	if (run->status < 1 || run->status > STATUS_MAX)
+		return complain("ended with status %d: %s", run->status, run->output);
+	if (!one_line(run->output))
+		return complain("not one line of text: %s", run->output);
+	refused++;
+	return true;
+}
+
+/* With @must_serve a block can be read, if there is one. */
+static bool attached_well(const struct run *run, bool must_serve)
+{
+	const char *name = NULL, *next = run->output;
+	int index, ret = 0;
+
+	/* a warning may come before what was asked for */
+	while ((next = strstr(next, "/dev/nbd")))
+		name = next++;
+	if (!name || sscanf(name, "/dev/nbd%d", &index) != 1)
+		return complain("attached what? %s", run->output);
+	if (must_serve && sysfs_size(index) * 512 >= BLOCK)
+		ret = read_block(index, 0, BLOCK);
+	if (nl_disconnect(index) || !wait_free(index))
+		return complain("nbd%d cannot be detached", index);
+	return !ret || complain("a read fails with %s", errno_name(-ret));
+}
+
+/* Leaves the devices as it should have found them. */
+static bool nothing_attached(void)
+{
+	bool nothing = true;
+	int i;
+
+	for (i = 0; i < 16; i++) {
+		if (is_free(i))
+			continue;
+		nothing = complain("nbd%d is attached", i);
+		nl_disconnect(i);
+		wait_free(i);
+	}
+	return nothing;
+}
+
+static bool play(const char *io, const char *conns, const char *outcome)
+{
+	bool list = !strcmp(io, "list"), good;
+	struct run run;
+
+	if (!tell_server("scenario %s", current))
+		return false;
+	run_client(&run, conns, list);
+	if (!strcmp(outcome, "ok") && run.status)
+		good = complain("ended with status %d: %s", run.status, run.output);
+	else if (!strcmp(outcome, "refuse") && !run.status)
+		good = complain("was not refused: %s", run.output);
+	else if (run.status)
+		good = refused_well(&run);
+	else
+		good = list || attached_well(&run, !strcmp(outcome, "ok"));
+	/* as it was at the start */
+	good &= tell_server("clear") && tell_server("export go=on name=");
+	return nothing_attached() && good;
+}
+
+int main(int argc, char **argv)
+{
+	char line[512], name[64], io[16], conns[16], outcome[32];
+
+	if (argc < 3 || argc > ARGUMENTS_MAX) {
+		fprintf(stderr, "usage: handshakes CONTROL CLIENT ARGUMENT... <LIST\n");
+		return 2;
+	}
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	client = argv + 2;
+	connect_control(argv[1]);
+	if (!nl_open())
+		errx(1, "the family cannot be found");
+	current = name;
+	while (fgets(line, sizeof(line), stdin)) {
+		if (sscanf(line, "%63s handshake %15s %15s %31s", name, io, conns, outcome) != 4)
+			continue;
+		played++;
+		failed += !play(io, conns, outcome);
+	}
+	printf("handshakes: %u played, %u refused, %u failed\n", played, refused, failed);
+	return failed || !played;
+}
