@@ -189,9 +189,12 @@ static struct nbd_session *session_alloc(struct nbd_device *nbd, const struct nb
 	return session;
 }
 
+/* Who found the session under RCU alone looks at its slots, too: nbd_queue_rq(). */
 static void session_free(struct nbd_session *session)
 {
-	kfree(session_slots(session));
+	struct nbd_slots *slots = session_slots(session);
+
+	kfree_rcu(slots, rcu);
 	kfree(session->params.backend);
 	kfree_rcu(session, rcu);
 }
@@ -590,7 +593,7 @@ static void session_dead_work(struct work_struct *work)
 static bool session_remove_conn(struct nbd_session *session, struct nbd_conn *conn,
 				bool *state_changed)
 {
-	struct nbd_slots *slots = session_slots(session);
+	struct nbd_slots *slots;
 	enum nbd_device_state old;
 	bool others;
 

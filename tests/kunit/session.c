@@ -256,6 +256,24 @@ static void closed(struct kunit *test)
 	nbd_session_put(session);
 }
 
+/* Who dispatches a request looks at the session under RCU only, and may be late. */
+static void outlived(struct kunit *test)
+{
+	struct rig *rig = rig_new(test, 3, NBD_DEAD_CONN_FOREVER, NBD_WRITE_BACK);
+	struct rig_request *late = rig_request(test, REQ_OP_WRITE);
+	struct nbd_session *session = rig->session;
+	struct nbd_conn *conn;
+
+	nbd_device_detach(rig->nbd, 0, 0);
+	rig->session = NULL;
+	rcu_read_lock();
+	KUNIT_EXPECT_EQ(test, refcount_read(&session->refs), 1);
+	nbd_session_put(session);
+	KUNIT_EXPECT_FALSE(test, nbd_session_issue(session, late->cmd, 2, &conn));
+	rcu_read_unlock();
+	nbd_cmd_complete(late->cmd, BLK_STS_IOERR);
+}
+
 /* NBD_WRITE_STRICT: one flush tells that acknowledged writes may be lost. */
 static void strict(struct kunit *test)
 {
@@ -299,6 +317,7 @@ static struct kunit_case session_cases[] = {
 	KUNIT_CASE(not_guilty),
 	KUNIT_CASE(replaced),
 	KUNIT_CASE(closed),
+	KUNIT_CASE(outlived),
 	KUNIT_CASE(strict),
 	{ }
 };
