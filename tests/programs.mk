@@ -12,15 +12,16 @@ uapi-probe_SOURCES := $(wildcard tests/uapi/*.c)
 uapi-probe_LIBS = -pthread
 UAPI_LIBRARY := $(patsubst %,tests/uapi/%.c,device netlink peer util)
 scenarios_SOURCES := $(patsubst %,tests/scenarios/%.c,scenarios control) \
-	$(patsubst %,tests/uapi/%.c,netlink peer util)
+	$(patsubst %,tests/uapi/%.c,netlink peer util report/lines)
 scenarios_LIBS = -pthread
-handshakes_SOURCES := $(patsubst %,tests/scenarios/%.c,handshakes control) $(UAPI_LIBRARY)
+handshakes_SOURCES := $(patsubst %,tests/scenarios/%.c,handshakes control) $(UAPI_LIBRARY) \
+	tests/uapi/report/quiet.c
 handshakes_LIBS = -pthread
-kfuzz_SOURCES := $(wildcard tests/kfuzz/*.c) $(UAPI_LIBRARY)
+kfuzz_SOURCES := $(wildcard tests/kfuzz/*.c) $(UAPI_LIBRARY) tests/uapi/report/lines.c
 kfuzz_LIBS = -pthread
-races_SOURCES := tests/races/races.c $(UAPI_LIBRARY)
+races_SOURCES := tests/races/races.c $(UAPI_LIBRARY) tests/uapi/report/quiet.c
 races_LIBS = -pthread
-resize_SOURCES := tests/tools/resize.c $(UAPI_LIBRARY)
+resize_SOURCES := tests/tools/resize.c $(UAPI_LIBRARY) tests/uapi/report/quiet.c
 resize_LIBS = -pthread
 rawclient_SOURCES := tests/bench/rawclient.c
 

@@ -85,24 +85,6 @@ int random_fd(void)
 	return peer_fd(peers[random_below(PEERS)]);
 }
 
-/* --- what the device library says --- */
-
-void say(const char *step, const char *fmt, ...)
-{
-	va_list ap;
-
-	printf("%s: ", step);
-	va_start(ap, fmt);
-	vprintf(fmt, ap);
-	va_end(ap);
-	putchar('\n');
-}
-
-void say_result(const char *step, long ret)
-{
-	say(step, "%ld", ret);
-}
-
 void broken(const char *fmt, ...)
 {
 	va_list ap;

@@ -17,7 +17,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -72,19 +71,6 @@ static struct shared {
 
 static double deadline;
 static unsigned int seconds = 6, seed = 1;
-
-/* The probe's library reports steps; here they are of no interest. */
-void say(const char *step, const char *fmt, ...)
-{
-	(void)step;
-	(void)fmt;
-}
-
-void say_result(const char *step, long ret)
-{
-	(void)step;
-	(void)ret;
-}
 
 static unsigned int chance(unsigned int n)
 {

@@ -17,7 +17,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -34,18 +33,6 @@
 
 static char **client;
 static unsigned int played, failed, refused;
-
-void say(const char *step, const char *fmt, ...)
-{
-	(void)step;
-	(void)fmt;
-}
-
-void say_result(const char *step, long ret)
-{
-	(void)step;
-	(void)ret;
-}
 
 /**
  * struct run - what a run of the client came to

@@ -20,7 +20,6 @@
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <linux/netlink.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/utsname.h>
@@ -51,22 +50,6 @@ static double scale;
 static uint8_t *content, *got, *junk;
 static uint64_t pieces_done;
 static bool stop, elsewhere_broken;
-
-void say(const char *step, const char *fmt, ...)
-{
-	va_list ap;
-
-	printf("%s: ", step);
-	va_start(ap, fmt);
-	vprintf(fmt, ap);
-	va_end(ap);
-	putchar('\n');
-}
-
-void say_result(const char *step, long ret)
-{
-	say(step, "%ld", ret);
-}
 
 /* --- what the driver says --- */
 

@@ -16,9 +16,7 @@ debian_attach() {
 	local options=()
 
 	modprobe nbd
-	dev=/dev/nbd0
-	name=nbd0
-	cleanup_fn detach_if_attached "$dev"
+	use_device nbd0
 	[ "$mode" = netlink ] || options=(-nonetlink)
 	debian "${server_args[@]}" "$dev" "${options[@]}" "$@"
 	# in ioctl mode a child of it goes on after it has returned, and another one has

@@ -8,9 +8,7 @@
 # qemu_connect ARGUMENTS...: qemu-nbd's, to /dev/nbd0; ready when this returns
 qemu_connect() {
 	modprobe nbd
-	dev=/dev/nbd0
-	name=nbd0
-	cleanup_fn detach_if_attached "$dev"
+	use_device nbd0
 	# udev may be reading when the device goes
 	allow_log 'error,? (on )?dev nbd[01], .*(READ|async page read)'
 	qemu-nbd --connect="$dev" --pid-file="$PWD/qemu-nbd.pid" "$@"

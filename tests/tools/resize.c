@@ -16,19 +16,6 @@
 
 #include "../uapi/probe.h"
 
-/* The library reports steps; here they are of no interest. */
-void say(const char *step, const char *fmt, ...)
-{
-	(void)step;
-	(void)fmt;
-}
-
-void say_result(const char *step, long ret)
-{
-	(void)step;
-	(void)ret;
-}
-
 static long resize_netlink(int index, uint64_t bytes)
 {
 	struct answer *answer;

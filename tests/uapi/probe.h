@@ -12,7 +12,8 @@
  * Each case runs in a process of its own, with a time limit, on devices that are
  * free; what it leaves attached is detached afterwards.
  *
- * util.c, device.c, peer.c and netlink.c serve the races and the kernel fuzzer, too.
+ * util.c, device.c, peer.c and netlink.c serve other test programs, too. Those have
+ * one of report/ in place of report.c: quiet.c or lines.c.
  */
 #ifndef NBD_PROBE_H
 #define NBD_PROBE_H

@@ -172,7 +172,7 @@ static enum applied apply_replies(struct conn *conn, uint32_t option, enum hs_pl
 
 	while (!conn->closed && (rule = hs_rule_next(rule, conn, HS_REPLY, option, place))) {
 		apply_reply(conn, rule, option);
-		applied = args_u64(&rule->args, "type", NBD_REP_ERR_UNSUP) >> 31 ?
+		applied = args_u64(&rule->args, "type", NBD_REP_ERR_UNSUP) & NBD_REP_ERROR ?
 			  ERROR_REPLY : OTHER_REPLY;
 	}
 	return applied;
