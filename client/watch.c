@@ -153,18 +153,38 @@ static void give_up(struct nbd_watch *w)
 		watch_log(w, LOG_ERR, "%s", err.text);
 }
 
+/* Nothing new: said again when the outage lasts twice as long as it did then. */
+static bool reminder_is_due(const struct nbd_watch *w)
+{
+	s64 outage = nbd_now_ms() - w->lost_at;
+
+	return outage >= NBD_WATCH_REMIND_MS &&
+	       outage >= 2 * (w->complained_at - w->lost_at);
+}
+
+static void complain(struct nbd_watch *w, const char *why, bool last)
+{
+	bool reminder = reminder_is_due(w);
+	char duration[32] = "";
+
+	if (!last && !strcmp(w->complaint, why) && !reminder)
+		return;
+	if (reminder)
+		snprintf(duration, sizeof(duration), " for %.0f s",
+			 seconds_since(w->lost_at));
+	watch_log(w, last ? LOG_ERR : LOG_WARNING, "cannot reconnect%s: %s%s",
+		  duration, why, last ? "" : "; trying on");
+	snprintf(w->complaint, sizeof(w->complaint), "%s", why);
+	w->complained_at = nbd_now_ms();
+}
+
 /* @why may be the text of the attempt itself, which ends here. */
 static void attempt_failed(struct nbd_watch *w, const char *why)
 {
 	unsigned int limit = w->record.params.reconnect_limit;
 	bool last = limit && ++w->attempts >= limit;
 
-	if (last || strcmp(w->complaint, why)) {
-		snprintf(w->complaint, sizeof(w->complaint), "%s", why);
-		watch_log(w, last ? LOG_ERR : LOG_WARNING,
-			  "cannot reconnect: %s%s", why,
-			  last ? "" : "; trying on");
-	}
+	complain(w, why, last);
 	end_attempt(w);
 	if (last) {
 		give_up(w);

@@ -23,6 +23,8 @@
 
 #define NBD_WATCH_RETRY_MIN_MS 100
 #define NBD_WATCH_RETRY_MAX_MS 10000
+/* After such an outage its reason is logged again, then after twice that, and so on. */
+#define NBD_WATCH_REMIND_MS 30000
 /* A connection that dies earlier than this did not end the outage. */
 #define NBD_WATCH_PROVEN_MS 1000
 
@@ -51,7 +53,8 @@ enum nbd_watch_state {
  * @mended_at:	when connections were made again last, or 0
  * @next_try:	in NBD_WATCH_PAUSED: when
  * @attempts:	failed attempts since @lost_at
- * @complaint:	the last failure that was logged, to log a new one only
+ * @complaint:	the last failure that was logged, to log a new one at once
+ * @complained_at: when; the same one is logged again at growing intervals
  * @addresses:	what the running attempt tries
  * @bringup:	the running attempt, or NULL
  * @resolver:	asks for the servers' names anew with each attempt
@@ -75,6 +78,7 @@ struct nbd_watch {
 	s64 next_try;
 	unsigned int attempts;
 	char complaint[NBD_ERR_TEXT_MAX];
+	s64 complained_at;
 	struct nbd_address_list addresses;
 	struct nbd_bringup *bringup;
 	struct nbd_resolver_job *resolver;

@@ -253,13 +253,15 @@ test_ioctl_mode_reconnects() {
 	detach
 }
 
-# What it reports: every change, with the reason.
+# What it reports: every change, with the reason, and that an outage goes on.
+timeouts[test_what_it_reports]=90
 test_what_it_reports() {
 	start_disk 64M
 	attach "${server_args[@]}" -connections 1
 	kill_server
 	wait_for 10 said "nbd-monitor: $dev: no connection is left, I/O waits"
 	wait_for 10 said "nbd-monitor: $dev: cannot reconnect: .*"
+	wait_for 45 said "nbd-monitor: $dev: cannot reconnect for 3[0-9] s: .*"
 	launch
 	wait_for 15 said "nbd-monitor: $dev: reconnected to .* after [0-9.]+ s"
 	detach
