@@ -250,9 +250,18 @@ connected_devices() {
 
 next_port=20000
 
+# take_way: sets transport and conns from $way, if the test has such variants
+take_way() {
+	[ -n "${way:-}" ] || return 0
+	transport=${way%-*}
+	# shellcheck disable=SC2034 # for the test files
+	conns=${way#*-}
+}
+
 # choose_address: sets the variables above but $server_pid
 # shellcheck disable=SC2034 # for the test files
 choose_address() {
+	take_way
 	port=$((next_port++))
 	socket=$PWD/socket.$port
 	case ${transport:-unix} in

@@ -13,19 +13,11 @@
 ways="way:tcp-1,unix-4"
 [ "${FULL:-0}" != 1 ] || ways+=",tcp-4,unix-1"
 
-# take_way: sets transport and conns from $way, if the test has such variants
-take_way() {
-	[ -n "${way:-}" ] || return 0
-	transport=${way%-*}
-	conns=${way#*-}
-}
-
 # --- servers that come back ---
 
 # start_disk SIZE: nbdkit with the file "image" (made if it is missing), at a new
 # address; kill_server and restart_server end it and bring it back there
 start_disk() {
-	take_way
 	[ -e image ] || truncate -s "$1" image
 	choose_address
 	if [ "${transport:-unix}" = unix ]; then
@@ -63,24 +55,6 @@ kill_server() {
 restart_server() {
 	kill_server
 	launch
-}
-
-# start_hostile [OPTION...]: our own server; ctl talks to it, its log is hostile.log
-start_hostile() {
-	take_way
-	choose_address
-	control=$PWD/control.$port
-	if [ "${transport:-unix}" = unix ]; then
-		set -- --listen "unix:$socket" "$@"
-	else
-		set -- --listen "tcp:127.0.0.1:$port" "$@"
-	fi
-	start_server hostile --control "$control" --ports /dev/null "$@"
-}
-
-# ctl COMMAND...: to the server that was started last
-ctl() {
-	hostile --ctl "$control" "$@"
 }
 
 # random_nap MILLISECONDS: up to so long. The moment of a failure is what is tested.

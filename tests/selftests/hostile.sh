@@ -25,13 +25,12 @@ what_to_play() {
 variants[test_transmission]="$ways"
 timeouts[test_transmission]=600
 test_transmission() {
-	transport=${way%-*}
 	start_hostile --size 32M --flags has,flush,fua,trim,zeroes,multi
-	attach "${server_args[@]}" -connections "${way#*-}" -timeout 3 -block-size 4096
+	attach "${server_args[@]}" -connections "$conns" -timeout 3 -block-size 4096
 	# what the block layer says of requests that must fail
 	allow_log '(I/O error|blk_update_request|lost async page write).* dev '"$name"
 	what_to_play >list
-	scenarios "$dev" "$control" "${way#*-}" <list
+	scenarios "$dev" "$control" "$conns" <list
 	detach
 	ctl ping
 }
