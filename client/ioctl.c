@@ -170,6 +170,13 @@ static void serve_once(struct service *s, int *error)
 	ioctl(s->device, NBD_CLEAR_SOCK);
 }
 
+/* The stock driver keeps dead sockets until nobody has the device open any more. */
+static int reopen_device(struct service *s, struct nbd_err *err)
+{
+	close(s->device);
+	return open_device(s, err);
+}
+
 static int try_again(struct service *s, struct nbd_err *err)
 {
 	struct nbd_kernel_config config = { 0 };
@@ -184,6 +191,8 @@ static int try_again(struct service *s, struct nbd_err *err)
 	ret = nbd_check_export(s->record, s->b->nlinks, &s->b->export, err);
 	if (!ret)
 		ret = nbd_fit(&config, &s->record->params, &s->b->export, err);
+	if (!ret)
+		ret = reopen_device(s, err);
 	if (!ret)
 		ret = configure(s, &config, err);
 	if (ret)

@@ -371,6 +371,7 @@ memory_locked() {
 	assert_match "$(cat "/proc/$(serving_process)/status")" 'VmLck:[[:space:]]+[1-9]'
 }
 
+ours_only[test_nbdtab]=1
 variants[test_nbdtab]="transport:tcp,unix"
 timeouts[test_nbdtab]=120
 test_nbdtab() {
@@ -391,6 +392,7 @@ test_nbdtab() {
 	detach
 }
 
+ours_only[test_nbdtab_policies]=1
 test_nbdtab_policies() {
 	start_for_tab memory 64M
 	tab_case timeout=9 field_is timeout 9
@@ -464,6 +466,7 @@ complete_words() {
 	)
 }
 
+ours_only[test_completion_of_devices]=1
 test_completion_of_devices() {
 	start_nbdkit memory 1M
 	modprobe -r nbd
