@@ -149,6 +149,10 @@ fuzz: packages
 static: packages
 	tests/static/run
 
+.PHONY: soak
+soak: packages
+	MINUTES=$(or $(MINUTES),30) TESTS=soak STOCK=0 VERBOSE=1 tests/run
+
 .PHONY: bench
 bench: packages
 	tests/bench/run
@@ -170,6 +174,7 @@ help:
 	@echo 'make check-debug         the tests on a kernel that checks itself'
 	@echo 'make static              checkpatch, sparse, analyzers, shellcheck'
 	@echo 'make fuzz SECONDS=N      fuzz each part of nbd-client that reads foreign bytes'
+	@echo 'make soak MINUTES=N      everything at once, for so long'
 	@echo 'make bench               what an I/O costs, beside the stock driver and NVMe/TCP;'
 	@echo '                         KERNELS=6.12 CASES=pattern QUICK=1'
 	@echo 'make clean               removes build/, kernels and packages included'

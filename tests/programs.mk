@@ -3,9 +3,10 @@
 # build/tests/, where the selftests find them.
 
 TEST_CFLAGS = -std=gnu11 -Wall -Wextra -O2 -g -Iuapi
-TEST_PROGRAMS := handshakes hostile kfuzz lean races rawclient resize scenarios uapi-probe
+TEST_PROGRAMS := handshakes hostile journal kfuzz lean races rawclient resize scenarios uapi-probe
 
 hostile_SOURCES := $(wildcard tests/servers/hostile/*.c)
+journal_SOURCES := tests/soak/journal.c
 lean_SOURCES := tests/servers/lean.c
 lean_LIBS = -pthread
 uapi-probe_SOURCES := $(wildcard tests/uapi/*.c)
