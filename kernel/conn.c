@@ -50,7 +50,7 @@ struct nbd_conn *nbd_conn_create(struct nbd_session *session, unsigned int slot,
 	struct nbd_conn *conn;
 	int err;
 
-	conn = kvzalloc(struct_size(conn, table, nr_table), GFP_NOIO);
+	conn = kvzalloc(struct_size(conn, table, nr_table), GFP_NOIO | __GFP_NOWARN);
 	if (!conn) {
 		nbd_socket_put(sock);
 		return ERR_PTR(-ENOMEM);

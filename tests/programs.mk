@@ -3,7 +3,7 @@
 # build/tests/, where the selftests find them.
 
 TEST_CFLAGS = -std=gnu11 -Wall -Wextra -O2 -g -Iuapi
-TEST_PROGRAMS := handshakes hostile journal kfuzz lean races rawclient resize scenarios uapi-probe
+TEST_PROGRAMS := faults handshakes hostile journal kfuzz lean races rawclient resize scenarios uapi-probe
 
 hostile_SOURCES := $(wildcard tests/servers/hostile/*.c)
 journal_SOURCES := tests/soak/journal.c
@@ -18,6 +18,8 @@ scenarios_LIBS = -pthread
 handshakes_SOURCES := $(patsubst %,tests/scenarios/%.c,handshakes control) $(UAPI_LIBRARY) \
 	tests/uapi/report/quiet.c
 handshakes_LIBS = -pthread
+faults_SOURCES := tests/faults/faults.c $(UAPI_LIBRARY) tests/uapi/report/lines.c
+faults_LIBS = -pthread
 kfuzz_SOURCES := $(wildcard tests/kfuzz/*.c) $(UAPI_LIBRARY) tests/uapi/report/lines.c
 kfuzz_LIBS = -pthread
 races_SOURCES := tests/races/races.c $(UAPI_LIBRARY) tests/uapi/report/quiet.c
