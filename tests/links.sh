@@ -27,17 +27,28 @@ far_listening() {
 	gone_or_reaped "$server_pid" || [ -n "$(ip netns exec far ss -Hltn "sport = $port")" ]
 }
 
-# start_far COMMAND...: a server in the namespace. Not with ip netns exec: that gives it the
-# mounts of this moment to keep, and a server must not end those of its own device.
-start_far() {
+# launch_far COMMAND...: in the namespace and the background. Not with ip netns exec: that
+# gives it the mounts of this moment to keep, and a server must not end those of its own
+# device.
+launch_far() {
 	nsenter --net=/run/netns/far "$@" >>server.log 2>&1 &
 	server_pid=$!
-	cleanup_fn stop_process "$server_pid"
+}
+
+# await_far COMMAND...: until the server that was launched last listens
+await_far() {
 	wait_for 20 far_listening
 	if gone_or_reaped "$server_pid"; then
 		cat server.log
 		fail "the server ended: $*"
 	fi
+}
+
+# start_far COMMAND...: a server in the namespace; ends with the test
+start_far() {
+	launch_far "$@"
+	cleanup_fn stop_process "$server_pid"
+	await_far "$@"
 }
 
 # cut_link I, heal_link I: in the way that $how says

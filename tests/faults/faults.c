@@ -256,7 +256,18 @@ static void check_new_device_error(long error)
 		check_error(error);
 }
 
-/* An operation: returns whether the fault came. @nth is where. */
+/* The answer to @msg; *@fault says whether the fault came. */
+static int call_with_fault(int nth_fd, struct msg *msg, bool *fault)
+{
+	int error;
+
+	fail_nth_set(nth_fd, site);
+	error = nl_call(msg)->error;
+	*fault = fail_nth_end(nth_fd);
+	return error;
+}
+
+/* An operation: returns whether the fault came. @nth_fd is where it is asked for. */
 static bool op_connect(int nth_fd)
 {
 	struct peer *a = peer_new(kind), *b = peer_new(kind);
@@ -264,9 +275,7 @@ static bool op_connect(int nth_fd)
 	bool fault;
 	int error;
 
-	fail_nth_set(nth_fd, site);
-	error = nl_call(msg)->error;
-	fault = fail_nth_end(nth_fd);
+	error = call_with_fault(nth_fd, msg, &fault);
 	check_error(error);
 	if (error && error != -ENOBUFS && !is_free(DEVICE))
 		broken("CONNECT failed, but the device is attached");
@@ -283,9 +292,7 @@ static bool op_create(int nth_fd)
 	bool fault;
 	int error;
 
-	fail_nth_set(nth_fd, site);
-	error = nl_call(msg)->error;
-	fault = fail_nth_end(nth_fd);
+	error = call_with_fault(nth_fd, msg, &fault);
 	check_new_device_error(error);
 	if (!error || error == -ENOBUFS)
 		nl_disconnect(NEW_DEVICE);
@@ -332,8 +339,8 @@ static bool op_disconnect(int nth_fd)
 	return fault;
 }
 
-/* A connection died; the new one meets the fault. */
-static bool op_reconnect(int nth_fd)
+/* The new connection meets the fault: in the slot of one that died, or in place of all. */
+static bool op_reconfigure(int nth_fd, bool replace)
 {
 	struct peer *a = peer_new(kind), *b = peer_new(kind), *c = peer_new(kind);
 	struct msg *msg;
@@ -341,13 +348,14 @@ static bool op_reconnect(int nth_fd)
 	int error;
 
 	attach(a, b);
-	hang_up_and_wait(a);
+	if (!replace)
+		hang_up_and_wait(a);
 	msg = reconnect_msg(DEVICE, c);
-	fail_nth_set(nth_fd, site);
-	error = nl_call(msg)->error;
-	fault = fail_nth_end(nth_fd);
+	if (replace)
+		msg_put(msg, NBD_ATTR_REPLACE, NULL, 0);
+	error = call_with_fault(nth_fd, msg, &fault);
 	check_error(error);
-	if (error == -ENOMEM && reconnect(DEVICE, c))
+	if (!replace && error == -ENOMEM && reconnect(DEVICE, c))
 		broken("the next RECONFIGURE fails");
 	check_usable(DEVICE);
 	peer_free(a);
@@ -356,26 +364,14 @@ static bool op_reconnect(int nth_fd)
 	return fault;
 }
 
-/* All connections replaced by another. */
+static bool op_reconnect(int nth_fd)
+{
+	return op_reconfigure(nth_fd, false);
+}
+
 static bool op_replace(int nth_fd)
 {
-	struct peer *a = peer_new(kind), *b = peer_new(kind), *c = peer_new(kind);
-	struct msg *msg;
-	bool fault;
-	int error;
-
-	attach(a, b);
-	msg = reconnect_msg(DEVICE, c);
-	msg_put(msg, NBD_ATTR_REPLACE, NULL, 0);
-	fail_nth_set(nth_fd, site);
-	error = nl_call(msg)->error;
-	fault = fail_nth_end(nth_fd);
-	check_error(error);
-	check_usable(DEVICE);
-	peer_free(a);
-	peer_free(b);
-	peer_free(c);
-	return fault;
+	return op_reconfigure(nth_fd, true);
 }
 
 static bool op_status(int nth_fd)
@@ -455,12 +451,12 @@ static bool op_ioctls(int nth_fd)
 	return fault;
 }
 
-/* DO_IT itself: it may return at once, or serve. */
 static void do_nothing(int signal)
 {
 	(void)signal;
 }
 
+/* DO_IT itself: it may return at once, or serve. */
 static bool op_do_it(int nth_fd)
 {
 	struct sigaction action = { .sa_handler = do_nothing };

@@ -14,14 +14,22 @@ declare -A happened=()
 
 # A file system on a server that is killed and restarted, at the other end of a link.
 start_disk_server() {
-	start_far nbdkit -f -p "$disk_port" file "$PWD/image"
+	local command=(nbdkit -f -p "$disk_port" file "$PWD/image")
+
+	launch_far "${command[@]}"
 	disk_server=$server_pid
+	await_far "${command[@]}"
+}
+
+stop_disk_server() {
+	stop_process "$disk_server"
 }
 
 attach_file_system() {
 	choose_address
 	disk_port=$port
 	truncate -s 128M image
+	cleanup_fn stop_disk_server
 	start_disk_server
 	attach 10.77.0.2 "$disk_port" -connections 4
 	disk=$dev
@@ -88,10 +96,10 @@ come_and_go() {
 unplug() {
 	echo 0 >/sys/devices/system/cpu/cpu1/online
 	random_nap 1000
-	echo 1 >/sys/devices/system/cpu/cpu1/online
+	plug_in
 }
 
-plug_at_end() {
+plug_in() {
 	echo 1 >/sys/devices/system/cpu/cpu1/online
 }
 
@@ -201,7 +209,7 @@ test_all_at_once() {
 	RANDOM=$seed
 	make_links 1
 	cleanup_fn heal_at_end
-	cleanup_fn plug_at_end
+	cleanup_fn plug_in
 	attach_file_system
 	start_load mnt/first mnt/second
 	attach_resizable
