@@ -133,11 +133,14 @@ static int device_add_disk_of(struct nbd_device *nbd, unsigned int depth)
 	disk->private_data = nbd;
 	snprintf(disk->disk_name, sizeof(disk->disk_name), "nbd%d", nbd->index);
 	nbd->disk = disk;
-	/* From here on free_disk drops it. */
-	refcount_inc(&nbd->refs);
 	err = device_add_disk(NULL, disk, nbd_attr_groups);
-	if (!err)
-		return 0;
+	if (err)
+		goto err_disk;
+	/* free_disk drops it, which is called for disks only that were added. */
+	refcount_inc(&nbd->refs);
+	return 0;
+
+err_disk:
 	put_disk(disk);
 err_tags:
 	nbd->disk = NULL;
