@@ -12,11 +12,12 @@ static char *plant = "nothing";
 module_param(plant, charp, 0444);
 MODULE_PARM_DESC(plant, "use-after-free, inversion or leak");
 
+static void *sink;
 static DEFINE_MUTEX(first_lock);
 static DEFINE_MUTEX(second_lock);
 
 /* Read through a volatile pointer, or the compiler would not read at all. */
-static void use_after_free(void)
+static noinline void use_after_free(void)
 {
 	char *memory = kmalloc(64, GFP_KERNEL);
 
@@ -46,7 +47,8 @@ static void leak(void)
 	int i;
 
 	for (i = 0; i < 16; i++)
-		pr_debug("leaks %p\n", kmalloc(1000 + i, GFP_KERNEL));
+		WRITE_ONCE(sink, kmalloc(1000 + i, GFP_KERNEL));
+	WRITE_ONCE(sink, NULL);
 }
 
 static int __init canary_init(void)

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Commits each of the module's bugs; tests/debug/test-canary knows what must be
-# reported. The lock inversion comes last: lockdep is silent after its first report.
+# reported. The lock inversion comes first: lockdep is silent after any other report.
 . "$(dirname "$0")/../../lib.sh"
 
 commit() {
@@ -9,8 +9,8 @@ commit() {
 	rmmod canary
 }
 
-test_use_after_free() {
-	commit use-after-free
+test_inversion() {
+	commit inversion
 }
 
 test_leak() {
@@ -21,8 +21,8 @@ test_nothing() {
 	! commit nothing
 }
 
-test_inversion() {
-	commit inversion
+test_use_after_free() {
+	commit use-after-free
 }
 
 run_tests
