@@ -74,15 +74,20 @@ tap_seconds() {
 }
 
 # tap_main COMMAND...: the whole run: numbers the results that the command writes,
-# repeats the failures' names, and ends with the line that counts. A skipped test is
+# repeats the failures' names, adds up what "# tally: N WORDS" counted, and ends with the
+# line that counts. A skipped test is
 # a failure if STRICT=1 or CI=true. Its status is that of the run.
 tap_main() {
-	local begin=$EPOCHREALTIME passed=0 failed=0 skipped=0 failures=()
+	local begin=$EPOCHREALTIME passed=0 failed=0 skipped=0 failures=() what
+	local -A tallies=()
 
 	[ "${CI:-}" != true ] || STRICT=1
 	echo "TAP version 13"
 	tap_count < <("$@")
 	[ ${#failures[@]} = 0 ] || printf '# failed: %s\n' "${failures[@]}"
+	for what in "${!tallies[@]}"; do
+		echo "# tried: ${tallies[$what]} $what"
+	done
 	echo "# all took $(tap_seconds "$begin")"
 	if [ "$skipped" != 0 ]; then
 		echo "$passed passed, $failed failed, $skipped skipped"
@@ -92,7 +97,13 @@ tap_main() {
 	[ "$failed" = 0 ] && [ $((passed + skipped)) != 0 ]
 }
 
-# tap_count: numbers the results that come in; sets passed, failed, skipped, failures
+# tap_add_tally "N WORDS"
+tap_add_tally() {
+	tallies[${1#* }]=$((${tallies[${1#* }]:-0} + ${1%% *}))
+}
+
+# tap_count: numbers the results that come in; sets passed, failed, skipped, failures and
+# tallies
 tap_count() {
 	local line number=0
 
@@ -116,6 +127,10 @@ tap_count() {
 			number=$((number + 1))
 			failed=$((failed + 1))
 			failures+=("${line#not ok - }")
+			;;
+		"# tally: "*)
+			tap_add_tally "${line#"# tally: "}"
+			continue
 			;;
 		esac
 		line=${line/#ok -/ok $number -}

@@ -542,7 +542,7 @@ static void sweep(bool (*run)(int nth_fd), unsigned int stride)
 	if (site >= SITES_MAX)
 		broken("there is no end of allocations");
 	close(fd);
-	printf("faults: %s: %u faults injected\n", operation, injected);
+	printf("faults: %s\ntally: %u allocations refused\n", operation, injected);
 }
 
 /* --- at random --- */
@@ -583,7 +583,8 @@ static void storm(unsigned int rounds, bool strict)
 
 	for (site = 1; site <= rounds; site++)
 		failures += one_life(strict);
-	printf("faults: %u lives of a device, %u failures\n", rounds, failures);
+	printf("faults: %u failures\ntally: %u lives of a device short of memory\n", failures,
+	       rounds);
 }
 
 int main(int argc, char **argv)

@@ -228,8 +228,8 @@ static void tell(enum role role, const char *who)
 {
 	const struct fuzz_totals *t = &totals[role];
 
-	printf("kfuzz: as %s %lu calls, %lu accepted, %lu refused\n", who, t->calls,
-	       t->accepted, t->refused);
+	printf("kfuzz: as %s %lu accepted, %lu refused\ntally: %lu random calls\n", who,
+	       t->accepted, t->refused, t->calls);
 	if (role == ROLE_ROOT && (t->accepted < t->calls / 50 || t->refused < t->calls / 50))
 		broken("hardly anything was accepted, or refused");
 }

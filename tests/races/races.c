@@ -752,7 +752,8 @@ static bool run_scenario(const struct scenario *s)
 	if (s->after && !s->after())
 		good = false;
 	good = good && still_works();
-	printf("%lu calls, seed %u, %s\n", shared->calls, seed, good ? "ok" : "FAILED");
+	printf("seed %u, %s\ntally: %lu racing calls\n", seed, good ? "ok" : "FAILED",
+	       shared->calls);
 	return good;
 }
 

@@ -205,6 +205,7 @@ int main(int argc, char **argv)
 		played++;
 		failed += !play(io, conns, outcome);
 	}
-	printf("handshakes: %u played, %u refused, %u failed\n", played, refused, failed);
+	printf("handshakes: %u refused, %u failed\ntally: %u hostile handshakes\n", refused, failed,
+	       played);
 	return failed || !played;
 }

@@ -416,7 +416,7 @@ int main(int argc, char **argv)
 	}
 	__atomic_store_n(&stop, true, __ATOMIC_SEQ_CST);
 	pthread_join(thread, NULL);
-	printf("scenarios: %u played, %u failed; %llu requests elsewhere\n", played - 1, failed,
-	       (unsigned long long)pieces_done);
+	printf("scenarios: %u failed; %llu requests elsewhere\ntally: %u hostile scenarios\n",
+	       failed, (unsigned long long)pieces_done, played - 1);
 	return failed || played < 2;
 }

@@ -8,6 +8,7 @@
 race() {
 	local seconds=3 seed=$((RANDOM + 1))
 
+	[ "${QUICK:-0}" != 1 ] || seconds=2
 	[ "${FULL:-0}" != 1 ] || seconds=60
 	# applications lose their device in the middle of what they do
 	allow_log '(I/O error|access beyond end).*nbd'
@@ -18,6 +19,7 @@ race() {
 }
 
 variants[test_race]="scenario:connect-disconnect,reconnect-disconnect,reconnect-clear,destroy-recreate,destroy-publish,fin-at-once,teardown-io,doit,doit-killed,mixed,any-index,unload,unload-dead-links"
+all_variants[test_race]=1
 timeouts[test_race]=150
 test_race() {
 	race "$scenario"

@@ -15,6 +15,7 @@ kill_at_random() {
 		random_nap 400
 		launch
 	done
+	echo "tally: $1 server crashes"
 }
 
 variants[test_killed_below_file_system]=$ways

@@ -20,6 +20,7 @@ run_suite() {
 	log_since_mark
 	assert_match "$(result_of "$1")" "^ok " "verdict on $1"
 	assert_match "$(log_since_mark)" "$1: pass:[1-9][0-9]* fail:0 skip:0 " "count"
+	log_since_mark | sed -nE "s/.*$1: pass:([0-9]+) .*/tally: \1 KUnit cases/p"
 	modprobe -r nbd
 }
 
