@@ -306,7 +306,7 @@ static bool enough_lines(void *arg)
  */
 static bool check_lines(double begin)
 {
-	bool told = until(enough_lines, NULL, scale);
+	bool told = until(enough_lines, NULL, 10 * scale);
 	uint64_t deaths = get_status().deaths - deaths_told;
 	unsigned int lines = lines_since;
 
