@@ -169,14 +169,16 @@ function judge_floor(r,	i, j, f, group, name, ours, other, worst, where)
 			r[7], worst, r[8], where, r[9]))
 }
 
-function judge_limit(r,	i, f, v)
+function judge_limit(r,	i, f, v, base)
 {
 	for (i = 1; i <= n_groups; i++) {
 		split(groups[i], f, FS)
 		if (f[1] != r[3] || !((groups[i], r[4]) in seen))
 			continue
 		v = value(groups[i], r[4], "ours")
-		verdict(v <= r[5], sprintf("%s: %s, at most %s", r[4], v, r[5]))
+		base = r[6] ? value(groups[i], r[4], r[6]) : 0
+		verdict(v - base <= r[5], sprintf("%s: %s, at most %s%s", r[4], v, r[5],
+			r[6] ? " more than the " base " of " r[6] : ""))
 	}
 }
 

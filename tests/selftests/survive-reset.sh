@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# vm: --icount --smp 1
+# vm: --icount --smp 1 --cpu cx16=off
 # (Linux 6.1 does not start a second processor with --icount.)
 # One of four connections is reset: what it carried is complete within 100 ms on the
 # other three, with the default options. In guest time that counts instructions, so
