@@ -292,12 +292,15 @@ static bool log_overrun(uint64_t deaths, double begin)
 	return times[next] && begin - times[next] < 6;
 }
 
-/* The line comes at the end of a connection's burial, after the counter. */
-static bool enough_lines(void *arg)
+/*
+ * The line comes at the end of a connection's burial, after the counter, which is therefore
+ * read after the log, and once: *@deaths is how many there were then since the last call.
+ */
+static bool enough_lines(void *deaths)
 {
-	(void)arg;
 	lines_since += lost_lines();
-	return lines_since >= get_status().deaths - deaths_told;
+	*(uint64_t *)deaths = get_status().deaths - deaths_told;
+	return lines_since >= *(uint64_t *)deaths;
 }
 
 /*
@@ -306,11 +309,10 @@ static bool enough_lines(void *arg)
  */
 static bool check_lines(double begin)
 {
-	bool told = until(enough_lines, NULL, 10 * scale);
-	uint64_t deaths = get_status().deaths - deaths_told;
+	uint64_t deaths;
+	bool told = until(enough_lines, &deaths, 10 * scale) && lines_since == deaths;
 	unsigned int lines = lines_since;
 
-	told = told && lines == deaths;
 	deaths_told += deaths;
 	lines_since = 0;
 	if (log_overrun(deaths, begin) || told)
