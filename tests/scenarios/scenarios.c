@@ -310,7 +310,7 @@ static bool enough_lines(void *deaths)
 static bool check_lines(double begin)
 {
 	uint64_t deaths;
-	bool told = until(enough_lines, &deaths, 10 * scale) && lines_since == deaths;
+	bool told = until(enough_lines, &deaths, scale) && lines_since == deaths;
 	unsigned int lines = lines_since;
 
 	deaths_told += deaths;
