@@ -176,9 +176,10 @@ static const struct scenario fixed[] = {
 
 	/* handshake: shape of the replies */
 	{ "hs-rep-magic", HS, "attach", 1, "refuse",
-	  "hs.reply opt=go type=1 magic=0x3e889045565a8", "wrong magic of an option reply" },
-	{ "hs-rep-option", HS, "attach", 1, "refuse", "hs.reply opt=go type=1 echo=6",
-	  "reply to another option" },
+	  "hs.reply opt=go place=before type=3 data=0009 magic=0x3e889045565a8",
+	  "wrong magic of an option reply" },
+	{ "hs-rep-option", HS, "attach", 1, "refuse",
+	  "hs.reply opt=go place=before type=3 data=0009 echo=6", "reply to another option" },
 	{ "hs-rep-type", HS, "attach", 1, "refuse", "hs.reply opt=go type=99",
 	  "reply of an unknown type" },
 	{ "hs-rep-server", HS, "attach", 1, "refuse",
