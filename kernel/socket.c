@@ -15,7 +15,7 @@
 
 /* What security modules judge our socket calls by. */
 static const struct cred *nbd_cred;
-/* We hold memalloc_socks_key. */
+/* We hold memalloc_socks_key, once for all sockets. */
 static atomic_t nbd_memalloc_held = ATOMIC_INIT(0);
 
 int nbd_sockets_init(void)
@@ -188,6 +188,28 @@ static void socket_declassify(struct nbd_socket *s)
 #endif
 
 /*
+ * The reserve-memory flag. sk_set_memalloc() and sk_clear_memalloc() also count in the
+ * static key, under the lock of CPU hotplug. Who takes a processor away holds that while
+ * the requests of its hardware queue end, which may be waiting for this very connection;
+ * so the module's own count (socket_hold_memalloc_key()) stands for all sockets.
+ */
+static void socket_set_memalloc(struct sock *sk)
+{
+	lock_sock(sk);
+	sock_set_flag(sk, SOCK_MEMALLOC);
+	release_sock(sk);
+}
+
+static void socket_clear_memalloc(struct sock *sk)
+{
+	lock_sock(sk);
+	sock_reset_flag(sk, SOCK_MEMALLOC);
+	/* It was allowed more memory than its limits, which hold again. */
+	sk_mem_reclaim(sk);
+	release_sock(sk);
+}
+
+/*
  * No allocation for this socket may wait for a write to a device of ours, nor
  * borrow the page fragment of a task that may be in the middle of another send.
  */
@@ -201,7 +223,7 @@ static void socket_prepare(struct nbd_socket *s)
 	s->rcvlowat = sk->sk_rcvlowat;
 	socket_hold_memalloc_key();
 	if (!s->memalloc)
-		sk_set_memalloc(sk);
+		socket_set_memalloc(sk);
 	sk->sk_allocation = GFP_NOIO | __GFP_MEMALLOC;
 	sk->sk_use_task_frag = false;
 	WRITE_ONCE(sk->sk_rcvlowat, 1);
@@ -216,7 +238,7 @@ static void socket_restore(struct nbd_socket *s)
 	struct sock *sk = s->sock->sk;
 
 	if (!s->memalloc)
-		sk_clear_memalloc(sk);
+		socket_clear_memalloc(sk);
 	sk->sk_allocation = s->allocation;
 	sk->sk_use_task_frag = s->use_task_frag;
 	WRITE_ONCE(sk->sk_rcvlowat, s->rcvlowat);

@@ -205,6 +205,14 @@ use_device() {
 	cleanup_fn detach_if_attached "$dev"
 }
 
+# in_flight: whether $dev has requests that have not ended
+in_flight() {
+	local counts
+
+	read -ra counts <"/sys/block/$name/inflight"
+	[ $((counts[0] + counts[1])) -gt 0 ]
+}
+
 # device_works: what is written can be read, past the page cache
 device_works() {
 	head -c 1M /dev/urandom >data

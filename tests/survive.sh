@@ -64,6 +64,15 @@ random_nap() {
 	nap "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
 }
 
+# unplug, plug_in: the second processor
+unplug() {
+	echo 0 >/sys/devices/system/cpu/cpu1/online
+}
+
+plug_in() {
+	echo 1 >/sys/devices/system/cpu/cpu1/online
+}
+
 # --- applications ---
 
 # verify_pass FILE: writes and verifies 8 MiB in pieces of all sizes

@@ -44,13 +44,6 @@ test_in_flight() {
 	assert_equal "$status" 1 "exit status of the reader"
 }
 
-in_flight() {
-	local counts
-
-	read -ra counts <"/sys/block/$name/inflight"
-	[ $((counts[0] + counts[1])) -gt 0 ]
-}
-
 test_twice() {
 	start_nbdkit memory 1M
 	attach "${server_args[@]}"

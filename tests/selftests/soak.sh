@@ -7,7 +7,7 @@
 # vm: --mem 1G
 . "$(dirname "$0")/../links.sh"
 
-events=(kill_disk lose_power cut resize come_and_go unplug eat_memory kill_monitor)
+events=(kill_disk lose_power cut resize come_and_go replug eat_memory kill_monitor)
 declare -A happened=()
 
 # --- what is at stake ---
@@ -93,14 +93,10 @@ come_and_go() {
 	"$NBD_CLIENT" -d "$other"
 }
 
-unplug() {
-	echo 0 >/sys/devices/system/cpu/cpu1/online
+replug() {
+	unplug
 	random_nap 1000
 	plug_in
-}
-
-plug_in() {
-	echo 1 >/sys/devices/system/cpu/cpu1/online
 }
 
 # All but 192 MB of what is available, for two seconds at most: the guest's programs come

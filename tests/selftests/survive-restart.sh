@@ -69,4 +69,37 @@ reconnected_since() {
 	[ "$(counter connects)" -gt "$1" ] && state_is live
 }
 
+# Taking a processor away waits in the kernel for the requests of its hardware queue, and
+# what sets up their new connection, or ends them, must not wait for that.
+processor_waits() {
+	grep -q blk_mq_hctx_notify_offline "/proc/$(pgrep -x cpuhp/1)/stack"
+}
+
+variants[test_processor_taken_during_outage]="end:server,detach"
+test_processor_taken_during_outage() {
+	local reader unplugging wanted=0 status=0
+
+	start_disk 64M
+	attach "${server_args[@]}" -connections 2
+	kill_server
+	wait_for 10 state_is waiting
+	taskset -c 1 dd if="$dev" of=/dev/null bs=64k count=1 iflag=direct status=none &
+	reader=$!
+	wait_for 10 in_flight
+	cleanup_fn plug_in
+	unplug &
+	unplugging=$!
+	wait_for 10 processor_waits
+	if [ "$end" = server ]; then
+		launch
+	else
+		wanted=1
+		allow_log 'I/O error.* dev '"$name"
+		"$NBD_CLIENT" -force -d "$dev"
+	fi
+	wait "$reader" || status=$?
+	assert_equal "$status" $wanted "exit status of the reader"
+	wait "$unplugging"
+}
+
 run_tests
