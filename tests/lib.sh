@@ -23,8 +23,9 @@
 # the sums.
 #
 # From the environment: FULL=1 for full counts, QUICK=1 for the smallest and for one
-# variant of each test only, TIME_SCALE (how much slower than usual the guest is), VERBOSE=1 to see the output of tests that pass, ONLY (a
-# pattern for the names of tests), NBD_CLIENT (default: ours), DRIVER (ours or stock),
+# variant of each test only, TIME_SCALE (how much slower than usual the guest is),
+# VERBOSE=1 to see the output of tests that pass, ONLY (a pattern for the names of tests),
+# NBD_CLIENT (default: ours), DRIVER (ours or stock), LEAK_CHECK=later (not in this file),
 # ANNOUNCE=1 (tests/vm/batch: a line "@test SECONDS NAME" before each test).
 
 top=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
@@ -466,7 +467,8 @@ check_log() {
 # threads, zombies and udev's workers; and threads, the kernel threads named after us
 # (not the kworkers, which carry the name of what they did last). Most of what there is
 # are kernel threads of others, which are looked at once: no guest lives long enough for
-# a process id to come again.
+# a process id to come again. Those have low ones; a higher one without arguments may be a
+# process that is just beginning or ending.
 find_processes() {
 	local dir name arguments
 
@@ -720,6 +722,14 @@ inspect() {
 	[ -z "$stuck" ] || show_stuck_tasks >>"$test_state/output"
 }
 
+# first_complaint: ": WHY" of the test that failed, for those who see the results only
+first_complaint() {
+	local words='(failed|left|not finished|never came true)'
+
+	{ grep -m 1 -E "^${words}[ :]" "$test_state/output" || tail -n 1 "$test_state/output"; } |
+		sed -n '1s/\(.\{,160\}\).*/: \1/p'
+}
+
 # report NUMBER NAME STATUS MILLISECONDS
 report() {
 	local line="$1 - $2" time
@@ -740,7 +750,7 @@ report() {
 			{ line[NR % 300] = $0 }
 			END { for (i = NR > 500 ? NR - 299 : 201; i <= NR; i++) print "# " line[i % 300] }' \
 			"$test_state/output"
-		echo "not ok $line # $time"
+		echo "not ok $line # $time$(first_complaint)"
 	fi
 }
 

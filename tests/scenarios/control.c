@@ -22,7 +22,7 @@ bool complain(const char *fmt, ...)
 {
 	va_list ap;
 
-	printf("%s: ", current);
+	printf("failed: %s: ", current);
 	va_start(ap, fmt);
 	vprintf(fmt, ap);
 	va_end(ap);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The hostile server's control socket (tests/servers/hostile/control.h), and how the
- * programs here complain: one line that begins with the scenario's name.
+ * programs here complain: one line, "failed: SCENARIO: ...".
  */
 #ifndef NBD_SCENARIOS_CONTROL_H
 #define NBD_SCENARIOS_CONTROL_H
