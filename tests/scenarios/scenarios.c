@@ -32,7 +32,8 @@
 #define TARGET		(1U << 20)
 /* Larger than "early" needs, and several segments. */
 #define LENGTH		(128U << 10)
-#define BLOCK		4096
+/* What drips, for a byte at a time must not exceed the request timeout. */
+#define DRIP_LENGTH	512
 /* Where the thread works, in pieces. */
 #define ELSEWHERE	(8U << 20)
 #define PIECE		(16U << 10)
@@ -193,8 +194,7 @@ static void *work_elsewhere(void *arg)
 
 static size_t request_length(const struct scenario *s)
 {
-	/* a byte at a time must not exceed the request timeout */
-	return strncmp(s->name, "drip", 4) ? LENGTH : BLOCK;
+	return strncmp(s->name, "drip", 4) ? LENGTH : DRIP_LENGTH;
 }
 
 /* The request that meets the scenario; 0 or -errno. */

@@ -29,12 +29,8 @@ what_to_play() {
 variants[test_transmission]="$ways"
 timeouts[test_transmission]=600
 test_transmission() {
-	local timeout=3
-
 	start_hostile --size 32M --flags has,flush,fua,trim,zeroes,multi
-	# long enough for a reply that comes byte by byte
-	if [ "$TIME_SCALE" -gt 2 ]; then timeout=10; fi
-	attach "${server_args[@]}" -connections "$conns" -timeout "$timeout" -block-size 4096
+	attach "${server_args[@]}" -connections "$conns" -timeout $((2 + 2 * TIME_SCALE))
 	# what the block layer says of requests that must fail
 	allow_log '(I/O error|blk_update_request|lost async page write).* dev '"$name"
 	what_to_play >list

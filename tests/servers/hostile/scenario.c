@@ -27,7 +27,7 @@ struct scenario {
 static const struct scenario fixed[] = {
 	/* replies that are legal, if unusual */
 	{ "drip-read", TX, "read", 1, "ok", "drip" READ " n=1", "reply in pieces of one byte" },
-	{ "drip-paused", TX, "read", 1, "ok", "drip" READ " n=997 t=1ms",
+	{ "drip-paused", TX, "read", 1, "ok", "drip" READ " n=97 t=1ms",
 	  "reply in odd pieces with pauses" },
 	{ "drip-write", TX, "write", 1, "ok", "drip" WRITE " n=1 t=1ms",
 	  "reply of a write in pieces of one byte" },
