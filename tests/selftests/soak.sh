@@ -127,9 +127,9 @@ nothing_failed() {
 	fi
 }
 
-# let_it_happen EVENT
+# let_it_happen EVENT: the console tells of it, too, should the guest hang
 let_it_happen() {
-	echo "$(elapsed "$begin") ms: $1"
+	echo "$(elapsed "$begin") ms: $1" | tee /dev/kmsg
 	$1
 	happened[$1]=$((${happened[$1]:-0} + 1))
 	nothing_failed
