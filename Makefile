@@ -179,7 +179,7 @@ help:
 	@echo 'make static              checkpatch, sparse, analyzers, shellcheck'
 	@echo 'make fuzz SECONDS=N      fuzz each part of nbd-client that reads foreign bytes'
 	@echo 'make soak MINUTES=N      everything at once, for so long'
-	@echo 'make mutations          that the tests notice what is taken out of the sources'
+	@echo 'make mutations           that the tests notice what is taken out of the sources'
 	@echo 'make bench               what an I/O costs, beside the stock driver and NVMe/TCP;'
 	@echo '                         KERNELS=6.12 CASES=pattern QUICK=1'
 	@echo 'make clean               removes build/, kernels and packages included'

@@ -75,8 +75,8 @@ tap_seconds() {
 
 # tap_main COMMAND...: the whole run: numbers the results that the command writes,
 # repeats the failures' names, adds up what "# tally: N WORDS" counted, and ends with the
-# line that counts. A skipped test is
-# a failure if STRICT=1 or CI=true. Its status is that of the run.
+# line that counts. A skipped test is a failure if STRICT=1 or CI=true. Its status is that
+# of the run.
 tap_main() {
 	local begin=$EPOCHREALTIME passed=0 failed=0 skipped=0 failures=() what
 	local -A tallies=()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A module with three bugs, one of which it commits when it is loaded, as its
- * parameter says. tests/debug/test-canary proves with it that the debug kernel
+ * parameter says. tests/debug/canary/run proves with it that the debug kernel
  * and the test framework notice such bugs. It is of no other use.
  */
 #include <linux/module.h>
@@ -16,7 +16,10 @@ static void *sink;
 static DEFINE_MUTEX(first_lock);
 static DEFINE_MUTEX(second_lock);
 
-/* Read through a volatile pointer, or the compiler would not read at all. */
+/*
+ * Read through a volatile pointer, or the compiler would not read at all. The report names
+ * the function.
+ */
 static noinline void use_after_free(void)
 {
 	char *memory = kmalloc(64, GFP_KERNEL);

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Commits each of the module's bugs; tests/debug/test-canary knows what must be
+# Commits each of the module's bugs; tests/debug/canary/run knows what must be
 # reported. The lock inversion comes first: lockdep is silent after any other report.
 . "$(dirname "$0")/../../lib.sh"
 
