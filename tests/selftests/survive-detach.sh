@@ -172,6 +172,28 @@ test_from_another_process() {
 	kill -CONT "$server_pid"
 }
 
+# No call about another device waits for one that is stuck.
+test_others_beside_a_stuck_one() {
+	local stuck begin
+
+	start_hostile --rcvbuf 16384
+	attach "${server_args[@]}"
+	ctl pause
+	start_stuck_io
+	stuck=$dev
+	start_nbdkit memory 1M
+	begin=$(milliseconds)
+	"$NBD_CLIENT" -status -json >/dev/null
+	blockdev --getsize64 /dev/nbd15
+	attach "${server_args[@]}"
+	device_works
+	detach
+	assert_within "$(elapsed "$begin")" 0 $(($(scaled $DETACH_SECONDS) * 1000)) \
+		"milliseconds of another device's life"
+	use_device "${stuck#/dev/}"
+	take_away
+}
+
 # A mount that is taken away: what is in it fails, and it can be unmounted.
 variants[test_mounted_by_force]=$ways
 test_mounted_by_force() {

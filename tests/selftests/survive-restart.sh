@@ -69,15 +69,65 @@ reconnected_since() {
 	[ "$(counter connects)" -gt "$1" ] && state_is live
 }
 
-# Taking a processor away waits in the kernel for the requests of its hardware queue, and
-# what sets up their new connection, or ends them, must not wait for that.
+# Connections that go all at once, and come back, are counted as often as they do.
+test_all_reset_at_once() {
+	local i n conn
+
+	n=$(count 50)
+	start_hostile --size 64M --flags has,flush,fua,multi
+	attach "${server_args[@]}" -connections 8
+	start_load "$dev"
+	for ((i = 1; i <= n; i++)); do
+		ctl "kill all how=rst"
+		wait_for 10 has_lost $((8 * i))
+		wait_for 20 has_live 8
+		load_goes_on
+	done
+	# half of them stay away, and all are replaced
+	ctl "listen off"
+	for conn in $(ctl conns | sed -n 's/^conn=\([1-9][0-9]*\) .*/\1/p' | head -n 4); do
+		ctl "kill conn=$conn how=rst"
+	done
+	wait_for 10 has_live 4
+	ctl "listen on"
+	"$NBD_CLIENT" -replace -connections 8 "$dev"
+	assert_equal "$(live_connections)" 9 "live entries"
+	end_load
+	assert_equal "$(counter failed)" 0 "requests that failed"
+	wait_for 5 nothing_in_flight
+	detach
+}
+
+has_lost() {
+	[ "$(counter connection_deaths)" -ge "$1" ]
+}
+
+nothing_in_flight() {
+	! "$NBD_CLIENT" -status -json "$dev" | grep -q '"inflight": [1-9]'
+}
+
+# The kernel waits for the requests of a hardware queue before its processor goes, and for
+# all requests of a device before its scheduler changes. What sets up the new connection of
+# those requests, or ends them, must not wait for that.
+change_processor() {
+	unplug
+}
+
 processor_waits() {
 	grep -q blk_mq_hctx_notify_offline "/proc/$(pgrep -x cpuhp/1)/stack"
 }
 
-variants[test_processor_taken_during_outage]="end:server,detach"
-test_processor_taken_during_outage() {
-	local reader unplugging wanted=0 status=0
+change_scheduler() {
+	echo "${1:-mq-deadline}" >"/sys/block/$name/queue/scheduler"
+}
+
+scheduler_waits() {
+	grep -q blk_mq_freeze_queue_wait "/proc/$change/stack"
+}
+
+variants[test_change_waits_for_requests]="what:processor,scheduler end:server,detach"
+test_change_waits_for_requests() {
+	local reader change wanted=0 status=0
 
 	start_disk 64M
 	attach "${server_args[@]}" -connections 2
@@ -87,9 +137,10 @@ test_processor_taken_during_outage() {
 	reader=$!
 	wait_for 10 in_flight
 	cleanup_fn plug_in
-	unplug &
-	unplugging=$!
-	wait_for 10 processor_waits
+	cleanup_fn change_scheduler none
+	"change_$what" &
+	change=$!
+	wait_for 10 "${what}_waits"
 	if [ "$end" = server ]; then
 		launch
 	else
@@ -99,7 +150,7 @@ test_processor_taken_during_outage() {
 	fi
 	wait "$reader" || status=$?
 	assert_equal "$status" $wanted "exit status of the reader"
-	wait "$unplugging"
+	wait "$change"
 }
 
 run_tests
