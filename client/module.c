@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Loads nbd.ko through libkmod.
+ * Loads nbd.ko through libkmod. The library is opened when a module has to be loaded and
+ * not before: with what it needs itself it is several times as large as this program, and
+ * the monitor, which never loads one, locks all that it has into memory.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <libkmod.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/utsname.h>
 
@@ -26,36 +30,86 @@ static int load_failed(int error, struct nbd_err *err)
 			strerror(error));
 }
 
-static int probe(struct kmod_ctx *ctx)
+/* What is used of the library. */
+struct kmod {
+	void *library;
+	bool incomplete;	/* a function is not there */
+	typeof(kmod_new) *new;
+	typeof(kmod_unref) *unref;
+	typeof(kmod_module_new_from_lookup) *lookup;
+	typeof(kmod_list_next) *list_next;
+	typeof(kmod_module_unref_list) *unref_list;
+	typeof(kmod_module_get_module) *get_module;
+	typeof(kmod_module_probe_insert_module) *insert;
+	typeof(kmod_module_unref) *unref_module;
+};
+
+static void *kmod_function(struct kmod *kmod, const char *name)
+{
+	void *function = dlsym(kmod->library, name);
+
+	if (!function)
+		kmod->incomplete = true;
+	return function;
+}
+
+static int kmod_open(struct kmod *kmod)
+{
+	kmod->incomplete = false;
+	kmod->library = dlopen("libkmod.so.2", RTLD_NOW);
+	if (!kmod->library)
+		return -ELIBACC;
+	kmod->new = kmod_function(kmod, "kmod_new");
+	kmod->unref = kmod_function(kmod, "kmod_unref");
+	kmod->lookup = kmod_function(kmod, "kmod_module_new_from_lookup");
+	kmod->list_next = kmod_function(kmod, "kmod_list_next");
+	kmod->unref_list = kmod_function(kmod, "kmod_module_unref_list");
+	kmod->get_module = kmod_function(kmod, "kmod_module_get_module");
+	kmod->insert = kmod_function(kmod, "kmod_module_probe_insert_module");
+	kmod->unref_module = kmod_function(kmod, "kmod_module_unref");
+	if (!kmod->incomplete)
+		return 0;
+	dlclose(kmod->library);
+	return -ELIBBAD;
+}
+
+static int probe(const struct kmod *kmod, struct kmod_ctx *ctx)
 {
 	struct kmod_list *list = NULL, *entry;
 	int ret;
 
-	ret = kmod_module_new_from_lookup(ctx, "nbd", &list);
+	ret = kmod->lookup(ctx, "nbd", &list);
 	if (ret < 0)
 		return ret;
 	ret = list ? 0 : -ENOENT;
-	kmod_list_foreach(entry, list) {
-		struct kmod_module *mod = kmod_module_get_module(entry);
+	for (entry = list; entry && !ret; entry = kmod->list_next(list, entry)) {
+		struct kmod_module *mod = kmod->get_module(entry);
 
-		ret = kmod_module_probe_insert_module(mod, 0, NULL, NULL, NULL,
-						      NULL);
-		kmod_module_unref(mod);
-		if (ret)
-			break;
+		ret = kmod->insert(mod, 0, NULL, NULL, NULL, NULL);
+		kmod->unref_module(mod);
 	}
-	kmod_module_unref_list(list);
+	kmod->unref_list(list);
 	return ret;
 }
 
 int nbd_module_load(struct nbd_err *err)
 {
-	struct kmod_ctx *ctx = kmod_new(NULL, NULL);
-	int ret;
+	struct kmod_ctx *ctx;
+	struct kmod kmod;
+	int ret = kmod_open(&kmod);
 
-	if (!ctx)
-		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
-	ret = probe(ctx);
-	kmod_unref(ctx);
-	return ret ? load_failed(ret < 0 ? -ret : EINVAL, err) : 0;
+	if (ret)
+		return nbd_fail(err, NBD_EXIT_NO_DRIVER, -ret,
+				"the nbd driver is not loaded, and the library libkmod.so.2, which would load it, cannot be used: load it yourself (modprobe nbd)");
+	ctx = kmod.new(NULL, NULL);
+	if (ctx) {
+		ret = probe(&kmod, ctx);
+		kmod.unref(ctx);
+		if (ret)
+			ret = load_failed(ret < 0 ? -ret : EINVAL, err);
+	} else {
+		ret = nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
+	}
+	dlclose(kmod.library);
+	return ret;
 }

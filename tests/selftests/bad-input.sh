@@ -117,6 +117,29 @@ test_no_module() {
 	refused "nbd" "module" -- "${server_args[@]}"
 }
 
+set_modprobe() {
+	echo "$1" >/proc/sys/kernel/modprobe
+}
+
+# The library is looked for when it is needed, and only then: mostly the kernel loads the
+# module itself when it is asked for the netlink family.
+test_no_module_library() {
+	local library
+
+	transport=tcp
+	start_nbdkit memory 1M
+	! [ -e /sys/module/nbd ] || modprobe -r nbd
+	library=$(ldconfig -p | sed -n 's/.*libkmod\.so\.2 .* => //p' | head -n 1)
+	mount --bind /dev/null "$library"
+	cleanup_fn umount "$library"
+	cleanup_fn set_modprobe "$(</proc/sys/kernel/modprobe)"
+	set_modprobe /bin/false
+	refused "libkmod" "modprobe nbd" -- "${server_args[@]}"
+	modprobe nbd
+	attach "${server_args[@]}"
+	detach
+}
+
 test_no_such_device() {
 	start_nbdkit memory 1M
 	refused "/dev/null" -- "${server_args[@]}" /dev/null
