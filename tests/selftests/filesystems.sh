@@ -106,4 +106,49 @@ test_mkfs_discards() {
 	detach
 }
 
+# send_mapped FILE: over a TCP connection, straight from the file's pages, none of which is
+# in memory, in pieces of odd sizes; compares what arrives
+send_mapped() {
+	python3 - "$1" <<-'END'
+	import mmap, socket, sys, threading
+
+	def receive():
+	    connection = listener.accept()[0]
+	    while piece := connection.recv(1 << 16):
+	        received.extend(piece)
+
+	received = bytearray()
+	listener = socket.create_server(("127.0.0.1", 0))
+	receiver = threading.Thread(target=receive)
+	receiver.start()
+	sender = socket.create_connection(listener.getsockname())
+	with open(sys.argv[1], "rb") as file:
+	    pages = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+	pages.madvise(mmap.MADV_RANDOM)     # each page when it is needed
+	view, at = memoryview(pages), 0
+	while at < len(view):
+	    at += sender.send(view[at:at + 1 + at % 20011])
+	sender.close()
+	receiver.join()
+	sys.exit(received != view)
+	END
+}
+
+# The socket's send waits in its middle for a page from the device, which the same task
+# asks the server for: two sends, one in the other.
+test_sent_from_pages() {
+	transport=tcp start_nbdkit memory 64M
+	attach "${server_args[@]}"
+	mkfs.ext4 -q "$dev"
+	mkdir mnt
+	mount "$dev" mnt
+	cleanup_fn umount_quietly
+	head -c 4M /dev/urandom >mnt/file
+	drop_caches
+	send_mapped mnt/file
+	umount mnt
+	assert_equal "$(status_field connection_deaths)" 0 "lost connections"
+	detach
+}
+
 run_tests
