@@ -57,6 +57,8 @@ test_new_table() {
 test_labels() {
 	start_partitioned
 	attach "${server_args[@]}"
+	# udev watches for writers once it has dealt with the new partition
+	udevadm settle --timeout="$(scaled 30)"
 	mkfs.ext4 -q -L nbd-label "${dev}p1"
 	assert_equal "$(blkid -o value -s LABEL "${dev}p1")" nbd-label
 	# udev looks when mkfs has closed the device: settle does not wait for that
