@@ -69,14 +69,13 @@ count() {
 }
 
 # wait_for SECONDS COMMAND...: until the command succeeds; fails at the deadline.
-# For conditions that no event announces.
+# For conditions that no event announces. Starts no process of its own.
 wait_for() {
-	local deadline
+	local deadline=$((${EPOCHREALTIME/[.,]/} + $1 * TIME_SCALE * 1000000))
 
-	deadline=$(($(milliseconds) + $(scaled "$1") * 1000))
 	shift
 	until "$@"; do
-		if [ "$(milliseconds)" -gt "$deadline" ]; then
+		if [ "${EPOCHREALTIME/[.,]/}" -gt "$deadline" ]; then
 			echo "never came true: $*"
 			return 1
 		fi
@@ -302,7 +301,7 @@ choose_address() {
 # listening: something accepts connections at the chosen address; connects to
 # nothing, because a server might count connections
 listening() {
-	local inode address state hex rest
+	local inode address state hex rest file
 
 	if [ "${transport:-unix}" = unix ]; then
 		while read -r _ _ _ inode _ state _ rest; do
@@ -311,9 +310,11 @@ listening() {
 		return 1
 	fi
 	printf -v hex ':%04X' "$port"
-	while read -r _ address _ state _; do
-		if [ "$state" = 0A ] && [[ $address = *"$hex" ]]; then return 0; fi
-	done < <(cat /proc/net/tcp /proc/net/tcp6)
+	for file in /proc/net/tcp /proc/net/tcp6; do
+		while read -r _ address _ state _; do
+			if [ "$state" = 0A ] && [[ $address = *"$hex" ]]; then return 0; fi
+		done <"$file"
+	done
 	return 1
 }
 

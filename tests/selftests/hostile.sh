@@ -20,7 +20,7 @@ what_to_play() {
 		return
 	fi
 	if [ "${FULL:-0}" != 1 ]; then
-		list=$(grep -vE '^(alien-bit-[0-9]*[1-9]|cut-(fin|rst)-[0-9]*[1-9])	' <<<"$list")
+		list=$(grep -vE '^(alien-bit-[0-9]*[1-9]|reply-(fin|rst)-at-[0-9]*[1-57-9])	' <<<"$list")
 	fi
 	grep -v '^error-95-' <<<"$list"
 	grep '^error-95-' <<<"$list"
