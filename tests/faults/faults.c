@@ -279,6 +279,8 @@ static bool op_connect(int nth_fd)
 	check_error(error);
 	if (error && error != -ENOBUFS && !is_free(DEVICE))
 		broken("CONNECT failed, but the device is attached");
+	if (!error && is_free(DEVICE))
+		broken("CONNECT succeeded, but the device is free");
 	check_usable(DEVICE);
 	peer_free(a);
 	peer_free(b);
