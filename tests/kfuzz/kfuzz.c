@@ -228,7 +228,7 @@ static void tell(enum role role, const char *who)
 {
 	const struct fuzz_totals *t = &totals[role];
 
-	printf("kfuzz: as %s %lu accepted, %lu refused\ntally: %lu random calls\n", who,
+	printf("kfuzz: as %s %lu accepted, %lu refused\ntally: %lu fuzzed calls\n", who,
 	       t->accepted, t->refused, t->calls);
 	if (role == ROLE_ROOT && (t->accepted < t->calls / 50 || t->refused < t->calls / 50))
 		broken("hardly anything was accepted, or refused");
