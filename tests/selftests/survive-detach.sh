@@ -39,14 +39,12 @@ start_stuck_io() {
 	wait_for 20 all_io_waits
 }
 
+# Two read and two write, a request at a time or more.
 all_io_waits() {
-	local pid stat
+	local counts
 
-	for pid in "${io[@]}"; do
-		stat=$(<"/proc/$pid/stat")
-		stat=${stat##*) }
-		[ "${stat%% *}" = D ] || return
-	done
+	read -ra counts <"/sys/block/$name/inflight"
+	[ "${counts[0]}" -ge 2 ] && [ "${counts[1]}" -ge 2 ]
 }
 
 # io_has_failed: all of start_io's, with an error of its own and none with a signal
