@@ -282,3 +282,56 @@ char *nbd_address_text(const struct nbd_address *address, char *buf,
 	}
 	return buf;
 }
+
+static bool list_has(const struct nbd_address_list *list,
+		     const struct nbd_address *a)
+{
+	unsigned int i;
+
+	for (i = 0; i < list->n; i++)
+		if (list->addr[i].server == a->server &&
+		    list->addr[i].len == a->len &&
+		    !memcmp(&list->addr[i].sa, &a->sa, a->len))
+			return true;
+	return false;
+}
+
+bool nbd_address_list_covers(const struct nbd_address_list *list,
+			     const struct nbd_address_list *other)
+{
+	unsigned int i;
+
+	for (i = 0; i < other->n; i++)
+		if (!list_has(list, &other->addr[i]))
+			return false;
+	return true;
+}
+
+/* Appends those of one server; returns how many there were. */
+static unsigned int append_server(struct nbd_address_list *list,
+				  const struct nbd_address_list *from,
+				  unsigned int server)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < from->n && list->n < NBD_ADDRESSES_MAX; i++) {
+		if (from->addr[i].server != server)
+			continue;
+		list->addr[list->n++] = from->addr[i];
+		n++;
+	}
+	return n;
+}
+
+void nbd_address_list_keep(struct nbd_address_list *list,
+			   const struct nbd_address_list *old,
+			   unsigned int nservers)
+{
+	const struct nbd_address_list fresh = *list;
+	unsigned int i;
+
+	list->n = 0;
+	for (i = 0; i < nservers; i++)
+		if (!append_server(list, &fresh, i))
+			append_server(list, old, i);
+}

@@ -60,6 +60,15 @@ int nbd_resolve_patiently(struct nbd_address_list *list,
 int nbd_resolve_numeric(struct nbd_address_list *list,
 			const struct nbd_server *server, unsigned int number);
 
+/* Whether @list has all addresses of @other, in whatever order. */
+bool nbd_address_list_covers(const struct nbd_address_list *list,
+			     const struct nbd_address_list *other);
+
+/* Adds those of @old to @list whose server, of @nservers, has none in @list. */
+void nbd_address_list_keep(struct nbd_address_list *list,
+			   const struct nbd_address_list *old,
+			   unsigned int nservers);
+
 /* Printable form of an address for messages; returns @buf. */
 #define NBD_ADDRESS_TEXT_MAX 600
 char *nbd_address_text(const struct nbd_address *address, char *buf,

@@ -9,6 +9,7 @@
 
 #include "bringup.h"
 #include "clock.h"
+#include "record.h"
 
 /*
  * The head start of an address over the next one. RFC 8305 suggests 250 ms
@@ -16,6 +17,8 @@
  */
 #define HEAD_START_MS		250
 #define SERVER_HEAD_START_MS	500
+/* While I/O waits, so long the others may take when one connection is there. */
+#define URGENT_FILL_MS		500
 /* Connections that are made unasked, where the server allows several. */
 #define AUTO_CONNECTIONS	4
 
@@ -93,6 +96,8 @@ void nbd_bringup_start(struct nbd_bringup *b, enum nbd_goal goal,
 	b->listing = listing;
 	b->list = list;
 	b->goal = goal;
+	b->record = NULL;
+	b->urgent = false;
 	b->netns = netns;
 	b->wanted = wanted;
 	b->next_address = 0;
@@ -101,6 +106,13 @@ void nbd_bringup_start(struct nbd_bringup *b, enum nbd_goal goal,
 		b->links[i].fd = -1;
 	}
 	start_next_address(b);
+}
+
+void nbd_bringup_reconnect(struct nbd_bringup *b,
+			   const struct nbd_record *record, bool urgent)
+{
+	b->record = record;
+	b->urgent = urgent;
 }
 
 /* Ends the race for every link but the winner, which becomes links[0]. */
@@ -153,7 +165,7 @@ static void start_fill(struct nbd_bringup *b)
 		return;
 	}
 	b->state = NBD_BRINGUP_FILL;
-	b->next_start = NBD_NEVER;
+	b->next_start = b->urgent ? nbd_now_ms() + URGENT_FILL_MS : NBD_NEVER;
 	for (i = 1; i < n; i++)
 		start_link(b, &b->links[i], b->links[0].address);
 	b->nlinks = n;
@@ -173,6 +185,18 @@ static const struct nbd_err *race_error(const struct nbd_bringup *b)
 	return best;
 }
 
+/* Whether the device that lost its connections can use what the server offers. */
+static bool export_fits(const struct nbd_bringup *b, struct nbd_link *link)
+{
+	if (!b->record || !nbd_check_export(b->record, b->record->nconns,
+					    &link->hs.export, &link->err))
+		return true;
+	nbd_err_prefix(&link->err, "refused to reconnect");
+	nbd_link_close(link);
+	link->state = NBD_LINK_FAILED;
+	return false;
+}
+
 static void run_race(struct nbd_bringup *b)
 {
 	bool busy = false, failed = false;
@@ -184,7 +208,7 @@ static void run_race(struct nbd_bringup *b)
 
 		if (was_busy)
 			nbd_link_run(link);
-		if (link->state == NBD_LINK_UP) {
+		if (link->state == NBD_LINK_UP && export_fits(b, link)) {
 			crown(b, link);
 			start_fill(b);
 			return;
@@ -225,14 +249,16 @@ static bool check_same_export(struct nbd_bringup *b, struct nbd_link *link)
 	return false;
 }
 
-/* Connections that nobody asked for are no reason to fail. */
-static void drop_failed_links(struct nbd_bringup *b)
+/* Connections that nobody asked for, or that can follow, are no reason to fail. */
+static void drop_other_links(struct nbd_bringup *b)
 {
 	unsigned int i, n = 1;
 
 	for (i = 1; i < b->nlinks; i++) {
-		if (b->links[i].state != NBD_LINK_UP)
+		if (b->links[i].state != NBD_LINK_UP) {
+			nbd_link_close(&b->links[i]);
 			continue;
+		}
 		if (n != i) {
 			b->links[n] = b->links[i];
 			b->links[i].fd = -1;
@@ -261,10 +287,10 @@ static void run_fill(struct nbd_bringup *b)
 			err = &link->err;
 		busy |= nbd_link_busy(link);
 	}
-	if (err && b->wanted != NBD_CONNECTIONS_AUTO) {
+	if (err && b->wanted != NBD_CONNECTIONS_AUTO && !b->record) {
 		bringup_fail(b, err);
-	} else if (!busy) {
-		drop_failed_links(b);
+	} else if (!busy || nbd_now_ms() >= b->next_start) {
+		drop_other_links(b);
 		b->state = NBD_BRINGUP_UP;
 	}
 }

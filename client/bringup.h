@@ -14,6 +14,8 @@
 #include "link.h"
 #include "util.h"
 
+struct nbd_record;
+
 /* Let nbd_bringup choose the number of connections. */
 #define NBD_CONNECTIONS_AUTO 0
 
@@ -48,6 +50,8 @@ struct nbd_bringup {
 	struct nbd_listing *listing;
 	const struct nbd_address_list *list;
 	enum nbd_goal goal;
+	const struct nbd_record *record;
+	bool urgent;
 	int netns;
 	unsigned int wanted;
 	unsigned int next_address;
@@ -69,6 +73,18 @@ void nbd_bringup_start(struct nbd_bringup *b, enum nbd_goal goal,
 		       struct nbd_listing *listing,
 		       const struct nbd_address_list *list,
 		       unsigned int wanted, int netns);
+
+/**
+ * nbd_bringup_reconnect - the connections are for an attachment that lost some
+ * @b:		just started
+ * @record:	the attachment, which the export must fit; must outlive @b
+ * @urgent:	it has no connection left: do not wait long for the last ones
+ *
+ * A server whose export does not fit loses the race. Of several connections
+ * those are enough that can be had.
+ */
+void nbd_bringup_reconnect(struct nbd_bringup *b,
+			   const struct nbd_record *record, bool urgent);
 
 /* Go on as far as possible without blocking. */
 void nbd_bringup_run(struct nbd_bringup *b);

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,9 +41,8 @@ static void open_syslog(void)
 void nbd_log_open(bool foreground)
 {
 	to_stderr = foreground;
-	if (foreground)
-		return;
-	open_syslog();
+	if (!foreground)
+		open_syslog();
 	kmsg_fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NONBLOCK);
 }
 
@@ -63,6 +63,19 @@ static bool send_syslog(int priority, const char *text)
 	open_syslog();	/* a syslog that was restarted, or started late */
 	return syslog_fd >= 0 &&
 	       send(syslog_fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL) == len;
+}
+
+/*
+ * Whoever reads it may wait for a device that we are to reconnect: what has no room
+ * goes to the kernel's log.
+ */
+static bool send_stderr(int priority, const char *text)
+{
+	struct pollfd pfd = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	if (poll(&pfd, 1, 0) != 1 || !(pfd.revents & POLLOUT))
+		return false;
+	return dprintf(STDERR_FILENO, "<%d>%s\n", priority, text) > 0;
 }
 
 static void send_kmsg(int priority, const char *text)
@@ -86,8 +99,7 @@ void nbd_log(int priority, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	if (to_stderr)
-		fprintf(stderr, "<%d>%s\n", priority, text);
-	else if (!send_syslog(priority, text))
+	if (!(to_stderr ? send_stderr(priority, text) :
+			  send_syslog(priority, text)))
 		send_kmsg(priority, text);
 }

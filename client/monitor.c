@@ -38,6 +38,8 @@
 #define FIXED_FDS 4
 /* Attempts that can be polled at once; more wait for their turn. */
 #define POLL_MAX 4096
+/* What could not be done, for want of a lock or a descriptor, is tried again then. */
+#define AGAIN_MS 200
 
 /**
  * struct monitor - the whole state
@@ -50,6 +52,7 @@
  * @background:	end when nothing is left
  * @lost_notices: ask about every device
  * @starting:	the records are read for the first time
+ * @reload:	a record could not be read: read all again
  * @fresh:	device for which the monitor was started, or -1
  * @quit:	end now
  * @watches:	all attachments
@@ -64,6 +67,7 @@ struct monitor {
 	bool background;
 	bool lost_notices;
 	bool starting;
+	bool reload;
 	s32 fresh;
 	bool quit;
 	struct nbd_watch *watches;
@@ -193,7 +197,6 @@ static void count_stock(struct nbd_watch *w, const struct nbd_status *s)
 		w->state = NBD_WATCH_GONE;
 	else if (missing)
 		nbd_watch_lost(w, missing, n - missing, false);
-	w->dead_links = 0;
 }
 
 static void handle_status(void *arg, const struct nbd_status *s)
@@ -242,12 +245,23 @@ static void ask_status(struct monitor *m)
 			w->state = NBD_WATCH_GONE;
 }
 
+/* The stock driver does not tell again. It drops the connections that it does not need. */
+static void suspect_stock_links(struct monitor *m)
+{
+	struct nbd_watch *w;
+
+	for (w = m->watches; w; w = w->next)
+		w->dead_links = w->record.nconns;
+}
+
 static void read_notices(struct monitor *m)
 {
 	int ret = nbd_notices_read(m->notices, handle_notice, m);
 
 	if (ret)
 		m->lost_notices = true;
+	if (ret && !is_ours(m))
+		suspect_stock_links(m);
 	if (ret && ret != -ENOBUFS)
 		close_driver(m);
 }
@@ -261,9 +275,9 @@ static bool concerns_us(const struct nbd_record *r)
 	       r->params.reconnect != NBD_RECONNECT_NEVER;
 }
 
-static void add_record(struct monitor *m, struct nbd_record *record)
+static void add_record(struct monitor *m, struct nbd_record *record, u64 file)
 {
-	struct nbd_watch *w = nbd_watch_new(record, &m->kernel);
+	struct nbd_watch *w = nbd_watch_new(record, file, &m->kernel);
 
 	if (!w) {
 		nbd_log(LOG_ERR, "out of memory");
@@ -286,29 +300,36 @@ static void add_record(struct monitor *m, struct nbd_record *record)
 static void load_record(void *arg, s32 index)
 {
 	struct nbd_watch *w = find_watch(arg, index);
+	u64 file = nbd_record_id(index);
+	struct monitor *m = arg;
 	struct nbd_record record;
 	struct nbd_err err;
+	int ret;
 
-	if (w && w->saved_as && w->saved_as == nbd_record_id(index))
+	if (w && w->file == file)
 		return;
-	if (nbd_record_read(&record, index, &err)) {
-		nbd_log(LOG_ERR, "%s", err.text);
+	ret = nbd_record_read(&record, index, &err);
+	if (ret) {
+		if (ret != -ENOENT)
+			nbd_log(LOG_ERR, "%s", err.text);
+		m->reload |= ret != -ENOENT && ret != -EINVAL;
 		return;
 	}
 	if (!concerns_us(&record)) {
 		nbd_record_free(&record);
 	} else if (w && w->record.session_id == record.session_id &&
 		   record.session_id) {
-		nbd_watch_update(w, &record);
+		nbd_watch_update(w, &record, file);
 	} else {
 		if (w)
-			drop_watch(arg, w);
-		add_record(arg, &record);
+			drop_watch(m, w);
+		add_record(m, &record, file);
 	}
 }
 
 static void load_records(struct monitor *m)
 {
+	m->reload = false;
 	nbd_record_list(load_record, m);
 }
 
@@ -406,17 +427,16 @@ static int open_descriptors(struct monitor *m, struct nbd_err *err)
 	return m->resolved < 0 ? m->resolved : 0;
 }
 
+/* One whose record cannot be removed now stays, to be tried again. */
 static void sweep_watches(struct monitor *m)
 {
 	struct nbd_watch *w, *next;
 
 	for (w = m->watches; w; w = next) {
 		next = w->next;
-		if (w->state != NBD_WATCH_GONE)
-			continue;
-		nbd_record_remove_session(w->record.params.index,
-					  w->record.session_id);
-		drop_watch(m, w);
+		if (w->state == NBD_WATCH_GONE &&
+		    nbd_record_remove_file(w->record.params.index, w->file))
+			drop_watch(m, w);
 	}
 }
 
@@ -459,11 +479,13 @@ static unsigned int collect_poll(struct monitor *m, s64 *wake)
 	pollfds[1].fd = m->inotify;
 	pollfds[2].fd = m->signals;
 	pollfds[3].fd = m->resolved;
-	*wake = NBD_NEVER;
+	*wake = m->reload ? nbd_now_ms() + AGAIN_MS : NBD_NEVER;
 	for (w = m->watches; w; w = w->next) {
 		if (n + NBD_CONNECTIONS_MAX > POLL_MAX)
 			break;
 		n += nbd_watch_poll(w, pollfds + n, &when);
+		if (w->state == NBD_WATCH_GONE)
+			when = nbd_now_ms() + AGAIN_MS;
 		*wake = nbd_min_time(*wake, when);
 	}
 	return n;
@@ -487,6 +509,8 @@ static void loop_once(struct monitor *m)
 	n = collect_poll(m, &wake);
 	if (poll(pollfds, n, nbd_poll_timeout(wake)) < 0)
 		return;
+	if (m->reload)
+		load_records(m);
 	if (pollfds[0].revents)
 		read_notices(m);
 	if (pollfds[1].revents)
@@ -521,6 +545,7 @@ static int start(struct monitor *m, struct nbd_err *err)
 		return ret;
 	/* Before any thread is made: it inherits this. */
 	nbd_process_survive_memory_pressure();
+	nbd_process_allow_descriptors();
 	ret = open_descriptors(m, err);
 	if (ret)
 		return ret;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -58,4 +59,15 @@ void nbd_process_survive_memory_pressure(void)
 		nbd_log(LOG_WARNING, "PR_SET_IO_FLUSHER: %s", strerror(errno));
 	if (mlockall(MCL_CURRENT | MCL_FUTURE))
 		nbd_log(LOG_WARNING, "mlockall: %s", strerror(errno));
+}
+
+void nbd_process_allow_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit))
+		nbd_log(LOG_WARNING, "RLIMIT_NOFILE: %s", strerror(errno));
 }

@@ -18,4 +18,7 @@ void nbd_process_mark_for_systemd(void);
  */
 void nbd_process_survive_memory_pressure(void);
 
+/* As many descriptors as the administrator allows; the usual limit is 1,024. */
+void nbd_process_allow_descriptors(void);
+
 #endif /* NBD_PROCESS_H */

@@ -408,6 +408,18 @@ void nbd_record_remove_session(s32 index, u64 session_id)
 		close(lock);
 }
 
+bool nbd_record_remove_file(s32 index, u64 id)
+{
+	int lock = nbd_record_try_lock(NULL);
+
+	if (lock < 0)
+		return lock != -EWOULDBLOCK;
+	if (id && nbd_record_id(index) == id)
+		nbd_record_remove(index);
+	close(lock);
+	return true;
+}
+
 u64 nbd_record_id(s32 index)
 {
 	char path[64];
@@ -448,12 +460,14 @@ void nbd_record_list(void (*fn)(void *arg, s32 index), void *arg)
 #define RELIED_FLAGS (NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA | \
 		      NBD_FLAG_SEND_TRIM | NBD_FLAG_SEND_WRITE_ZEROES)
 
-/* As much as the device uses of the export that it has. */
+/* As much as the device uses of the export that it has: whole blocks. */
 static u64 needed_size(const struct nbd_record *r)
 {
 	if (r->params.given & NBD_GIVEN_SIZE && r->params.size < r->export.size)
 		return r->params.size;
-	return r->export.size;
+	if (!r->block_size)
+		return r->export.size;
+	return r->export.size - r->export.size % r->block_size;
 }
 
 int nbd_check_export(const struct nbd_record *r, unsigned int nconns,
@@ -488,6 +502,15 @@ int nbd_check_export(const struct nbd_record *r, unsigned int nconns,
 				"the server needs blocks of %u bytes now, the device has %u",
 				e->block_min, r->block_size);
 	return 0;
+}
+
+void nbd_record_set_export(struct nbd_record *r, const struct nbd_export *e)
+{
+	const u16 kept = RELIED_FLAGS | NBD_FLAG_READ_ONLY;
+	u16 flags = r->export.flags & kept;
+
+	r->export = *e;
+	r->export.flags = flags | (e->flags & ~kept);
 }
 
 u64 nbd_grown_size(const struct nbd_record *r, const struct nbd_export *e)
@@ -582,14 +605,14 @@ int nbd_record_open_netns(const struct nbd_record *r)
 	return fd < 0 ? -errno : fd;
 }
 
-int nbd_record_lock(struct nbd_err *err)
+static int lock_records(int operation, struct nbd_err *err)
 {
 	int fd, ret = nbd_record_make_dir(err);
 
 	if (ret)
 		return ret;
 	fd = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0 || flock(fd, LOCK_EX)) {
+	if (fd < 0 || flock(fd, operation)) {
 		ret = -errno;
 		if (fd >= 0)
 			close(fd);
@@ -597,4 +620,14 @@ int nbd_record_lock(struct nbd_err *err)
 				LOCK_FILE, strerror(-ret));
 	}
 	return fd;
+}
+
+int nbd_record_lock(struct nbd_err *err)
+{
+	return lock_records(LOCK_EX, err);
+}
+
+int nbd_record_try_lock(struct nbd_err *err)
+{
+	return lock_records(LOCK_EX | LOCK_NB, err);
 }

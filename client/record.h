@@ -22,7 +22,8 @@
 /**
  * struct nbd_record - one attachment
  * @params:	as asked for; @params.index is the device
- * @export:	as the server offered it when it was attached or last changed
+ * @export:	what the device uses of the export: its size and block sizes as the
+ *		server told them last, flags that it relies on as when it was attached
  * @session_id:	the attachment, 0 from the stock driver
  * @pid:		the process that attached it, as sysfs says; tells attachments
  *		apart where there are no sessions
@@ -74,6 +75,12 @@ void nbd_record_remove(s32 index);
 /* As nbd_record_remove(), if the record is still of that attachment; locks. */
 void nbd_record_remove_session(s32 index, u64 session_id);
 
+/*
+ * As nbd_record_remove(), if the record is still the file @id. Waits for nobody, and
+ * reads no file: false if somebody holds the lock.
+ */
+bool nbd_record_remove_file(s32 index, u64 id);
+
 /* Changes whenever the record is written; 0 without one. */
 u64 nbd_record_id(s32 index);
 
@@ -104,6 +111,13 @@ int nbd_record_open_netns(const struct nbd_record *record);
 int nbd_check_export(const struct nbd_record *record, unsigned int nconns,
 		     const struct nbd_export *e, struct nbd_err *err);
 
+/*
+ * The device goes on with the export @e, which nbd_check_export() has accepted. What
+ * that has more than the device relies on, it may lack again the next time.
+ */
+void nbd_record_set_export(struct nbd_record *record,
+			   const struct nbd_export *e);
+
 /* Size for a device whose export has grown; 0 if it has not, or is fixed. */
 u64 nbd_grown_size(const struct nbd_record *record,
 		   const struct nbd_export *e);
@@ -117,5 +131,8 @@ int nbd_enter_initial(const char *kind);
  * descriptor to close, or a negative errno.
  */
 int nbd_record_lock(struct nbd_err *err);
+
+/* The same, without waiting: -EWOULDBLOCK if somebody has it. */
+int nbd_record_try_lock(struct nbd_err *err);
 
 #endif /* NBD_RECORD_H */

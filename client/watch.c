@@ -41,7 +41,7 @@ static void update_session(struct nbd_watch *w)
 	       sizeof(w->resolver->servers));
 }
 
-struct nbd_watch *nbd_watch_new(struct nbd_record *record,
+struct nbd_watch *nbd_watch_new(struct nbd_record *record, u64 file,
 				struct nbd_kernel *kernel)
 {
 	struct nbd_watch *w = calloc(1, sizeof(*w));
@@ -54,6 +54,7 @@ struct nbd_watch *nbd_watch_new(struct nbd_record *record,
 		return NULL;
 	}
 	w->record = *record;
+	w->file = file;
 	w->kernel = kernel;
 	w->state = NBD_WATCH_IDLE;
 	update_session(w);
@@ -77,8 +78,11 @@ void nbd_watch_free(struct nbd_watch *w)
 	free(w);
 }
 
-/* A resolver job may be running with the old servers: get a new one. */
-void nbd_watch_update(struct nbd_watch *w, struct nbd_record *record)
+/*
+ * A resolver job may be running with the old servers: get a new one. What is missing
+ * by now the driver will tell.
+ */
+void nbd_watch_update(struct nbd_watch *w, struct nbd_record *record, u64 file)
 {
 	struct nbd_resolver_job *job = calloc(1, sizeof(*job));
 
@@ -91,13 +95,12 @@ void nbd_watch_update(struct nbd_watch *w, struct nbd_record *record)
 	nbd_record_free(&w->record);
 	w->resolver = job;
 	w->record = *record;
+	w->file = file;
 	w->attempts = 0;
 	w->complaint[0] = '\0';
+	w->state = NBD_WATCH_IDLE;
+	w->dirty = true;
 	update_session(w);
-	if (w->state != NBD_WATCH_IDLE) {
-		w->state = NBD_WATCH_PAUSED;
-		w->next_try = nbd_now_ms();
-	}
 }
 
 static void save_record(struct nbd_watch *w)
@@ -106,7 +109,7 @@ static void save_record(struct nbd_watch *w)
 
 	if (nbd_record_write(&w->record, &err))
 		watch_log(w, LOG_WARNING, "%s", err.text);
-	w->saved_as = nbd_record_id(watch_index(w));
+	w->file = nbd_record_id(watch_index(w));
 }
 
 /* Uniform in [0.75, 1.25) of @ms. */
@@ -230,7 +233,6 @@ static void collect_addresses(struct nbd_watch *w)
 
 static void begin_attempt(struct nbd_watch *w)
 {
-	nbd_resolver_submit(w->resolver);
 	collect_addresses(w);
 	if (!w->addresses.n) {
 		attempt_failed(w, "no address of the server is known yet");
@@ -244,38 +246,33 @@ static void begin_attempt(struct nbd_watch *w)
 	nbd_bringup_start(w->bringup, NBD_GOAL_GO, &w->record.params, NULL,
 			  &w->addresses,
 			  w->suspect ? w->record.nconns : w->missing, w->netns);
+	nbd_bringup_reconnect(w->bringup, &w->record, !w->live);
 	w->state = NBD_WATCH_CONNECTING;
 }
 
-static bool same_addresses(const struct nbd_address_list *a,
-			   const struct nbd_address_list *b)
-{
-	unsigned int i;
-
-	if (a->n != b->n)
-		return false;
-	for (i = 0; i < a->n; i++)
-		if (a->addr[i].server != b->addr[i].server ||
-		    a->addr[i].len != b->addr[i].len ||
-		    memcmp(&a->addr[i].sa, &b->addr[i].sa, a->addr[i].len))
-			return false;
-	return true;
-}
-
-/* A name that means something else by now restarts the attempt. */
+/*
+ * A name that means something else by now restarts the attempt, if that has come to
+ * nothing yet; with these addresses, for the next answer may be another one again.
+ */
 static void take_resolved(struct nbd_watch *w)
 {
 	struct nbd_address_list list;
+	bool stale;
 
-	if (!nbd_resolver_take(w->resolver, &list) || !list.n ||
-	    same_addresses(&list, &w->record.addresses))
+	if (!nbd_resolver_take(w->resolver, &list))
+		return;
+	nbd_address_list_keep(&list, &w->record.addresses,
+			      w->record.params.nservers);
+	if (nbd_address_list_covers(&list, &w->record.addresses) &&
+	    nbd_address_list_covers(&w->record.addresses, &list))
 		return;
 	w->record.addresses = list;
 	save_record(w);
-	if (w->state == NBD_WATCH_CONNECTING && !w->bringup->nlinks) {
+	stale = w->state == NBD_WATCH_CONNECTING && !w->bringup->nlinks &&
+		!nbd_address_list_covers(&list, &w->addresses);
+	if (stale) {
 		end_attempt(w);
-		w->state = NBD_WATCH_PAUSED;
-		w->next_try = nbd_now_ms();
+		begin_attempt(w);
 	}
 }
 
@@ -283,6 +280,14 @@ static void take_resolved(struct nbd_watch *w)
 static bool moves(const struct nbd_watch *w)
 {
 	return w->live && w->bringup->server != w->record.server;
+}
+
+/* Connections that go to the driver: what is missing, or all of them when they move. */
+static unsigned int links_to_use(const struct nbd_watch *w)
+{
+	unsigned int n = w->bringup->nlinks;
+
+	return moves(w) || n < w->missing ? n : w->missing;
 }
 
 static int hand_over(struct nbd_watch *w, struct nbd_kernel_reply *reply,
@@ -293,14 +298,18 @@ static int hand_over(struct nbd_watch *w, struct nbd_kernel_reply *reply,
 	int fds[NBD_CONNECTIONS_MAX];
 	unsigned int i;
 
+	if (!w->kernel->sock)
+		return nbd_fail(err, NBD_EXIT_FAILURE, EIO,
+				"the nbd driver does not answer");
 	for (i = 0; i < b->nlinks; i++)
 		fds[i] = b->links[i].fd;
 	config.fds = fds;
-	config.nfds = b->nlinks;
+	config.nfds = links_to_use(w);
 	if (moves(w))
 		config.set |= NBD_CONFIG_REPLACE;
-	else if (config.nfds > w->missing)
-		config.nfds = w->missing;
+	/* A watch that gave up, this one or an earlier monitor's, has changed it. */
+	config.set |= NBD_CONFIG_DEAD_TIMEOUT;
+	config.dead_timeout = nbd_dead_timeout(w->kernel, &w->record.params);
 	config.identifier = w->record.params.identifier;
 	if (w->record.session_id) {
 		config.set |= NBD_CONFIG_SESSION_ID;
@@ -320,7 +329,7 @@ static void attempt_done(struct nbd_watch *w, const struct nbd_kernel_reply *rep
 {
 	struct nbd_bringup *b = w->bringup;
 	char text[NBD_ADDRESS_TEXT_MAX];
-	unsigned int i, used = b->nlinks;
+	unsigned int i, used = links_to_use(w);
 	bool moved = moves(w);
 
 	if (reply->has_sockets_used)
@@ -334,7 +343,7 @@ static void attempt_done(struct nbd_watch *w, const struct nbd_kernel_reply *rep
 		watch_log(w, LOG_NOTICE, "the export has grown from %llu to %llu bytes",
 			  w->record.export.size,
 			  b->export.size);
-	w->record.export = b->export;
+	nbd_record_set_export(&w->record, &b->export);
 	w->record.server = b->server;
 	end_attempt(w);
 	save_record(w);
@@ -344,6 +353,7 @@ static void attempt_done(struct nbd_watch *w, const struct nbd_kernel_reply *rep
 	}
 	w->live += used;
 	w->missing -= used < w->missing ? used : w->missing;
+	w->dead_links -= used < w->dead_links ? used : w->dead_links;
 	w->suspect = false;
 	w->attempts = 0;
 	w->complaint[0] = '\0';
@@ -357,12 +367,10 @@ static void attempt_ready(struct nbd_watch *w)
 {
 	struct nbd_kernel_reply reply;
 	struct nbd_err err;
-	int ret = nbd_check_export(&w->record, w->record.nconns,
-				   &w->bringup->export, &err);
+	int ret;
 
-	if (ret) {
-		nbd_err_prefix(&err, "refused to reconnect");
-		attempt_failed(w, err.text);
+	if (moves(w) && w->bringup->nlinks < w->record.nconns) {
+		attempt_failed(w, "the other server does not take all connections");
 		return;
 	}
 	ret = hand_over(w, &reply, &err);
@@ -400,8 +408,15 @@ void nbd_watch_lost(struct nbd_watch *w, unsigned int missing,
 	w->missing = missing;
 	w->live = live;
 	w->suspect = suspect && missing;
+	if (!missing) {
+		end_attempt(w);
+		w->attempts = 0;
+		w->complaint[0] = '\0';
+		w->state = NBD_WATCH_IDLE;
+		return;
+	}
 	if (w->record.params.reconnect == NBD_RECONNECT_NEVER ||
-	    w->state == NBD_WATCH_GIVEN_UP || !missing)
+	    w->state == NBD_WATCH_GIVEN_UP)
 		return;
 	if (too_narrow)
 		end_attempt(w);
@@ -418,8 +433,10 @@ void nbd_watch_lost(struct nbd_watch *w, unsigned int missing,
 void nbd_watch_run(struct nbd_watch *w)
 {
 	take_resolved(w);
-	if (w->state == NBD_WATCH_PAUSED && nbd_now_ms() >= w->next_try)
+	if (w->state == NBD_WATCH_PAUSED && nbd_now_ms() >= w->next_try) {
+		nbd_resolver_submit(w->resolver);
 		begin_attempt(w);
+	}
 	if (w->state != NBD_WATCH_CONNECTING)
 		return;
 	nbd_bringup_run(w->bringup);

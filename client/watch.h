@@ -40,9 +40,9 @@ enum nbd_watch_state {
 /**
  * struct nbd_watch - one attachment
  * @record:	what is known of it
- * @saved_as:	nbd_record_id() of the file that the watch itself wrote
+ * @file:	nbd_record_id() of the file that @record is, or 0
  * @dirty:	the driver announced something; ask it how things are
- * @dead_links:	LINK_DEAD messages of the stock driver since all was well
+ * @dead_links:	LINK_DEAD messages of the stock driver, less what was made again
  * @cause:	why the last connection died, as far as the driver says
  * @state:	what the watch does
  * @missing:	connections to make
@@ -57,14 +57,15 @@ enum nbd_watch_state {
  * @complained_at: when; the same one is logged again at growing intervals
  * @addresses:	what the running attempt tries
  * @bringup:	the running attempt, or NULL
- * @resolver:	asks for the servers' names anew with each attempt
+ * @resolver:	asks for the servers' names anew with each attempt, but for one that
+ *		begins because of the answer
  * @netns:	namespace to connect in, or -1; owned by @resolver
  * @kernel:	the driver; owned by the monitor
  * @next:	list of the monitor
  */
 struct nbd_watch {
 	struct nbd_record record;
-	u64 saved_as;
+	u64 file;
 	bool dirty;
 	unsigned int dead_links;
 	char cause[NBD_CAUSE_MAX];
@@ -93,13 +94,14 @@ bool nbd_outage_goes_on(s64 mended_at);
 /* Milliseconds until the next attempt, after so long an outage. */
 s64 nbd_retry_pause(s64 outage);
 
-/* Takes over @record. NULL without memory; @record is freed then. */
-struct nbd_watch *nbd_watch_new(struct nbd_record *record,
+/* Takes over @record, of @file. NULL without memory; @record is freed then. */
+struct nbd_watch *nbd_watch_new(struct nbd_record *record, u64 file,
 				struct nbd_kernel *kernel);
 void nbd_watch_free(struct nbd_watch *watch);
 
 /* The record was written again by somebody else: take it over. */
-void nbd_watch_update(struct nbd_watch *watch, struct nbd_record *record);
+void nbd_watch_update(struct nbd_watch *watch, struct nbd_record *record,
+		      u64 file);
 
 /**
  * nbd_watch_lost - connections died
@@ -107,6 +109,8 @@ void nbd_watch_update(struct nbd_watch *watch, struct nbd_record *record);
  * @missing:	connections that are to be made
  * @live:	connections that are left
  * @timed_out:	requests were not answered in time since the last call
+ *
+ * With none missing all is well, also after giving up.
  *
  * A server that lets requests time out is suspect as a whole: if another server
  * answers before it does, all connections are moved there.

@@ -15,6 +15,7 @@
 #include "../../client/attach.h"
 #include "../../client/bringup.h"
 #include "../../client/clock.h"
+#include "../../client/record.h"
 #include "../../client/uri.h"
 #include "tap.h"
 
@@ -25,6 +26,7 @@ enum part {
 	DIFFERENT,		/* a new size with each connection */
 	ONE_ONLY,		/* good once, then hangs up */
 	SILENT,			/* accepts and says nothing */
+	ONE_TALKS,		/* good once, then accepts and says nothing */
 	SLAMS,			/* accepts and closes */
 	DROPS_GO,		/* hangs up on NBD_OPT_GO, knows EXPORT_NAME */
 };
@@ -83,7 +85,7 @@ static void play(enum part part, int fd, int number)
 {
 	int option;
 
-	if (part == SILENT)
+	if (part == SILENT || (part == ONE_TALKS && number))
 		return;
 	if (part == SLAMS || (part == ONE_ONLY && number)) {
 		close(fd);
@@ -138,9 +140,10 @@ struct outcome {
 	s64 ms;
 };
 
-/* Connects to the servers, in order, for @wanted connections. */
-static struct outcome connect_to(const struct server *servers, int n,
-				 unsigned int wanted)
+/* As connect_to(); for an attachment that lost connections if there is @record. */
+static struct outcome connect_for(const struct nbd_record *record, bool urgent,
+				  const struct server *servers, int n,
+				  unsigned int wanted)
 {
 	struct nbd_bringup *b = calloc(1, sizeof(*b));
 	struct outcome o = { .ms = nbd_now_ms() };
@@ -156,6 +159,8 @@ static struct outcome connect_to(const struct server *servers, int n,
 	}
 	expect(!nbd_resolve_servers(&params, &list, &o.err));
 	nbd_bringup_start(b, NBD_GOAL_GO, &params, NULL, &list, wanted, -1);
+	if (record)
+		nbd_bringup_reconnect(b, record, urgent);
 	o.ret = nbd_bringup_wait(b);
 	o.err = b->err;
 	o.nlinks = b->nlinks;
@@ -166,6 +171,13 @@ static struct outcome connect_to(const struct server *servers, int n,
 	nbd_params_free(&params);
 	free(b);
 	return o;
+}
+
+/* Connects to the servers, in order, for @wanted connections. */
+static struct outcome connect_to(const struct server *servers, int n,
+				 unsigned int wanted)
+{
+	return connect_for(NULL, false, servers, n, wanted);
 }
 
 static void expect_failure(enum part part, unsigned int wanted,
@@ -276,8 +288,56 @@ static void test_successes(void)
 	stop(&s[1]);
 }
 
+static void test_reconnects(void)
+{
+	struct nbd_record record = {
+		.export = { .size = 1 << 20, .flags = 0x101 },
+		.block_size = 512,
+		.nconns = 3,
+	};
+	struct server s[2];
+	struct outcome o;
+
+	tap_test("bringup: reconnect with what can be had");
+	start(&s[0], ONE_ONLY);
+	o = connect_for(&record, true, s, 1, 3);
+	expect_number(o.ret, 0);
+	expect_number(o.nlinks, 1);
+	stop(&s[0]);
+
+	tap_test("bringup: reconnect with what can be had soon");
+	start(&s[0], ONE_TALKS);
+	o = connect_for(&record, true, s, 1, 3);
+	expect_number(o.ret, 0);
+	expect_number(o.nlinks, 1);
+	expect(o.ms < 950);
+	stop(&s[0]);
+
+	tap_test("bringup: reconnect to the second server when the first does not fit");
+	start(&s[0], NO_MULTI_CONN);
+	start(&s[1], GOOD);
+	o = connect_for(&record, false, s, 2, 3);
+	expect_number(o.ret, 0);
+	expect_number(o.server, 1);
+	expect_number(o.nlinks, 3);
+	expect(o.ms < 400);
+	stop(&s[1]);
+
+	tap_test("bringup: reconnect to nothing that fits");
+	start(&s[1], SLAMS);
+	record.export.size = 2 << 20;
+	o = connect_for(&record, false, s, 2, 3);
+	expect(o.ret < 0);
+	expect_number(o.err.status, NBD_EXIT_UNFIT);
+	expect_words(o.err.text, "refused to reconnect");
+	expect_words(o.err.text, "shrunk");
+	stop(&s[0]);
+	stop(&s[1]);
+}
+
 void test_bringup(void)
 {
 	test_failures();
 	test_successes();
+	test_reconnects();
 }

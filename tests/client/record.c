@@ -160,6 +160,60 @@ static void test_changes(void)
 	nbd_record_free(&r);
 }
 
+/* Another server may have more, and the first one comes back as it was. */
+static void test_set_export(void)
+{
+	const struct nbd_export more = { .size = 8192 + 512, .flags = 0x16d };
+	const struct nbd_export first = { .size = 8192, .flags = 0x10f };
+	struct nbd_record r;
+	struct nbd_err err;
+
+	fill(&r);
+	r.params.readonly = false;
+	r.export = first;
+	tap_test("record: back on an export with less than the last one");
+	expect_number(nbd_check_export(&r, 4, &more, &err), 0);
+	nbd_record_set_export(&r, &more);
+	expect_number(r.export.size, 8192 + 512);
+	expect_number(r.export.flags, 0x10f);
+	expect_number(nbd_check_export(&r, 4, &first, &err), 0);
+	nbd_record_free(&r);
+}
+
+static struct nbd_address address(unsigned int server, char last)
+{
+	struct nbd_address a = { .server = server, .len = 16 };
+
+	((char *)&a.sa)[7] = last;
+	return a;
+}
+
+static void test_addresses(void)
+{
+	struct nbd_address_list a = { .n = 2 }, b = { .n = 2 };
+
+	a.addr[0] = address(0, 1);
+	a.addr[1] = address(0, 2);
+	b.addr[0] = a.addr[1];
+	b.addr[1] = a.addr[0];
+	tap_test("addresses: another order is no other list");
+	expect(nbd_address_list_covers(&a, &b));
+	expect(nbd_address_list_covers(&b, &a));
+	b.addr[1] = address(0, 3);
+	expect(!nbd_address_list_covers(&a, &b));
+
+	tap_test("addresses: those of a server that has no name for a while are kept");
+	a.addr[1] = address(1, 2);
+	b.n = 1;
+	b.addr[0] = address(0, 3);
+	nbd_address_list_keep(&b, &a, 2);
+	expect_number(b.n, 2);
+	expect_number(b.addr[0].server, 0);
+	expect_number(((char *)&b.addr[0].sa)[7], 3);
+	expect_number(b.addr[1].server, 1);
+	expect_number(((char *)&b.addr[1].sa)[7], 2);
+}
+
 void test_record(void)
 {
 	s64 pause;
@@ -168,6 +222,8 @@ void test_record(void)
 	test_round_trip();
 	test_damaged();
 	test_changes();
+	test_set_export();
+	test_addresses();
 
 	tap_test("record: names of records");
 	expect_number(nbd_record_index("nbd12"), 12);

@@ -144,13 +144,55 @@ test_fail_at_once() {
 	detach
 }
 
-# A mode that gives up: the error comes with the last attempt and not before.
+# A mode that gives up: the error comes with the last attempt and not before. Connections
+# that an administrator brings make the device as good as new.
 test_reconnect_limit() {
+	local writer
+
 	start_disk 64M
 	attach "${server_args[@]}" -reconnect-limit 3 -connections 1
 	kill_server
 	io_fails
 	expect_log 'gave up after 3 attempts'
+	launch
+	"$NBD_CLIENT" -replace "${server_args[@]}" "$dev" -reconnect-limit 0
+	write_block
+	kill_server
+	write_block &
+	writer=$!
+	wait_for 10 state_is waiting
+	launch
+	wait "$writer"
+	detach
+}
+
+# serve PORT SIZE: at any time, for a disk whose contents do not matter
+serve() {
+	port=$1 start_server nbdkit -f -p "$1" memory "$2"
+}
+
+# A server that comes back with something else does not hide the next one, which is well.
+test_unfit_server() {
+	local first second pids=()
+
+	transport=tcp
+	choose_address
+	first=$port
+	choose_address
+	second=$port
+	serve "$first" 64M
+	pids+=("$server_pid")
+	serve "$second" 64M
+	pids+=("$server_pid")
+	attach 127.0.0.1 "$first" -server "127.0.0.1:$second" -connections 1
+	kill -9 "${pids[@]}"
+	wait_for 10 state_is waiting
+	serve "$first" 32M
+	wait_for 20 said 'refused to reconnect: the export has shrunk'
+	serve "$second" 64M
+	wait_for 20 state_is live
+	write_block
+	assert_equal "$(counter failed)" 0 "requests that failed"
 	detach
 }
 
