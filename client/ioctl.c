@@ -177,6 +177,28 @@ static int reopen_device(struct service *s, struct nbd_err *err)
 	return open_device(s, err);
 }
 
+/*
+ * The last steps, if the record is still there: who detaches the device removes it, and
+ * shall not find the device attached again.
+ */
+static int reattach(struct service *s, const struct nbd_kernel_config *config,
+		    struct nbd_err *err)
+{
+	int lock = nbd_record_try_lock(err), ret;
+
+	if (lock < 0)
+		return lock;
+	if (nbd_record_id(service_index(s)))
+		ret = reopen_device(s, err);
+	else
+		ret = nbd_fail(err, NBD_EXIT_FAILURE, ENODEV,
+			       "the device was detached");
+	if (!ret)
+		ret = configure(s, config, err);
+	close(lock);
+	return ret;
+}
+
 static int try_again(struct service *s, struct nbd_err *err)
 {
 	struct nbd_kernel_config config = { 0 };
@@ -192,9 +214,7 @@ static int try_again(struct service *s, struct nbd_err *err)
 	if (!ret)
 		ret = nbd_fit(&config, &s->record->params, &s->b->export, err);
 	if (!ret)
-		ret = reopen_device(s, err);
-	if (!ret)
-		ret = configure(s, &config, err);
+		ret = reattach(s, &config, err);
 	if (ret)
 		nbd_bringup_close(s->b);
 	else
