@@ -45,6 +45,38 @@ static int find_record(struct nbd_kernel *k, s32 index,
 	return 0;
 }
 
+/* What can be replaced; all else belongs to the attachment. */
+#define MERGED (NBD_GIVEN_NAME | NBD_GIVEN_CONNECTIONS | NBD_GIVEN_TIMEOUT | \
+		NBD_GIVEN_DEAD_TIMEOUT | NBD_GIVEN_SLOW_TIMEOUT | \
+		NBD_GIVEN_PEER_TIMEOUT | NBD_GIVEN_CONNECT_TIMEOUT | \
+		NBD_GIVEN_RECONNECT_LIMIT)
+
+static int check_given(const struct nbd_params *params, struct nbd_err *err)
+{
+	static const struct {
+		u64 given;
+		const char *option;
+	} fixed[] = {
+		{ NBD_GIVEN_BLOCK_SIZE, "-block-size" },
+		{ NBD_GIVEN_SIZE, "-size" },
+		{ NBD_GIVEN_QUEUE_DEPTH, "-queue-depth" },
+		{ NBD_GIVEN_WRITE_POLICY, "-write-policy" },
+		{ NBD_GIVEN_RECONNECT, "-persist or -no-persist" },
+		{ NBD_GIVEN_IDENTIFIER, "-identifier" },
+	};
+	const char *option = params->readonly ? "-readonly" : NULL;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(fixed); i++)
+		if (params->given & fixed[i].given)
+			option = fixed[i].option;
+	if (!option)
+		return 0;
+	return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
+			"%s cannot be changed with -replace: detach the device, and attach it anew",
+			option);
+}
+
 /* What the user gave replaces what the record says. */
 static int merge(struct nbd_record *record, const struct nbd_params *params,
 		 struct nbd_err *err)
@@ -71,13 +103,13 @@ static int merge(struct nbd_record *record, const struct nbd_params *params,
 		p->connect_timeout = params->connect_timeout;
 	if (given & NBD_GIVEN_RECONNECT_LIMIT)
 		p->reconnect_limit = params->reconnect_limit;
-	p->given |= given;
+	p->given |= given & MERGED;
 	if (!params->export_name)
 		return 0;
 	return nbd_set_text(&p->export_name, params->export_name, err);
 }
 
-static void fill_config(struct nbd_kernel_config *c,
+static void fill_config(struct nbd_kernel_config *c, const struct nbd_kernel *k,
 			const struct nbd_record *record,
 			const struct nbd_params *given)
 {
@@ -87,14 +119,13 @@ static void fill_config(struct nbd_kernel_config *c,
 	c->identifier = p->identifier;
 	c->session_id = record->session_id;
 	c->timeout = p->timeout;
-	c->dead_timeout = p->dead_timeout;
+	c->dead_timeout = nbd_dead_timeout(k, p);
 	c->slow_timeout = p->slow_timeout;
+	/* The dead timeout also when it is not given: a monitor that gave up has set it to 0. */
 	c->set = NBD_CONFIG_REPLACE | NBD_CONFIG_SESSION_ID |
-		 NBD_CONFIG_SERVER_FLAGS;
+		 NBD_CONFIG_SERVER_FLAGS | NBD_CONFIG_DEAD_TIMEOUT;
 	if (given->given & NBD_GIVEN_TIMEOUT)
 		c->set |= NBD_CONFIG_TIMEOUT;
-	if (given->given & NBD_GIVEN_DEAD_TIMEOUT)
-		c->set |= NBD_CONFIG_DEAD_TIMEOUT;
 	if (given->given & NBD_GIVEN_SLOW_TIMEOUT)
 		c->set |= NBD_CONFIG_SLOW_TIMEOUT;
 }
@@ -114,7 +145,7 @@ static int hand_over(struct nbd_kernel *k, struct nbd_record *record,
 		return ret;
 	for (i = 0; i < b->nlinks; i++)
 		fds[i] = b->links[i].fd;
-	fill_config(&config, record, given);
+	fill_config(&config, k, record, given);
 	config.fds = fds;
 	config.nfds = b->nlinks;
 	config.server_flags = b->export.flags;
@@ -136,7 +167,7 @@ static int save(struct nbd_record *record, const struct nbd_bringup *b,
 {
 	int lock, ret;
 
-	record->export = b->export;
+	nbd_record_set_export(record, &b->export);
 	record->server = b->server;
 	record->nconns = b->nlinks;
 	record->addresses = *list;
@@ -180,7 +211,9 @@ int nbd_replace(const struct nbd_params *params, struct nbd_err *err)
 
 	if (!b)
 		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
-	ret = nbd_kernel_open(&kernel, false, err);
+	ret = check_given(params, err);
+	if (!ret)
+		ret = nbd_kernel_open(&kernel, false, err);
 	if (!ret) {
 		ret = find_record(&kernel, params->index, &record, err);
 		if (!ret) {

@@ -145,4 +145,20 @@ test_switch_of_a_waiting_device() {
 	detach
 }
 
+# What belongs to the attachment is not changed, and above all not believed.
+test_what_cannot_be_replaced() {
+	start_disk 64M
+	attach "${server_args[@]}"
+	expect_failure "$NBD_CLIENT" -replace -size 1M "${server_args[@]}" "$dev"
+	assert_match "$output" "-size cannot be changed"
+	expect_failure "$NBD_CLIENT" -replace -readonly "${server_args[@]}" "$dev"
+	assert_match "$output" "-readonly cannot be changed"
+	truncate -s 32M small
+	start_nbdkit file "$PWD/small"
+	expect_failure "$NBD_CLIENT" -replace "${server_args[@]}" "$dev"
+	assert_match "$output" "shrunk from 67108864 to 33554432"
+	device_works
+	detach
+}
+
 run_tests
