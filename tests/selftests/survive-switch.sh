@@ -21,11 +21,15 @@ twin() {
 	hostile --ctl "${twin_control[$1]}" "${@:2}"
 }
 
-# switch_to I N: to that twin, with N connections
+# switch_to I N: to that twin, with N connections; the load goes on there
 switch_to() {
+	local before
+
+	before=$(twin "$1" "get requests")
 	"$NBD_CLIENT" -replace -connections "$2" "${twin_uri[$1]}" "$dev"
 	assert_equal "$(live_connections)" $(($2 + 1)) "live entries, the device's included"
 	twin $((1 - $1)) "wait tx_conns=0"
+	twin "$1" "wait requests>=$((before + 1)) timeout=$(scaled 30)"
 }
 
 # The servers saw nothing but well-formed requests of connections in order.
@@ -35,7 +39,7 @@ check_twin() {
 	for name in misaligned out_of_range unoffered dup_cookie bad_magic hs_bad outstanding; do
 		assert_equal "$(twin "$1" "get $name")" 0 "twin $1: $name"
 	done
-	[ "$(twin "$1" "get writes")" -gt 0 ] || fail "twin $1 was never used"
+	[ "$(twin "$1" "get requests")" -gt 0 ] || fail "twin $1 was never used"
 }
 
 variants[test_switch_under_load]="transport:tcp,unix"
