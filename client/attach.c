@@ -295,6 +295,17 @@ int nbd_watch_over(struct nbd_record *record, struct nbd_err *err)
 	return ret;
 }
 
+void nbd_make_ready(const struct nbd_params *params, s32 index)
+{
+	struct nbd_err err;
+
+	if (params->given & NBD_GIVEN_READ_AHEAD &&
+	    nbd_device_set_read_ahead(index, params->read_ahead, &err))
+		fprintf(stderr, "nbd-client: %s\n", err.text);
+	if (nbd_device_settle(index, nbd_now_ms() + SETTLE_MS, &err))
+		fprintf(stderr, "nbd-client: %s\n", err.text);
+}
+
 static int attach_ioctl(const struct nbd_params *params, struct nbd_bringup *b,
 			const struct nbd_address_list *list, FILE *out,
 			struct nbd_err *err)
@@ -317,7 +328,6 @@ static int attach_device(struct nbd_kernel *k, const struct nbd_params *params,
 {
 	struct nbd_kernel_reply reply;
 	struct nbd_record record;
-	struct nbd_err unsettled;
 	u32 block_size;
 	int ret;
 
@@ -336,9 +346,7 @@ static int attach_device(struct nbd_kernel *k, const struct nbd_params *params,
 				      NULL);
 		return ret;
 	}
-	if (nbd_device_settle(reply.index, nbd_now_ms() + SETTLE_MS,
-			      &unsettled))
-		fprintf(stderr, "nbd-client: %s\n", unsettled.text);
+	nbd_make_ready(params, reply.index);
 	print_attached(params, &b->export, reply.index, out);
 	return 0;
 }

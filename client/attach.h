@@ -35,6 +35,12 @@ struct nbd_address_list;
 int nbd_resolve_servers(const struct nbd_params *params,
 			struct nbd_address_list *list, struct nbd_err *err);
 
+/*
+ * What an attached device lacks to be used: its read-ahead as asked for, and the partition
+ * table. What goes wrong is told on standard error; the device stays attached.
+ */
+void nbd_make_ready(const struct nbd_params *params, s32 index);
+
 /* Write the record, and see to it that a monitor acts upon it. */
 struct nbd_record;
 int nbd_watch_over(struct nbd_record *record, struct nbd_err *err);

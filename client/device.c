@@ -280,3 +280,20 @@ int nbd_device_settle(s32 index, s64 deadline, struct nbd_err *err)
 				path);
 	return 0;
 }
+
+int nbd_device_set_read_ahead(s32 index, u32 kib, struct nbd_err *err)
+{
+	char path[64];
+	int fd, ret = 0;
+
+	snprintf(path, sizeof(path), "/sys/block/nbd%d/queue/read_ahead_kb",
+		 index);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || dprintf(fd, "%u", kib) < 0)
+		ret = nbd_fail(err, nbd_exit_of_errno(errno), errno,
+			       "/dev/nbd%d is attached, but its read-ahead cannot be set: %s: %s",
+			       index, path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}

@@ -50,4 +50,10 @@ int nbd_device_wait_free(s32 index, s64 deadline);
  */
 int nbd_device_settle(s32 index, s64 deadline, struct nbd_err *err);
 
+/* KiB, 1 GiB: the largest value that an nbdtab or a script may mean. */
+#define NBD_READ_AHEAD_MAX (1 << 20)
+
+/* Sets how many KiB the kernel reads ahead of an attached device; 0 or -errno. */
+int nbd_device_set_read_ahead(s32 index, u32 kib, struct nbd_err *err);
+
 #endif /* NBD_DEVICE_H */

@@ -24,8 +24,6 @@
 /* How long NBD_DO_IT may take to begin, and how often to look. */
 #define START_WAIT_MS 5000
 #define START_LOOK_MS 10
-/* How long the first read and udev may take. */
-#define SETTLE_MS 10000
 /* The announcement of a lost link may come a little after NBD_DO_IT ended. */
 #define NOTICE_WAIT_MS 200
 
@@ -376,16 +374,13 @@ static int adopt(struct nbd_record *record, struct nbd_err *err)
 static int report(struct service *s, pid_t server, FILE *out,
 		  struct nbd_err *err)
 {
-	struct nbd_err unsettled;
 	int ret = wait_for_start(service_index(s), server, err);
 
 	if (!ret)
 		ret = adopt(s->record, err);
 	if (ret)
 		return ret;
-	if (nbd_device_settle(service_index(s), nbd_now_ms() + SETTLE_MS,
-			      &unsettled))
-		fprintf(stderr, "nbd-client: %s\n", unsettled.text);
+	nbd_make_ready(&s->record->params, service_index(s));
 	fflush(out);
 	return 0;
 }

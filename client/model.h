@@ -68,6 +68,7 @@ enum nbd_reconnect {
  * @slow_timeout:	seconds until a request is counted as slow
  * @connect_timeout:	seconds that connecting and negotiating may take
  * @queue_depth:	requests for each hardware queue
+ * @read_ahead:		KiB that the kernel reads ahead
  * @write_policy:	enum nbd_write_policy
  * @reconnect_limit:	attempts before the monitor gives up, 0 never
  * @reconnect:		enum nbd_reconnect
@@ -104,6 +105,7 @@ struct nbd_params {
 	u32 slow_timeout;
 	u32 connect_timeout;
 	u32 queue_depth;
+	u32 read_ahead;
 	u32 write_policy;
 	u32 reconnect_limit;
 	u32 reconnect;
@@ -139,6 +141,7 @@ struct nbd_params {
 #define NBD_GIVEN_RECONNECT_LIMIT	BIT_ULL(12)
 #define NBD_GIVEN_RECONNECT		BIT_ULL(13)
 #define NBD_GIVEN_IDENTIFIER		BIT_ULL(14)
+#define NBD_GIVEN_READ_AHEAD		BIT_ULL(15)
 
 /**
  * struct nbd_export - what the server said about the export

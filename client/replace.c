@@ -60,6 +60,7 @@ static int check_given(const struct nbd_params *params, struct nbd_err *err)
 		{ NBD_GIVEN_BLOCK_SIZE, "-block-size" },
 		{ NBD_GIVEN_SIZE, "-size" },
 		{ NBD_GIVEN_QUEUE_DEPTH, "-queue-depth" },
+		{ NBD_GIVEN_READ_AHEAD, "-read-ahead" },
 		{ NBD_GIVEN_WRITE_POLICY, "-write-policy" },
 		{ NBD_GIVEN_RECONNECT, "-persist or -no-persist" },
 		{ NBD_GIVEN_IDENTIFIER, "-identifier" },

@@ -402,6 +402,8 @@ test_nbdtab_policies() {
 		reconnect true reconnect_limit 3
 	tab_case no_persist field_is reconnect false
 	tab_case queue_depth=16,write_policy=through all_fields queue_depth 16 write_policy through
+	tab_case read_ahead=512 queue_is read_ahead_kb 512
+	tab_case read_ahead=512,nonetlink queue_is read_ahead_kb 512
 	tab_case identifier=mine identifier_is mine
 	tab_case systemd_mark process_marked
 	tab_case "server=/nowhere/else,nonetlink" served_by_process
