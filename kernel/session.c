@@ -570,6 +570,7 @@ void nbd_session_apply_timeouts(struct nbd_session *session)
 static void session_dead_work(struct work_struct *work)
 {
 	struct nbd_session *session;
+	unsigned int noio;
 	LIST_HEAD(cmds);
 	bool failed;
 
@@ -586,7 +587,9 @@ static void session_dead_work(struct work_struct *work)
 	nbd_warn(session->nbd, "no connection for %llu s, failing I/O\n",
 		 session->params.dead_timeout);
 	session_fail_list(session, &cmds);
+	noio = memalloc_noio_save();
 	nbd_event_state(session);
+	memalloc_noio_restore(noio);
 }
 
 /* Takes the dead connection out of its slot; says whether others live. */
@@ -664,6 +667,8 @@ static void session_inherit(struct nbd_session *session, struct nbd_conn *conn,
 		atomic64_inc(&session->counters.resent);
 		if (cmd->suspect)
 			list_move_tail(&cmd->node, &suspects);
+		else
+			nbd_session_end_trial(session, cmd);
 	}
 	session_quarantine(session, &suspects);
 	session_reissue(session, cmds);
@@ -684,13 +689,19 @@ static void session_log_death(struct nbd_session *session, struct nbd_conn *conn
 	nbd_warn(session->nbd, "connection %u lost: %s; %s\n", conn->slot, conn->cause, what);
 }
 
+/* NBD_WRITE_STRICT: what was acknowledged and not flushed may be lost with a connection. */
+static void session_doubt(struct nbd_session *session)
+{
+	if (atomic64_read(&session->writes) > atomic64_read(&session->flushed))
+		atomic64_set(&session->doubt, atomic64_read(&session->writes));
+}
+
 void nbd_session_bury(struct nbd_session *session, struct nbd_conn *conn, struct list_head *cmds)
 {
 	bool others, state_changed;
 
 	atomic64_inc(&session->counters.conn_deaths);
-	if (atomic64_read(&session->writes) > atomic64_read(&session->flushed))
-		atomic64_set(&session->doubt, atomic64_read(&session->writes));
+	session_doubt(session);
 	others = session_remove_conn(session, conn, &state_changed);
 	session_inherit(session, conn, cmds, others);
 	if (state_changed && READ_ONCE(session->state) == NBD_STATE_FAILED) {
@@ -779,6 +790,8 @@ static int session_replace_conns(struct nbd_session *session, struct nbd_conn **
 		conns_discard(conns, nr);
 		return -ESHUTDOWN;
 	}
+	/* A flush may be answered on the new ones before the old ones are buried. */
+	session_doubt(session);
 	old = session_slots(session);
 	rcu_assign_pointer(session->slots, slots);
 	WRITE_ONCE(session->spread, nr > session->nbd->tag_set.nr_hw_queues);
@@ -810,11 +823,12 @@ static void session_start_conns(struct nbd_session *session, struct nbd_conn **c
 	atomic64_add(nr, &session->counters.connects);
 	session_kick(session);
 	/*
-	 * A batch that began on other connections may end on these, and then nobody
-	 * flushes the others: once all who did not see the new ones are through, do it.
+	 * Who saw the new connections before they ran may have parked a command since; and
+	 * a batch that began on other connections may end on these, and then nobody flushes
+	 * the others. Once all of them are through, do both.
 	 */
 	synchronize_rcu();
-	nbd_session_flush(session);
+	session_kick(session);
 	nbd_event_state(session);
 }
 
