@@ -278,6 +278,11 @@ static void nbd_conn_excuse(struct timer_list *timer)
 	if (!READ_ONCE(conn->tx_blocked))
 		return;
 	nbd_socket_excuse(&conn->socket);
+	/* It may have been memory that was lacking, of which no callback tells. */
+	spin_lock_bh(&conn->lock);
+	if (conn->state == NBD_CONN_RUNNING)
+		queue_work(nbd_wq, &conn->tx_work);
+	spin_unlock_bh(&conn->lock);
 	nbd_conn_blocked(conn);
 }
 

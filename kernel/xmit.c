@@ -126,7 +126,7 @@ static void xmit_advance(struct nbd_conn *conn, size_t bytes)
 	}
 }
 
-static int xmit_sendmsg(struct nbd_conn *conn, struct nbd_gather *g, bool more)
+static int xmit_sendmsg(struct nbd_conn *conn, const struct iov_iter *iter, bool more)
 {
 	struct msghdr msg = {
 		.msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL | (more ? MSG_MORE : 0),
@@ -134,7 +134,7 @@ static int xmit_sendmsg(struct nbd_conn *conn, struct nbd_gather *g, bool more)
 	unsigned int noreclaim;
 	int ret;
 
-	iov_iter_bvec(&msg.msg_iter, ITER_SOURCE, g->vec, g->nr, g->bytes);
+	msg.msg_iter = *iter;
 	noreclaim = memalloc_noreclaim_save();
 	ret = nbd_socket_send(&conn->socket, &msg);
 	memalloc_noreclaim_restore(noreclaim);
@@ -161,6 +161,7 @@ static void xmit_short(struct nbd_conn *conn)
 /* Sends until nothing is left or the socket is full. tx_mutex is held. */
 static void xmit_run(struct nbd_conn *conn)
 {
+	struct iov_iter iter;
 	struct nbd_gather g;
 	bool more;
 	int ret;
@@ -177,7 +178,8 @@ static void xmit_run(struct nbd_conn *conn)
 		more = xmit_gather(conn, &g);
 		/* Before the socket can have a reason to call back. */
 		WRITE_ONCE(conn->tx_blocked, true);
-		ret = xmit_sendmsg(conn, &g, more);
+		iov_iter_bvec(&iter, ITER_SOURCE, g.vec, g.nr, g.bytes);
+		ret = xmit_sendmsg(conn, &iter, more);
 		if (ret == -EAGAIN) {
 			xmit_short(conn);
 			nbd_conn_blocked(conn);
@@ -240,16 +242,19 @@ static int xmit_thread(void *data)
 	struct nbd_txq *q = data;
 	struct llist_node *list;
 
-	while (!kthread_should_stop()) {
+	for (;;) {
+		/* Before looking: whoever has something wakes us after having said what. */
 		set_current_state(TASK_IDLE);
 		list = llist_del_all(&q->conns);
-		if (!list) {
-			schedule();
+		if (list) {
+			__set_current_state(TASK_RUNNING);
+			llist_for_each_entry_safe(conn, next, list, tx_node)
+				xmit_put_off_run(conn);
 			continue;
 		}
-		__set_current_state(TASK_RUNNING);
-		llist_for_each_entry_safe(conn, next, list, tx_node)
-			xmit_put_off_run(conn);
+		if (kthread_should_stop())
+			break;
+		schedule();
 	}
 	__set_current_state(TASK_RUNNING);
 	return 0;
@@ -351,15 +356,16 @@ int nbd_xmit_init(void)
 void nbd_conn_goodbye(struct nbd_conn *conn)
 {
 	struct nbd_request *header = &conn->goodbye;
-	struct bio_vec vec;
-	struct nbd_gather g = { .vec = &vec, .nr = 1, .bytes = sizeof(*header) };
+	struct kvec vec = { .iov_base = header, .iov_len = sizeof(*header) };
+	struct iov_iter iter;
 
 	nbd_wire_encode(header, NBD_CMD_DISC, 0, 0, 0, 0);
-	bvec_set_page(&vec, virt_to_page(header), sizeof(*header), offset_in_page(header));
+	/* Not its page: a connection with a large table is not in one piece of memory. */
+	iov_iter_kvec(&iter, ITER_SOURCE, &vec, 1, sizeof(*header));
 
 	mutex_lock(&conn->tx_mutex);
 	if (!conn->tx_closed && !conn->tx_off)
-		conn->said_goodbye = xmit_sendmsg(conn, &g, false) == sizeof(*header);
+		conn->said_goodbye = xmit_sendmsg(conn, &iter, false) == sizeof(*header);
 	conn->tx_closed = true;
 	mutex_unlock(&conn->tx_mutex);
 }
