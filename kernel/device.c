@@ -48,7 +48,8 @@ static void device_release(NBD_RELEASE_ARGS)
 	struct nbd_device *nbd = disk->private_data;
 	struct nbd_session *session;
 
-	if (disk_openers(disk))
+	/* One that another queue depth has replaced has nothing to do with users of the new. */
+	if (disk_openers(disk) || disk != READ_ONCE(nbd->disk))
 		return;
 	nbd_setup_drop(nbd);
 	session = nbd_device_session(nbd);
@@ -56,7 +57,7 @@ static void device_release(NBD_RELEASE_ARGS)
 		return;
 	if (session->params.cflags & NBD_CFLAG_DISCONNECT_ON_CLOSE) {
 		refcount_inc(&nbd->refs);
-		if (!queue_work(nbd_wq, &nbd->close_work))
+		if (!queue_work(nbd_detach_wq, &nbd->close_work))
 			nbd_device_put(nbd);
 	}
 	nbd_session_put(session);
@@ -141,9 +142,9 @@ static int device_add_disk_of(struct nbd_device *nbd, unsigned int depth)
 	return 0;
 
 err_disk:
+	nbd->disk = NULL;
 	put_disk(disk);
 err_tags:
-	nbd->disk = NULL;
 	blk_mq_free_tag_set(&nbd->tag_set);
 	return err;
 }
@@ -222,7 +223,10 @@ static struct nbd_device *device_make(int index)
 	err = device_reserve(nbd, index);
 	if (err < 0)
 		goto err_free;
+	/* It is in the table, and may be looked at. */
+	mutex_lock(&nbd->lock);
 	err = device_add_disk_of(nbd, NBD_QUEUE_DEPTH_DEFAULT);
+	mutex_unlock(&nbd->lock);
 	if (err)
 		goto err_index;
 	return nbd;

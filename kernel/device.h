@@ -42,7 +42,8 @@ struct socket;
  * @session:	the attachment, or NULL; readers under RCU
  * @setup_lock:	protects @setup
  * @setup:	what ioctls have prepared, or NULL
- * @close_work:	detaches after the last close, NBD_CFLAG_DISCONNECT_ON_CLOSE
+ * @close_work:	detaches after the last close, NBD_CFLAG_DISCONNECT_ON_CLOSE; runs on
+ *		nbd_detach_wq
  */
 struct nbd_device {
 	int index;
@@ -57,6 +58,9 @@ struct nbd_device {
 	struct nbd_setup *setup;
 	struct work_struct close_work;
 };
+
+/* Detaches that nobody waits for; they wait for burials, which run on nbd_wq. */
+extern struct workqueue_struct *nbd_detach_wq;
 
 extern unsigned int nbds_max;
 extern int max_part;

@@ -15,6 +15,7 @@
 #include "trace.h"
 
 struct workqueue_struct *nbd_wq;
+struct workqueue_struct *nbd_detach_wq;
 
 module_param(nbds_max, uint, 0444);
 MODULE_PARM_DESC(nbds_max, "number of devices made at load (default 16)");
@@ -28,7 +29,8 @@ static int __init nbd_init(void)
 	nbd_wq = alloc_workqueue("nbd", WQ_MEM_RECLAIM | WQ_HIGHPRI, 0);
 	if (!nbd_wq)
 		return -ENOMEM;
-	err = nbd_sockets_init();
+	nbd_detach_wq = alloc_workqueue("nbd-detach", WQ_UNBOUND, 0);
+	err = nbd_detach_wq ? nbd_sockets_init() : -ENOMEM;
 	if (err)
 		goto err_wq;
 	err = nbd_xmit_init();
@@ -51,19 +53,23 @@ err_debugfs:
 err_sockets:
 	nbd_sockets_exit();
 err_wq:
+	if (nbd_detach_wq)
+		destroy_workqueue(nbd_detach_wq);
 	destroy_workqueue(nbd_wq);
 	return err;
 }
 
 static void __exit nbd_exit(void)
 {
-	/* The last sessions' burials, which hold no module reference at their very end. */
+	/* The last detaches and burials, which hold no module reference at their very end. */
+	flush_workqueue(nbd_detach_wq);
 	flush_workqueue(nbd_wq);
 	nbd_netlink_exit();
 	nbd_devices_exit();
 	nbd_debugfs_exit();
 	nbd_xmit_exit();
 	nbd_sockets_exit();
+	destroy_workqueue(nbd_detach_wq);
 	destroy_workqueue(nbd_wq);
 	/* Connections and sessions are freed by RCU, without code of ours. */
 }
