@@ -109,6 +109,10 @@ struct socket *nbd_socket_get(int fd, struct netlink_ext_ack *extack)
 	if (!socket_is_tcp(sock->sk) && !socket_is_unix_stream(sock->sk)) {
 		NL_SET_ERR_MSG(extack, "only TCP and Unix stream sockets can be used");
 		err = -EINVAL;
+	} else if (socket_is_tcp(sock->sk) && inet_csk_has_ulp(sock->sk)) {
+		/* TLS takes references to the pages that it sends, which ours do not count. */
+		NL_SET_ERR_MSG(extack, "TCP sockets with kernel TLS cannot be used");
+		err = -EOPNOTSUPP;
 	} else if (!socket_connected(sock)) {
 		NL_SET_ERR_MSG(extack, "socket is not connected");
 		err = -ENOTCONN;
