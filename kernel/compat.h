@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Every difference between kernel versions. The code is written for the newest
- * one; this file bends older ones to it. Supported: 6.1 to 6.12.
+ * one; this file bends older ones to it. Supported: 6.1 and 6.12.
  */
 #ifndef _NBD_COMPAT_H
 #define _NBD_COMPAT_H

@@ -663,7 +663,7 @@ static int put_session(struct sk_buff *skb, struct nbd_session *session)
 	spin_unlock_bh(&session->lock);
 
 	if (nla_put_u32(skb, NBD_ATTR_STATE, state) ||
-	    put_u64(skb, NBD_ATTR_SINCE_MS, jiffies_to_msecs(jiffies - since)) ||
+	    put_u64(skb, NBD_ATTR_SINCE_MS, jiffies64_to_msecs(jiffies - since)) ||
 	    put_u64(skb, NBD_ATTR_SESSION_ID, session->id) ||
 	    nla_put_u32(skb, NBD_ATTR_PID, session->pid) ||
 	    nla_put_u32(skb, NBD_ATTR_QUEUE_DEPTH, session->nbd->tag_set.queue_depth) ||
