@@ -46,10 +46,11 @@ static int device_open(NBD_OPEN_ARGS)
 static void device_release(NBD_RELEASE_ARGS)
 {
 	struct nbd_device *nbd = disk->private_data;
+	struct gendisk *now = READ_ONCE(nbd->disk);
 	struct nbd_session *session;
 
 	/* One that another queue depth has replaced has nothing to do with users of the new. */
-	if (disk_openers(disk) || disk != READ_ONCE(nbd->disk))
+	if (disk_openers(disk) || (now && now != disk))
 		return;
 	nbd_setup_drop(nbd);
 	session = nbd_device_session(nbd);
