@@ -22,12 +22,8 @@ outage() {
 	load_goes_on
 }
 
-variants[test_cut]="conns:1,4"
-timeouts[test_cut]=600
-test_cut() {
-	local seconds how outages="0.1 3"
-
-	[ "${FULL:-0}" != 1 ] || outages="0.1 0.5 2 10 30 60"
+# attach_far_disk: mounted, and under load; its server is at the other end of link 0
+attach_far_disk() {
 	make_links 1
 	choose_address
 	truncate -s 64M image
@@ -36,14 +32,98 @@ test_cut() {
 	cleanup_fn heal_at_end
 	mount_disk
 	start_load mnt/file
+}
+
+detach_far_disk() {
+	end_load
+	assert_equal "$(counter failed)" 0 "requests that failed"
+	unmount_and_check
+	detach
+}
+
+variants[test_cut]="conns:1,4"
+timeouts[test_cut]=600
+test_cut() {
+	local seconds how outages="0.1 3"
+
+	[ "${FULL:-0}" != 1 ] || outages="0.1 0.5 2 10 30 60"
+	attach_far_disk
 	for how in down drop loss; do
 		for seconds in $outages; do
 			outage "$seconds"
 		done
 	done
-	end_load
+	detach_far_disk
+}
+
+# In any way, at any moment and for any time up to three seconds.
+variants[test_random_cuts]="conns:1,4"
+timeouts[test_random_cuts]=600
+test_random_cuts() {
+	local how i n ways=(down drop loss)
+
+	n=$(count 50)
+	attach_far_disk
+	for ((i = 0; i < n; i++)); do
+		random_nap 1000
+		how=${ways[RANDOM % 3]}
+		cut_link 0
+		random_nap 3000
+		heal_link 0
+		load_goes_on
+	done
+	detach_far_disk
+}
+
+# Whoever attached a device in a namespace reaches the server from there only.
+test_attached_in_a_namespace() {
+	local command
+
+	make_links 1
+	choose_address
+	truncate -s 16M image
+	command=(nbdkit -f -i 127.0.0.1 -p "$port" file "$PWD/image")
+	launch_far "${command[@]}"
+	cleanup_fn stop_present_server
+	await_far "${command[@]}"
+	name=$(nsenter --net=/run/netns/far "$NBD_CLIENT" 127.0.0.1 "$port")
+	use_device "${name#/dev/}"
+	read_one
+	kill -9 "$server_pid"
+	wait "$server_pid" || true
+	wait_for 10 state_is waiting
+	launch_far "${command[@]}"
+	await_far "${command[@]}"
+	read_one
 	assert_equal "$(counter failed)" 0 "requests that failed"
-	unmount_and_check
+	detach
+}
+
+# host_is ADDRESS: what "disk-host" means
+host_is() {
+	echo "$1 disk-host" >/etc/hosts
+}
+
+# A server that has moved: its name leads to another address, and the device follows.
+test_moved_address() {
+	local how=down
+
+	make_links 2
+	choose_address
+	truncate -s 16M image
+	start_far nbdkit -f -p "$port" file "$PWD/image"
+	cp /etc/hosts hosts
+	cleanup_fn cp "$PWD/hosts" /etc/hosts
+	host_is 10.77.0.2
+	attach disk-host "$port" -peer-timeout 3 -connections 1
+	cleanup_fn heal_at_end
+	cut_link 0
+	host_is 10.77.1.2
+	wait_for 30 said 'reconnected to 10.77.1.2'
+	read_one
+	# or the server's end of the old connection would keep the namespace
+	heal_link 0
+	assert_equal "$(counter failed)" 0 "requests that failed"
 	detach
 }
 
