@@ -70,6 +70,15 @@ static void end_attempt(struct nbd_watch *w)
 	w->bringup = NULL;
 }
 
+/* No attempt is needed, and the next outage begins from nothing. */
+static void rest(struct nbd_watch *w)
+{
+	end_attempt(w);
+	w->attempts = 0;
+	w->complaint[0] = '\0';
+	w->state = NBD_WATCH_IDLE;
+}
+
 void nbd_watch_free(struct nbd_watch *w)
 {
 	end_attempt(w);
@@ -90,15 +99,12 @@ void nbd_watch_update(struct nbd_watch *w, struct nbd_record *record, u64 file)
 		nbd_record_free(record);
 		return;
 	}
-	end_attempt(w);
+	rest(w);
 	nbd_resolver_abandon(w->resolver);
 	nbd_record_free(&w->record);
 	w->resolver = job;
 	w->record = *record;
 	w->file = file;
-	w->attempts = 0;
-	w->complaint[0] = '\0';
-	w->state = NBD_WATCH_IDLE;
 	w->dirty = true;
 	update_session(w);
 }
@@ -345,7 +351,7 @@ static void attempt_done(struct nbd_watch *w, const struct nbd_kernel_reply *rep
 			  b->export.size);
 	nbd_record_set_export(&w->record, &b->export);
 	w->record.server = b->server;
-	end_attempt(w);
+	rest(w);
 	save_record(w);
 	if (moved) {
 		w->live = 0;
@@ -355,10 +361,7 @@ static void attempt_done(struct nbd_watch *w, const struct nbd_kernel_reply *rep
 	w->missing -= used < w->missing ? used : w->missing;
 	w->dead_links -= used < w->dead_links ? used : w->dead_links;
 	w->suspect = false;
-	w->attempts = 0;
-	w->complaint[0] = '\0';
 	w->mended_at = nbd_now_ms();
-	w->state = NBD_WATCH_IDLE;
 	if (w->missing)
 		nbd_watch_lost(w, w->missing, w->live, false);
 }
@@ -409,10 +412,7 @@ void nbd_watch_lost(struct nbd_watch *w, unsigned int missing,
 	w->live = live;
 	w->suspect = suspect && missing;
 	if (!missing) {
-		end_attempt(w);
-		w->attempts = 0;
-		w->complaint[0] = '\0';
-		w->state = NBD_WATCH_IDLE;
+		rest(w);
 		return;
 	}
 	if (w->record.params.reconnect == NBD_RECONNECT_NEVER ||
