@@ -75,13 +75,23 @@ plug_in() {
 
 # --- applications ---
 
-# verify_pass FILE: writes and verifies 8 MiB in pieces of all sizes
+# verify_pass FILE: writes and verifies 8 MiB, or $load_size, in pieces of all sizes; the
+# longest time that a read and a write of it took, in microseconds, become a line of the
+# file "passes"
 verify_pass() {
-	fio --name=verify "--filename=$1" --size=8M --direct=1 --ioengine=io_uring \
+	local out=fio.${1##*/} field
+
+	if ! fio --name=verify "--filename=$1" "--size=${load_size:-8M}" --direct=1 --ioengine=io_uring \
 		--iodepth=32 --rw=randrw --bsrange=4k-256k --verify=crc32c \
-		--verify_fatal=1 --verify_state_save=0 --output-format=terse >fio.out 2>&1 && return
-	cat fio.out
-	return 1
+		--verify_fatal=1 --verify_state_save=0 --output-format=terse >"$out" 2>&1; then
+		cat "$out"
+		return 1
+	fi
+	# fio(1), TERSE OUTPUT: the total latency of reads is min, max, mean, deviation in
+	# the fields 38 to 41; that of writes is 41 later
+	while IFS=';' read -ra field; do
+		[ "${field[0]:-}" != 3 ] || echo "${field[38]} ${field[79]}"
+	done <"$out" >>passes
 }
 
 # start_load FILE...: verify_pass after verify_pass on each file at once, until
@@ -91,6 +101,7 @@ start_load() {
 
 	load=()
 	rm -f load.stop load.failed
+	: >passes
 	for file; do
 		(
 			until [ -e load.stop ]; do
@@ -119,6 +130,20 @@ end_load() {
 	load_goes_on
 }
 
+# has_passed N: the load has come to its end N times since it began
+has_passed() {
+	local lines
+
+	mapfile -t lines <passes
+	[ ${#lines[@]} -ge "$1" ]
+}
+
+# longest_pause: of the load's passes that have ended, in milliseconds
+longest_pause() {
+	awk '{ for (i = 1; i <= 2; i++) if ($i > most) most = $i }
+		END { printf "%d", most / 1000 }' passes
+}
+
 stop_load() {
 	local pid
 
@@ -128,10 +153,10 @@ stop_load() {
 	done
 }
 
-# mount_disk: an ext4 file system on the device, at $PWD/mnt; nothing is written to it
-# that the test does not write
+# mount_disk [SIZE]: an ext4 file system on the device, or on that much of it, at
+# $PWD/mnt; nothing is written to it that the test does not write
 mount_disk() {
-	mkfs.ext4 -q -E nodiscard,lazy_itable_init=0,lazy_journal_init=0 "$dev"
+	mkfs.ext4 -q -E nodiscard,lazy_itable_init=0,lazy_journal_init=0 "$dev" "$@"
 	mkdir -p mnt
 	mount "$dev" mnt
 	cleanup_fn unmount_quietly

@@ -26,36 +26,64 @@ timed_write() {
 	timed_dd "$1" if=/dev/urandom of="$dev" bs=64k count=1 oflag=direct
 }
 
+# stop_server_at_work: mounts the device, begins the load, and stops the server when that
+# has been through once and has requests in flight; passes counts what ended before
+stop_server_at_work() {
+	mount_disk
+	start_load mnt/file
+	wait_for 30 has_passed 1
+	wait_for 10 in_flight
+	kill -STOP "$server_pid"
+	passes=$(wc -l <passes)
+}
+
+# What a file system's load waits for is its longest pause. The stopped server is not
+# continued before the file system has been looked at: what a Unix socket had brought it,
+# it would execute then.
 variants[test_stopped_server_fails_over]=$ways
 test_stopped_server_fails_over() {
+	local passes
+
 	start_disk 64M
 	start_second_disk
 	attach "${server_args[@]}" -timeout 3 -server "$second_uri" -connections "$conns"
-	write_block
-	kill -STOP "$server_pid"
-	timed_write 0
-	assert_within "$took" 2900 $(($(scaled 1) * 1000 + 3000)) "milliseconds of the write"
-	write_block
+	stop_server_at_work
+	wait_for 30 has_passed $((passes + 1))
+	end_load
+	echo "the longest pause was $(longest_pause) ms"
+	assert_within "$(longest_pause)" 2000 $(($(scaled 1) * 1000 + 3000)) \
+		"milliseconds of the longest pause"
+	[ "$(counter timed_out)" -ge 1 ] || fail "no connection was given up"
 	assert_equal "$(counter failed)" 0 "requests that failed"
-	kill -CONT "$server_pid"
+	unmount_and_check
 	detach
 }
 
-variants[test_stopped_server_is_waited_for]=$ways
+# With one server only the pause ends when that goes on. TCP, for what is left in a Unix
+# socket is executed then, maybe later than the same block's next write. Not nbdkit, which
+# may fail an assertion of its own when it finds busy connections reset.
+variants[test_stopped_server_is_waited_for]="transport:tcp conns:1,4"
 test_stopped_server_is_waited_for() {
-	local writer
+	local passes begin stopped
 
-	start_disk 64M
-	attach "${server_args[@]}" -timeout 2 -connections "$conns"
-	kill -STOP "$server_pid"
-	write_block &
-	writer=$!
+	truncate -s 64M image
+	start_hostile --file "$PWD/image" --size 64M
+	attach "${server_args[@]}" -timeout 3 -connections "$conns"
+	stop_server_at_work
+	begin=$(milliseconds)
 	wait_for 10 state_is waiting
-	assert_equal "$(counter timed_out | sed 's/[1-9].*/some/')" some "connections given up"
-	! gone_or_reaped "$writer" || fail "the write has ended"
+	[ "$(counter timed_out)" -ge 1 ] || fail "no connection was given up"
+	! has_passed $((passes + 1)) || fail "a pass has ended"
+	load_goes_on
+	stopped=$(elapsed "$begin")
 	kill -CONT "$server_pid"
-	wait "$writer"
+	wait_for 30 has_passed $((passes + 1))
+	end_load
+	echo "stopped for $stopped ms, the longest pause was $(longest_pause) ms"
+	assert_within "$(longest_pause)" 2000 $((stopped + $(scaled 13) * 1000)) \
+		"milliseconds of the longest pause"
 	assert_equal "$(counter failed)" 0 "requests that failed"
+	unmount_and_check
 	detach
 }
 
