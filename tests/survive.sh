@@ -153,10 +153,11 @@ stop_load() {
 	done
 }
 
-# mount_disk [SIZE]: an ext4 file system on the device, or on that much of it, at
-# $PWD/mnt; nothing is written to it that the test does not write
+# mount_disk: an ext4 file system on the device, or on $fs_size of it, at $PWD/mnt;
+# nothing is written to it that the test does not write
 mount_disk() {
-	mkfs.ext4 -q -E nodiscard,lazy_itable_init=0,lazy_journal_init=0 "$dev" "$@"
+	mkfs.ext4 -q -E nodiscard,lazy_itable_init=0,lazy_journal_init=0 "$dev" \
+		${fs_size:+"$fs_size"}
 	mkdir -p mnt
 	mount "$dev" mnt
 	cleanup_fn unmount_quietly

@@ -1,11 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Detaching always works, and soon, whatever the server does. What is in use is not
-# taken away unless that is asked for. The kernel log shows no stuck task, the device is
-# free and the module can be unloaded (the framework looks after each test).
+# taken away unless that is asked for. The kernel log shows no stuck task (the framework
+# looks), the device is free, and the module unloads.
 . "$(dirname "$0")/../survive.sh"
 
 readonly DETACH_SECONDS=5
+
+declare -a io=() load=()
 
 # detach_in_time [OPTION...]: must succeed within the promised time
 detach_in_time() {
@@ -19,23 +21,33 @@ detach_in_time() {
 	expect_status 1 "$NBD_CLIENT" -c "$dev"
 }
 
-# start_io: reads and writes in the background that must all end with one clear error
-# when the device is taken away
-start_io() {
+# start_work: the first half of the device has a file system that is mounted and under a
+# verified load, which has been through once when this returns
+start_work() {
+	fs_size=16M load_size=2M
+	mount_disk
+	start_load mnt/file
+	wait_for 30 has_passed 1
+}
+
+# start_work_if_full: without FULL=1 two of the conditions have the file system
+start_work_if_full() {
+	[ "${FULL:-0}" != 1 ] || start_work
+}
+
+# start_stuck_io: reads and writes of the device's other half, in the background, that must
+# all end with one clear error when it is taken away; each process waits for the device
+# when this returns
+start_stuck_io() {
 	local i
 
 	io=()
 	for i in 1 2; do
-		dd if=/dev/zero of="$dev" bs=1M count=8 oflag=direct 2>"write.$i" &
+		dd if=/dev/zero of="$dev" bs=1M count=8 seek=32 oflag=direct 2>"write.$i" &
 		io+=($!)
-		dd if="$dev" of=/dev/null bs=64k count=64 iflag=direct 2>"read.$i" &
+		dd if="$dev" of=/dev/null bs=64k count=64 skip=512 iflag=direct 2>"read.$i" &
 		io+=($!)
 	done
-}
-
-# start_stuck_io: start_io, of which each process waits for the device when this returns
-start_stuck_io() {
-	start_io
 	wait_for 20 all_io_waits
 }
 
@@ -47,32 +59,59 @@ all_io_waits() {
 	[ "${counts[0]}" -ge 2 ] && [ "${counts[1]}" -ge 2 ]
 }
 
-# io_has_failed: all of start_io's, with an error of its own and none with a signal
+# has_io_error FILE: a process said there that its I/O failed: once, and with EIO
+has_io_error() {
+	assert_equal "$(grep -o 'error .*' "$1" | sed 's/.*: //')" "Input/output error" "$1"
+}
+
+# io_has_failed: all of start_stuck_io's, and none with a signal
 io_has_failed() {
-	local pid file
+	local pid file status
 
 	for pid in "${io[@]}"; do
 		wait_for "$DETACH_SECONDS" gone_or_reaped "$pid"
-		! wait "$pid" || fail "an I/O of the detached device succeeded"
+		status=0
+		wait "$pid" || status=$?
+		assert_equal "$status" 1 "status of an I/O of the detached device"
 	done
 	for file in write.* read.*; do
-		grep -q 'Input/output error' "$file" || fail "$file: $(<"$file")"
+		has_io_error "$file"
 	done
+}
+
+# load_has_failed: with EIO at the requests that the driver had. What had not come as far
+# the file system refuses by itself.
+load_has_failed() {
+	wait_for "$DETACH_SECONDS" gone_or_reaped "${load[0]}"
+	! wait "${load[0]}" || fail "the load went on"
+	grep 'Input/output error' fio.file
+	! grep 'io_u error' fio.file | grep -vE 'Input/output error|Read-only file system' ||
+		fail "another error than EIO"
+}
+
+# unload: what the device was does not keep the module. Whoever attaches next loads it.
+unload() {
+	if mountpoint -q mnt; then umount mnt; fi
+	test_module_unloads
 }
 
 # take_away: by force, with I/O in flight
 take_away() {
-	allow_log 'error, dev nbd'
+	allow_log 'I/O error.* dev nbd|Buffer I/O error|(JBD2|EXT4-fs|Aborting journal).*nbd'
 	detach_in_time -force
-	io_has_failed
+	[ ${#io[@]} = 0 ] || io_has_failed
+	[ ${#load[@]} = 0 ] || load_has_failed
+	unload
 }
 
 # --- in every condition ---
 
+# The server is gone, and the monitor tries again now and then.
 variants[test_dead_server]=$ways
 test_dead_server() {
 	start_disk 64M
 	attach "${server_args[@]}" -connections "$conns"
+	start_work_if_full
 	kill_server
 	start_stuck_io
 	wait_for 5 state_is waiting
@@ -83,21 +122,18 @@ variants[test_stopped_server]=$ways
 test_stopped_server() {
 	start_disk 64M
 	attach "${server_args[@]}" -connections "$conns"
+	start_work
 	kill -STOP "$server_pid"
 	start_stuck_io
 	take_away
-	kill -CONT "$server_pid"
-}
-
-requests_in_flight() {
-	"$NBD_CLIENT" -status -json "$dev" | grep -q '"inflight": [1-9]'
 }
 
 # The server takes nothing more out of its socket; the writer's buffer is full.
 variants[test_full_socket_buffer]=$ways
 test_full_socket_buffer() {
-	start_hostile --rcvbuf 16384
+	start_hostile --rcvbuf 16384 --size 64M
 	attach "${server_args[@]}" -connections "$conns"
+	start_work_if_full
 	ctl pause
 	start_stuck_io
 	take_away
@@ -105,8 +141,9 @@ test_full_socket_buffer() {
 
 variants[test_requests_that_nobody_answers]=$ways
 test_requests_that_nobody_answers() {
-	start_hostile
+	start_hostile --size 64M
 	attach "${server_args[@]}" -connections "$conns"
+	start_work_if_full
 	ctl "never type=read count=0" "never type=write count=0"
 	start_stuck_io
 	ctl "wait outstanding>=4"
@@ -115,8 +152,9 @@ test_requests_that_nobody_answers() {
 
 variants[test_mid_reply]=$ways
 test_mid_reply() {
-	start_hostile
+	start_hostile --size 64M
 	attach "${server_args[@]}" -connections "$conns"
+	start_work_if_full
 	ctl "cut type=read at=20000 then=stall count=0" "never type=write count=0"
 	start_stuck_io
 	ctl "wait outstanding>=4"
@@ -128,53 +166,76 @@ variants[test_mid_io]=$ways
 test_mid_io() {
 	start_disk 64M
 	attach "${server_args[@]}" -connections "$conns"
-	start_endless_io
-	allow_log 'error, dev nbd'
-	detach_in_time -force
-	wait_for "$DETACH_SECONDS" gone_or_reaped "$endless"
-	wait "$endless"
-	cat endless.out
-	# in the middle of a write, or of a write that begins when the size is 0
-	grep -qE 'Input/output error|No space left on device' endless.out
-}
-
-# start_endless_io: writes over and over until that fails; is at work when this returns
-start_endless_io() {
-	while dd if=/dev/zero of="$dev" bs=256k count=64 oflag=direct; do
-		touch wrote
-	done 2>endless.out &
-	endless=$!
-	wait_for 20 test -e wrote
-}
-
-# The server accepts and says nothing: the monitor is in the middle of a handshake.
-test_mid_negotiation() {
-	start_hostile
-	attach "${server_args[@]}" -connections 1
-	ctl "scenario hs-silent" "kill all"
-	start_stuck_io
-	ctl "wait accepted>=2"
+	start_work
+	wait_for 20 in_flight
 	take_away
 }
 
-test_from_another_process() {
+# The server accepts and says nothing: the monitor is in the middle of a handshake.
+variants[test_mid_negotiation]=$ways
+test_mid_negotiation() {
+	start_hostile --size 64M
+	attach "${server_args[@]}" -connections "$conns"
+	start_work_if_full
+	ctl "scenario hs-silent" "kill all"
+	start_stuck_io
+	ctl "wait accepted>=$((conns + 1))"
+	take_away
+}
+
+# refuse_to_answer: nothing that is sent to the server's port arrives from now on
+refuse_to_answer() {
+	nft -f - <<-END
+		table inet silence {
+			chain in { type filter hook input priority 0; tcp dport $port drop; }
+		}
+	END
+	cleanup_fn nft delete table inet silence
+}
+
+# connecting: somebody waits for the server's answer to a SYN
+connecting() {
+	local to state
+
+	while read -r _ _ to state _; do
+		[[ $to = *"$(printf ':%04X' "$port")" ]] && [ "$state" = 02 ] && return 0
+	done </proc/net/tcp
+	return 1
+}
+
+# The server's address is silent: the monitor is in the middle of a connect().
+variants[test_during_reconnect]="transport:tcp conns:1,4"
+test_during_reconnect() {
 	start_disk 64M
-	attach "${server_args[@]}"
+	attach "${server_args[@]}" -connections "$conns"
+	start_work_if_full
+	refuse_to_answer
+	kill_server
+	start_stuck_io
+	wait_for 10 connecting
+	take_away
+}
+
+variants[test_from_another_process]=$ways
+test_from_another_process() {
+	local other
+
+	start_disk 64M
+	attach "${server_args[@]}" -connections "$conns"
+	start_work_if_full
 	kill -STOP "$server_pid"
 	start_stuck_io
-	allow_log 'error, dev nbd'
 	setsid --wait "$NBD_CLIENT" -force -d "$dev" &
-	"$NBD_CLIENT" -force -d "$dev"
-	wait $!
-	io_has_failed
-	kill -CONT "$server_pid"
+	other=$!
+	take_away
+	wait "$other"
 }
 
 # No call about another device waits for one that is stuck.
 test_others_beside_a_stuck_one() {
 	local stuck begin
 
-	start_hostile --rcvbuf 16384
+	start_hostile --rcvbuf 16384 --size 64M
 	attach "${server_args[@]}"
 	ctl pause
 	start_stuck_io
@@ -190,24 +251,6 @@ test_others_beside_a_stuck_one() {
 		"milliseconds of another device's life"
 	use_device "${stuck#/dev/}"
 	take_away
-}
-
-# A mount that is taken away: what is in it fails, and it can be unmounted.
-variants[test_mounted_by_force]=$ways
-test_mounted_by_force() {
-	start_disk 64M
-	attach "${server_args[@]}" -connections "$conns"
-	mount_disk
-	dd if=/dev/urandom of=mnt/file bs=1M count=4 conv=fsync status=none
-	kill -STOP "$server_pid"
-	allow_log 'I/O error.* nbd[0-9]|(JBD2|EXT4-fs).*nbd[0-9]'
-	dd if=/dev/zero of=mnt/file bs=64k count=8 oflag=direct conv=notrunc 2>dd.out &
-	wait_for 10 requests_in_flight
-	detach_in_time -force
-	! wait $! || fail "the write succeeded"
-	grep 'Input/output error' dd.out
-	umount mnt
-	kill -CONT "$server_pid"
 }
 
 # --- what is in use ---
