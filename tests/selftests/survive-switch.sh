@@ -11,7 +11,7 @@ start_twins() {
 
 	truncate -s 64M image
 	for i in 0 1; do
-		start_hostile --file "$PWD/image" --size 64M
+		start_hostile --file "$PWD/image" --size 64M --log "$PWD/log.$i"
 		twin_uri[i]=$server_uri
 		twin_control[i]=$control
 	done
@@ -42,6 +42,35 @@ check_twin() {
 	[ "$(twin "$1" "get requests")" -gt 0 ] || fail "twin $1 was never used"
 }
 
+# lost_requests LOG...: of these servers' logs, the requests that were lost: not answered
+# when their connection went, and not answered on a later one of any of the servers either
+lost_requests() {
+	awk '
+		$3 ~ /^(read|write|flush|trim|zeroes)$/ {
+			id = FILENAME " " $2 " " $5
+			came[id] = $1
+			what[id] = $3 " " $4 " " $6 " " $7
+		}
+		$3 == "sent" {
+			id = FILENAME " " $2 " " $4
+			if (id in came && !(answered[what[id]] > came[id]))
+				answered[what[id]] = came[id]
+			delete came[id]
+		}
+		END {
+			for (id in came)
+				if (!(answered[what[id]] > came[id]))
+					print "lost: " id ": " what[id]
+		}' "$@"
+}
+
+# check_twins: the servers saw nothing but well-formed requests, and answered each
+check_twins() {
+	check_twin 0
+	check_twin 1
+	assert_equal "$(lost_requests log.0 log.1)" "" "requests that no server answered"
+}
+
 variants[test_switch_under_load]="transport:tcp,unix"
 timeouts[test_switch_under_load]=600
 test_switch_under_load() {
@@ -58,27 +87,29 @@ test_switch_under_load() {
 	done
 	end_load
 	assert_equal "$(counter failed)" 0 "requests that failed"
-	check_twin 0
-	check_twin 1
+	check_twins
 	detach
 }
 
-timeouts[test_switch_below_file_system]=300
+# To one connection of one twin, to four of the other.
+timeouts[test_switch_below_file_system]=600
 test_switch_below_file_system() {
-	local i n
+	local i n=2
 
+	[ "${FULL:-0}" != 1 ] || n=100
 	start_twins
 	attach "${twin_uri[0]}" -connections 1
 	mount_disk
 	start_load mnt/file
-	n=$(count 20)
 	for ((i = 1; i <= n; i++)); do
 		random_nap 500
 		load_goes_on
 		switch_to $((i % 2)) $((1 + i % 2 * 3))
 	done
 	end_load
+	assert_equal "$(counter failed)" 0 "requests that failed"
 	unmount_and_check
+	check_twins
 	detach
 }
 
@@ -97,6 +128,8 @@ test_switch_with_requests_in_flight() {
 	wait "$reader"
 	assert_equal "$(tr -d K <block | wc -c)" 0 "bytes that are not the server's"
 	[ "$(counter resent)" -ge 1 ] || fail "nothing was sent again"
+	assert_match "$(lost_requests log.0)" "^lost: .*: read 0 0 4096\$" "twin 0's log alone"
+	assert_equal "$(lost_requests log.0 log.1)" "" "requests that no server answered"
 	detach
 }
 
