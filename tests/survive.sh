@@ -175,6 +175,16 @@ unmount_and_check() {
 	[ ! -e image ] || e2fsck -fn image
 }
 
+# start_work: a small file system, mounted and under load, which has been through once and
+# has requests in flight when this returns
+start_work() {
+	fs_size=16M load_size=2M
+	mount_disk
+	start_load mnt/file
+	wait_for 30 has_passed 1
+	wait_for 20 in_flight
+}
+
 # timed_dd STATUS ARGUMENT...: dd must end with that; its report is in dd.out, and took
 # is the milliseconds of it, without the start of a process, which is slow in the guest
 timed_dd() {

@@ -26,13 +26,9 @@ timed_write() {
 	timed_dd "$1" if=/dev/urandom of="$dev" bs=64k count=1 oflag=direct
 }
 
-# stop_server_at_work: mounts the device, begins the load, and stops the server when that
-# has been through once and has requests in flight; passes counts what ended before
+# stop_server_at_work: passes counts what ended before
 stop_server_at_work() {
-	mount_disk
-	start_load mnt/file
-	wait_for 30 has_passed 1
-	wait_for 10 in_flight
+	start_work
 	kill -STOP "$server_pid"
 	passes=$(wc -l <passes)
 }
@@ -118,17 +114,29 @@ io_fails() {
 	assert_match "$(<dd.out)" "Input/output error"
 }
 
+# work_fails SINCE LOW HIGH: with EIO, so many milliseconds after SINCE
+work_fails() {
+	allow_log 'I/O error.* dev nbd|Buffer I/O error|(JBD2|EXT4-fs|Aborting journal).*nbd'
+	wait_for 15 gone_or_reaped "${load[0]}"
+	assert_within "$(elapsed "$1")" "$2" "$3" "milliseconds from the loss to the load's end"
+	! wait "${load[0]}" || fail "the load goes on"
+	grep 'Input/output error' fio.file
+	umount mnt
+}
+
 variants[test_dead_timeout]=$ways
 test_dead_timeout() {
-	local begin
+	local begin high
 
+	high=$(($(scaled 2) * 1000 + 3000))
 	start_disk 64M
 	attach "${server_args[@]}" -dead-timeout 3 -connections "$conns"
+	start_work
 	begin=$(milliseconds)
 	kill_server
 	io_fails
-	assert_within "$(elapsed "$begin")" 3000 $(($(scaled 2) * 1000 + 3000)) \
-		"milliseconds from the loss to the error"
+	assert_within "$(elapsed "$begin")" 3000 "$high" "milliseconds from the loss to the error"
+	work_fails "$begin" 3000 "$high"
 	expect_log 'no connection for 3 s, failing I/O'
 	assert_equal "$(status_field state)" failed "state"
 	io_fails
@@ -140,11 +148,12 @@ test_dead_timeout() {
 }
 
 # What waited when the connection was lost fails together with what came later.
+variants[test_dead_timeout_in_flight]="conns:1,4"
 test_dead_timeout_in_flight() {
 	local begin reader
 
 	start_hostile
-	attach "${server_args[@]}" -dead-timeout 2 -connections 1
+	attach "${server_args[@]}" -dead-timeout 2 -connections "$conns"
 	ctl "never type=read count=0"
 	allow_log 'error, dev nbd'
 	dd if="$dev" of=/dev/null bs=4k count=1 iflag=direct 2>dd.out &
@@ -162,13 +171,51 @@ test_dead_timeout_in_flight() {
 
 variants[test_fail_at_once]="options:-no-persist,-dead-timeout=0 conns:1,4"
 test_fail_at_once() {
+	local begin
+
 	start_disk 64M
 	attach "${server_args[@]}" "$options" -connections "$conns"
-	write_block
+	start_work
+	begin=$(milliseconds)
 	kill_server
-	wait_for 5 state_is failed
+	work_fails "$begin" 0 $(($(scaled 2) * 1000))
+	assert_equal "$(status_field state)" failed "state"
 	io_fails
 	assert_within "$took" 0 $(($(scaled 1) * 1000)) "milliseconds to the error"
+	detach
+}
+
+# idle_connections: their numbers, one in a line
+idle_connections() {
+	ctl conns | sed -nE 's/^conn=([1-9][0-9]*) .* outstanding=0( .*)?$/\1/p'
+}
+
+# At once is when the last connection goes, and not before.
+variants[test_fails_with_last_connection]="options:-no-persist,-dead-timeout=0"
+test_fails_with_last_connection() {
+	local begin reader idle conn
+
+	start_hostile
+	attach "${server_args[@]}" "$options" -connections 4
+	ctl "never type=read count=0" "listen off"
+	dd if="$dev" of=/dev/null bs=4k count=1 iflag=direct 2>dd.out &
+	reader=$!
+	ctl "wait outstanding>=1"
+	mapfile -t idle < <(idle_connections)
+	assert_equal ${#idle[@]} 3 "idle connections"
+	for conn in "${idle[@]}"; do
+		ctl "kill conn=$conn how=rst"
+	done
+	wait_for 10 has_live 1
+	write_block
+	! gone_or_reaped "$reader" || fail "the read has ended"
+	allow_log 'error, dev nbd'
+	begin=$(milliseconds)
+	ctl "kill all how=rst"
+	! wait "$reader" || fail "the read succeeded"
+	assert_within "$(elapsed "$begin")" 0 $(($(scaled 1) * 1000)) "milliseconds to the error"
+	assert_match "$(<dd.out)" "Input/output error"
+	assert_equal "$(status_field state)" failed "state"
 	detach
 }
 
