@@ -487,6 +487,88 @@ static void reconfigure_surplus(void)
 	}
 }
 
+static uint64_t session_id(const struct answer *answer)
+{
+	size_t len;
+	const uint8_t *data = attr_find(answer->data, answer->len, NBD_ATTR_SESSION_ID, &len);
+	uint64_t id = 0;
+
+	if (data && len == sizeof(id))
+		memcpy(&id, data, sizeof(id));
+	return id;
+}
+
+/* RECONFIGURE with new sockets, and what it says became of them and of the others. */
+static void step_sockets(const char *step, struct msg *msg, struct peer **peers, unsigned int n)
+{
+	struct answer *answer;
+	unsigned int i;
+	int fds[8];
+
+	for (i = 0; i < n; i++) {
+		peers[i] = peer_new(PEER_UNIX);
+		fds[i] = peer_fd(peers[i]);
+	}
+	if (n)
+		msg_sockets(msg, fds, n);
+	answer = nl_step(step, msg);
+	if (!answer->replies) {
+		say(name("%s-reply", step), "none");
+		return;
+	}
+	say(name("%s-reply", step), "%u: command %u index %u used %u closed %u", answer->replies,
+	    answer->cmd, attr_u32(answer, NBD_ATTR_INDEX, 9999),
+	    attr_u32(answer, NBD_ATTR_SOCKETS_USED, 9999),
+	    attr_u32(answer, NBD_ATTR_SOCKETS_CLOSED, 9999));
+}
+
+static struct msg *session_msg(uint64_t id)
+{
+	struct msg *msg = index_msg(NBD_CMD_RECONFIGURE, 0);
+
+	msg_u64(msg, NBD_ATTR_SESSION_ID, id);
+	return msg;
+}
+
+static struct msg *replace_msg(uint64_t id)
+{
+	struct msg *msg = id ? session_msg(id) : index_msg(NBD_CMD_RECONFIGURE, 0);
+
+	msg_put(msg, NBD_ATTR_REPLACE, NULL, 0);
+	return msg;
+}
+
+/* What RECONFIGURE says of the sockets that it used and the connections that it closed. */
+static void reconfigure_reply(void)
+{
+	struct peer *a = peer_new(PEER_UNIX), *b = peer_new(PEER_UNIX), *fresh[8];
+	int fds[2] = { peer_fd(a), peer_fd(b) };
+	struct msg *msg = connect_msg(0, fds, 2, MIB);
+	uint64_t id;
+
+	msg_u64(msg, NBD_ATTR_SERVER_FLAGS, MULTI);
+	id = session_id(nl_step("connect", msg));
+	step_sockets("not-asked", index_msg(NBD_CMD_RECONFIGURE, 0), fresh, 1);
+	step_sockets("no-sockets", session_msg(id), fresh, 0);
+	step_sockets("none-dead", session_msg(id), fresh, 1);
+	hang_up_and_wait(a);
+	step_sockets("one-dead", session_msg(id), &a, 1);
+	hang_up_and_wait(a);
+	step_sockets("three-for-one", session_msg(id), fresh, 3);
+	hang_up_and_wait(b);
+	hang_up_and_wait(fresh[0]);
+	step_sockets("one-for-two", session_msg(id), fresh, 1);
+	step_sockets("three-for-the-other", session_msg(id), fresh, 3);
+	step_sockets("replace-two-by-one", replace_msg(id), fresh, 1);
+	step_sockets("replace-one-by-four", replace_msg(0), fresh, 4);
+	hang_up_and_wait(fresh[1]);
+	step_sockets("replace-one-dead-of-four", replace_msg(id), fresh, 2);
+	hang_up_and_wait(fresh[0]);
+	hang_up_and_wait(fresh[1]);
+	step_sockets("replace-all-dead", replace_msg(0), fresh, 3);
+	step_sockets("other-session", session_msg(id + 1), fresh, 1);
+}
+
 static void resize(void)
 {
 	int fd = new_fd(), node, events = uevents_open();
@@ -554,6 +636,7 @@ const struct probe_case lifetime_cases[] = {
 	{ "reconfigure-alone", reconfigure_alone, 0, 0 },
 	{ "reconfigure-half", reconfigure_half, 0, 0 },
 	{ "reconfigure-surplus", reconfigure_surplus, 0, 0 },
+	{ "reconfigure-reply", reconfigure_reply, 0, 0 },
 	{ "reconfigure-size", resize, 0, 0 },
 	{ "status", status, 0, 0 },
 	{ NULL, NULL, 0, 0 },
