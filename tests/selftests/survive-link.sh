@@ -42,7 +42,7 @@ detach_far_disk() {
 }
 
 variants[test_cut]="conns:1,4"
-timeouts[test_cut]=600
+timeouts[test_cut]=1200
 test_cut() {
 	local seconds how outages="0.1 3"
 
