@@ -43,12 +43,15 @@ start_stuck_io() {
 	wait_for 20 all_io_waits
 }
 
-# Two read and two write, a request at a time or more.
+# Not by the number of requests in flight: most of those are the load's.
 all_io_waits() {
-	local counts
+	local pid stack
 
-	read -ra counts <"/sys/block/$name/inflight"
-	[ "${counts[0]}" -ge 2 ] && [ "${counts[1]}" -ge 2 ]
+	for pid in "${io[@]}"; do
+		stack=
+		read -rd '' stack <"/proc/$pid/stack" || true
+		[[ $stack = *blkdev_@(read|write)_iter* ]] || return
+	done
 }
 
 # has_io_error FILE: a process said there that its I/O failed: once, and with EIO
