@@ -18,6 +18,7 @@
 
 #include "clock.h"
 #include "device.h"
+#include "folders.h"
 
 /* Where nothing announces a change: how often to look. */
 #define LOOK_AGAIN_MS 10
@@ -110,7 +111,7 @@ int nbd_device_pid(s32 index, pid_t *pid)
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/sys/block/nbd%d/pid", index);
-	f = fopen(path, "re");
+	f = nbd_folder_fopen(path, "re");
 	if (!f)
 		return -errno;
 	errno = 0;

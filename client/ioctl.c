@@ -16,6 +16,7 @@
 #include "attach.h"
 #include "clock.h"
 #include "device.h"
+#include "folders.h"
 #include "ioctl.h"
 #include "log.h"
 #include "process.h"
@@ -58,8 +59,8 @@ static int open_device(struct service *s, struct nbd_err *err)
 {
 	char path[NBD_DEVICE_PATH_MAX];
 
-	s->device = open(nbd_device_path(service_index(s), path),
-			 O_RDWR | O_CLOEXEC);
+	s->device = nbd_folder_open(nbd_device_path(service_index(s), path),
+				    O_RDWR);
 	if (s->device >= 0)
 		return 0;
 	if (errno == ENOENT || errno == ENXIO)
@@ -257,7 +258,8 @@ static bool attach_again(struct service *s)
 
 	if (!pause)
 		s->lost_at = nbd_now_ms();
-	inotify_add_watch(inotify, NBD_RUN_DIR, IN_DELETE);
+	inotify_add_watch(inotify, nbd_folder_enter(NBD_RUN_DIR), IN_DELETE);
+	nbd_folder_leave();
 	while (wait_for_turn(s, inotify, pause ?
 			     nbd_retry_pause(nbd_now_ms() - s->lost_at) : 0)) {
 		up = !try_again(s, &err);
@@ -278,6 +280,7 @@ static void serve(struct service *s)
 	const struct nbd_params *p = &s->record->params;
 	int error;
 
+	nbd_folders_keep();
 	if (p->systemd_mark)
 		nbd_process_mark_for_systemd();
 	if (p->swap)

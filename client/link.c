@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "folders.h"
 #include "link.h"
 
 /* How long to leave a Unix server alone whose backlog is full. */
@@ -74,7 +75,7 @@ static int socket_in_netns(int family, int netns)
 
 	if (netns < 0)
 		return socket(family, type, 0);
-	home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	home = nbd_folder_open("/proc/thread-self/ns/net", O_RDONLY);
 	if (home < 0)
 		return -1;
 	fd = setns(netns, CLONE_NEWNET) ? -1 : socket(family, type, 0);
@@ -117,7 +118,7 @@ static void try_connect(struct nbd_link *link)
 {
 	const struct nbd_address *a = link->address;
 
-	if (!connect(link->fd, (const void *)&a->sa, a->len) ||
+	if (!nbd_folder_connect(link->fd, &a->sa, a->len) ||
 	    errno == EISCONN) {
 		begin_handshake(link);
 	} else if (errno == EINPROGRESS || errno == EINTR) {

@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "folders.h"
 #include "log.h"
 
 #define NAME "nbd-monitor"
@@ -20,19 +21,25 @@ static bool to_stderr;
 static int syslog_fd = -1;
 static int kmsg_fd = -1;
 
+static int connect_to(const char *path)
+{
+	struct sockaddr_storage sa = { .ss_family = AF_UNIX };
+	struct sockaddr_un *un = (void *)&sa;
+
+	snprintf(un->sun_path, sizeof(un->sun_path), "%s", path);
+	return nbd_folder_connect(syslog_fd, &sa, sizeof(*un));
+}
+
+/* systemd's /dev/log is a link, which leads nowhere from the root of the initramfs. */
 static void open_syslog(void)
 {
-	const struct sockaddr_un un = {
-		.sun_family = AF_UNIX,
-		.sun_path = "/dev/log",
-	};
-
 	if (syslog_fd < 0)
 		syslog_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC |
 				   SOCK_NONBLOCK, 0);
 	if (syslog_fd < 0)
 		return;
-	if (!connect(syslog_fd, (const void *)&un, sizeof(un)))
+	if (!connect_to("/dev/log") ||
+	    !connect_to("/run/systemd/journal/dev-log"))
 		return;
 	close(syslog_fd);
 	syslog_fd = -1;

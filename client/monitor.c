@@ -17,6 +17,7 @@
 
 #include "clock.h"
 #include "device.h"
+#include "folders.h"
 #include "kernel.h"
 #include "log.h"
 #include "monitor.h"
@@ -538,6 +539,8 @@ static int start(struct monitor *m, struct nbd_err *err)
 	/* Stock drivers announce their events in the initial namespace only. */
 	nbd_enter_initial("net");
 	nbd_enter_initial("mnt");
+	/* It may have been started in the initramfs, and must outlive that. */
+	nbd_folders_keep();
 	ret = nbd_record_make_dir(err);
 	if (!ret)
 		ret = take_lock(m, err);

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/nbd.h>
 #include <sched.h>
 #include <stddef.h>
@@ -15,10 +16,12 @@
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "device.h"
+#include "folders.h"
 #include "record.h"
 #include "util.h"
 
@@ -306,7 +309,8 @@ static char *record_path(s32 index, char *buf, size_t size)
 int nbd_record_read(struct nbd_record *r, s32 index, struct nbd_err *err)
 {
 	char path[64];
-	FILE *file = fopen(record_path(index, path, sizeof(path)), "re");
+	FILE *file = nbd_folder_fopen(record_path(index, path, sizeof(path)),
+				      "re");
 	int ret;
 
 	memset(r, 0, sizeof(*r));
@@ -327,7 +331,10 @@ void nbd_record_free(struct nbd_record *r)
 
 int nbd_record_make_dir(struct nbd_err *err)
 {
-	if (!mkdir(NBD_RUN_DIR, 0755) || errno == EEXIST)
+	const char *path = NBD_RUN_DIR;
+	int folder = nbd_folder_of(&path);
+
+	if (!mkdirat(folder, path, 0755) || errno == EEXIST)
 		return 0;
 	return nbd_fail(err, nbd_exit_of_errno(errno), errno,
 			"cannot make the folder %s: %s", NBD_RUN_DIR,
@@ -337,7 +344,7 @@ int nbd_record_make_dir(struct nbd_err *err)
 /* The name has a dot in front, so that no reader takes it for a record. */
 static int write_file(const struct nbd_record *r, const char *path)
 {
-	FILE *file = fopen(path, "we");
+	FILE *file = nbd_folder_fopen(path, "we");
 	int ret = 0;
 
 	if (!file)
@@ -348,6 +355,21 @@ static int write_file(const struct nbd_record *r, const char *path)
 	if (fclose(file) && !ret)
 		ret = -errno;
 	return ret;
+}
+
+static int rename_file(const char *from, const char *to)
+{
+	int from_folder = nbd_folder_of(&from);
+	int to_folder = nbd_folder_of(&to);
+
+	return renameat(from_folder, from, to_folder, to) ? -errno : 0;
+}
+
+static void unlink_file(const char *path)
+{
+	int folder = nbd_folder_of(&path);
+
+	unlinkat(folder, path, 0);
 }
 
 int nbd_record_write(const struct nbd_record *r, struct nbd_err *err)
@@ -361,11 +383,11 @@ int nbd_record_write(const struct nbd_record *r, struct nbd_err *err)
 	snprintf(temporary, sizeof(temporary), "%s/.nbd%d.%d", NBD_RUN_DIR,
 		 r->params.index, getpid());
 	ret = write_file(r, temporary);
-	if (!ret && rename(temporary, path))
-		ret = -errno;
+	if (!ret)
+		ret = rename_file(temporary, path);
 	if (!ret)
 		return 0;
-	unlink(temporary);
+	unlink_file(temporary);
 	return nbd_fail(err, nbd_exit_of_errno(-ret), -ret,
 			"cannot write the record %s, without which the device would not be reconnected: %s",
 			path, strerror(-ret));
@@ -382,15 +404,16 @@ static void remove_netns(s32 index)
 	char path[64];
 
 	netns_path(index, path, sizeof(path));
-	umount2(path, MNT_DETACH);
-	unlink(path);
+	umount2(nbd_folder_enter(path), MNT_DETACH);
+	nbd_folder_leave();
+	unlink_file(path);
 }
 
 void nbd_record_remove(s32 index)
 {
 	char path[64];
 
-	unlink(record_path(index, path, sizeof(path)));
+	unlink_file(record_path(index, path, sizeof(path)));
 	remove_netns(index);
 }
 
@@ -422,10 +445,12 @@ bool nbd_record_remove_file(s32 index, u64 id)
 
 u64 nbd_record_id(s32 index)
 {
-	char path[64];
+	char buf[64];
+	const char *path = record_path(index, buf, sizeof(buf));
+	int folder = nbd_folder_of(&path);
 	struct stat st;
 
-	if (stat(record_path(index, path, sizeof(path)), &st))
+	if (fstatat(folder, path, &st, 0))
 		return 0;
 	return st.st_ino;
 }
@@ -442,12 +467,16 @@ s32 nbd_record_index(const char *name)
 
 void nbd_record_list(void (*fn)(void *arg, s32 index), void *arg)
 {
-	DIR *dir = opendir(NBD_RUN_DIR);
+	int fd = nbd_folder_open(NBD_RUN_DIR, O_RDONLY | O_DIRECTORY);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *e;
 	s32 index;
 
-	if (!dir)
+	if (!dir) {
+		if (fd >= 0)
+			close(fd);
 		return;
+	}
 	while ((e = readdir(dir))) {
 		index = nbd_record_index(e->d_name);
 		if (index >= 0)
@@ -593,15 +622,36 @@ int nbd_record_keep_netns(struct nbd_record *r, struct nbd_err *err)
 	return 0;
 }
 
+/* Not the file below it, of which the mount is not seen. */
+static int open_namespace(const char *path)
+{
+	int fd = nbd_folder_open(path, O_RDONLY);
+	struct statfs st;
+
+	if (fd < 0 || (!fstatfs(fd, &st) && st.f_type == NSFS_MAGIC))
+		return fd;
+	close(fd);
+	errno = EINVAL;
+	return -1;
+}
+
+/*
+ * Some systems do not move /run from the initramfs, but mount it once more. Who was
+ * started in the initramfs does not see what is mounted there later.
+ */
 int nbd_record_open_netns(const struct nbd_record *r)
 {
-	char path[64];
+	char path[64], of_init[80];
 	int fd;
 
 	if (!r->netns)
 		return -1;
 	netns_path(r->params.index, path, sizeof(path));
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	fd = open_namespace(path);
+	if (fd >= 0)
+		return fd;
+	snprintf(of_init, sizeof(of_init), "/proc/1/root%s", path);
+	fd = open_namespace(of_init);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -611,7 +661,7 @@ static int lock_records(int operation, struct nbd_err *err)
 
 	if (ret)
 		return ret;
-	fd = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	fd = nbd_folder_open(LOCK_FILE, O_RDWR | O_CREAT);
 	if (fd < 0 || flock(fd, operation)) {
 		ret = -errno;
 		if (fd >= 0)

@@ -3,7 +3,7 @@
 # The monitor, and every other process of nbd-client, may be killed at any time: I/O
 # goes on, the device can be detached or attached again, and a monitor that is started
 # by hand takes over.
-. "$(dirname "$0")/../survive.sh"
+. "$(dirname "$0")/../links.sh"
 
 monitor_pid() {
 	local pid=
@@ -265,6 +265,107 @@ test_what_it_reports() {
 	launch
 	wait_for 15 said "nbd-monitor: $dev: reconnected to .* after [0-9.]+ s"
 	detach
+}
+
+# --- a monitor that was started in an initramfs ---
+
+# boot HOW COMMAND...: an initramfs in namespaces of its own, which runs the command and
+# then switches to the guest's root; /run and its like it moves there (HOW is "move"), or
+# mounts them once more ("bind"), which some distributions do. Sets init, the process that
+# does it.
+boot() {
+	mkdir initramfs
+	cat >boot <<-'END'
+		set -e
+		mount -t tmpfs initramfs initramfs
+		cd initramfs
+		mkdir bin dev proc run sys root
+		cp "$NBD_CLIENT" bin/nbd-client
+		cp /run/vm/busybox ../init .
+		for library in $(ldd "$NBD_CLIENT" | grep -o '/[^ ]*'); do
+			mkdir -p ".${library%/*}"
+			cp "$library" ".$library"
+		done
+		mount --rbind / root
+		for folder in dev proc run sys; do
+			umount -l "root/$folder"
+		done
+		exec chroot . /busybox sh /init "$@"
+	END
+	cat >init <<-'END'
+		/busybox mount -t proc proc /proc
+		/busybox mount -t sysfs sys /sys
+		/busybox mount -t devtmpfs dev /dev
+		/busybox mount -t tmpfs run /run
+		how=$1
+		shift
+		"$@" || exit
+		for folder in dev proc run sys; do
+			/busybox mount -o "$how" "/$folder" "/root/$folder"
+		done
+		exec /busybox switch_root /root /bin/sh -c 'echo >/run/switched; exec sleep 1000'
+	END
+	NBD_CLIENT=$NBD_CLIENT unshare --mount --pid --fork --kill-child bash boot "$@" &
+	cleanup_fn stop_process $!
+	wait_for 10 pgrep -P $!
+	init=$(pgrep -P $!)
+	wait_for 20 switched_or_dead
+	! gone_or_reaped "$init" || fail "the initramfs ended"
+}
+
+switched_or_dead() {
+	[ -e "/proc/$init/root/run/switched" ] || gone_or_reaped "$init"
+}
+
+# in_system OPTION... -- COMMAND...: in the system that was switched to; options are
+# nsenter's
+in_system() {
+	nsenter --target "$init" --mount --pid --root --wd "$@"
+}
+
+system_monitor_runs() {
+	in_system "$NBD_CLIENT" -status -json | grep -q '"monitor": true'
+}
+
+no_system_monitor() {
+	! system_monitor_runs
+}
+
+# from_far: the server has a connection that came from the namespace "far"
+from_far() {
+	[ -n "$(ss -Htn state established dst 10.77.0.2)" ]
+}
+
+# It cares for what was attached before and after, and sees it go.
+variants[test_started_in_initramfs]="run:move,bind"
+timeouts[test_started_in_initramfs]=90
+test_started_in_initramfs() {
+	local init records device transport=tcp
+
+	make_links 1
+	start_disk 64M
+	modprobe nbd
+	use_device nbd1
+	use_device nbd0
+	boot "$run" /bin/nbd-client 127.0.0.1 "$port" nbd0 -connections 1
+	records=/proc/$init/root/run/nbd
+	in_system --net=/run/netns/far "$NBD_CLIENT" 10.77.0.1 "$port" nbd1 -connections 1
+	kill_server
+	truncate -s 65M image
+	launch
+	for device in nbd0 nbd1; do
+		dev=/dev/$device
+		wait_for 15 state_is live
+		read_block
+		wait_for 5 grep -x "size $((65 << 20))" "$records/$device"
+	done
+	from_far
+	in_system "$NBD_CLIENT" -d nbd0
+	assert_equal "$(cd "$records" && echo nbd*)" nbd1 "records"
+	system_monitor_runs
+	in_system "$NBD_CLIENT" -d nbd1
+	wait_for 5 no_system_monitor
+	! said 'nbd-monitor: .*(No such file|cannot write)'
 }
 
 run_tests
