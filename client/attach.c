@@ -276,21 +276,43 @@ static void fill_record(struct nbd_record *record,
 		record->pid = pid;
 }
 
-int nbd_watch_over(struct nbd_record *record, struct nbd_err *err)
+/*
+ * A monitor runs that does not end before the lock is given back, which is returned. It
+ * comes first: the stock driver tells once only, and maybe at once, what was lost.
+ */
+static int bring_monitor(const struct nbd_params *params, struct nbd_err *err)
 {
 	int lock = nbd_record_lock(err);
 	int ret;
 
-	if (lock < 0)
+	if (lock < 0 || params->reconnect == NBD_RECONNECT_NEVER)
 		return lock;
-	ret = nbd_record_keep_netns(record, err);
+	ret = nbd_monitor_ensure(params->systemd_mark, err);
+	if (!ret)
+		return lock;
+	close(lock);
+	return ret;
+}
+
+static int write_down(struct nbd_record *record, struct nbd_err *err)
+{
+	int ret = nbd_record_keep_netns(record, err);
+
 	if (!ret)
 		ret = nbd_record_write(record, err);
-	if (!ret && record->params.reconnect != NBD_RECONNECT_NEVER)
-		ret = nbd_monitor_ensure(record->params.index,
-					 record->params.systemd_mark, err);
 	if (ret)
 		nbd_record_remove(record->params.index);
+	return ret;
+}
+
+int nbd_watch_over(struct nbd_record *record, struct nbd_err *err)
+{
+	int lock = bring_monitor(&record->params, err);
+	int ret;
+
+	if (lock < 0)
+		return lock;
+	ret = write_down(record, err);
 	close(lock);
 	return ret;
 }
@@ -321,31 +343,46 @@ static int attach_ioctl(const struct nbd_params *params, struct nbd_bringup *b,
 	return nbd_ioctl_attach(&record, b, &config, out, err);
 }
 
+static int attach_netlink(struct nbd_kernel *k, const struct nbd_params *params,
+			  struct nbd_bringup *b,
+			  const struct nbd_address_list *list,
+			  struct nbd_kernel_reply *reply, struct nbd_err *err)
+{
+	struct nbd_record record;
+	u32 block_size;
+	int ret;
+
+	ret = hand_over(k, params, b, reply, &block_size, err);
+	if (ret)
+		return ret;
+	fill_record(&record, params, b, list, reply, block_size);
+	ret = write_down(&record, err);
+	if (ret)
+		nbd_kernel_disconnect(k, reply->index, reply->session_id, false,
+				      NULL);
+	return ret;
+}
+
 static int attach_device(struct nbd_kernel *k, const struct nbd_params *params,
 			 struct nbd_bringup *b,
 			 const struct nbd_address_list *list, FILE *out,
 			 struct nbd_err *err)
 {
 	struct nbd_kernel_reply reply;
-	struct nbd_record record;
-	u32 block_size;
-	int ret;
+	int lock, ret;
 
 	ret = nbd_bring_up(b, params, list, err);
 	if (ret)
 		return ret;
 	if (params->ioctl_mode)
 		return attach_ioctl(params, b, list, out, err);
-	ret = hand_over(k, params, b, &reply, &block_size, err);
+	lock = bring_monitor(params, err);
+	if (lock < 0)
+		return lock;
+	ret = attach_netlink(k, params, b, list, &reply, err);
+	close(lock);
 	if (ret)
 		return ret;
-	fill_record(&record, params, b, list, &reply, block_size);
-	ret = nbd_watch_over(&record, err);
-	if (ret) {
-		nbd_kernel_disconnect(k, reply.index, reply.session_id, false,
-				      NULL);
-		return ret;
-	}
 	nbd_make_ready(params, reply.index);
 	print_attached(params, &b->export, reply.index, out);
 	return 0;

@@ -61,8 +61,7 @@ static int run(const struct nbd_command *cmd, struct nbd_err *err)
 		return nbd_print_status(cmd->params.index, cmd->json, stdout,
 					err);
 	case NBD_ACTION_MONITOR:
-		return nbd_monitor_run(cmd->background, cmd->params.index,
-				       err);
+		return nbd_monitor_run(cmd->background, err);
 	case NBD_ACTION_LIST:
 		return nbd_list(&cmd->params, stdout, err);
 	case NBD_ACTION_HELP:

@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #include "clock.h"
-#include "device.h"
 #include "folders.h"
 #include "kernel.h"
 #include "log.h"
@@ -43,6 +42,18 @@
 #define AGAIN_MS 200
 
 /**
+ * struct early_loss - LINK_DEAD messages of the stock driver before the record came
+ * @index:	device
+ * @links:	how many; the device may have been attached several times meanwhile
+ * @next:	list of the monitor
+ */
+struct early_loss {
+	s32 index;
+	unsigned int links;
+	struct early_loss *next;
+};
+
+/**
  * struct monitor - the whole state
  * @kernel:	the driver; its sock is NULL while it is not loaded
  * @notices:	listens to the driver; NULL likewise
@@ -52,11 +63,12 @@
  * @lock:	held while the monitor runs
  * @background:	end when nothing is left
  * @lost_notices: ask about every device
- * @starting:	the records are read for the first time
+ * @unheard:	the stock driver may have said something that was not heard, of devices
+ *		whose records come now
  * @reload:	a record could not be read: read all again
- * @fresh:	device for which the monitor was started, or -1
  * @quit:	end now
  * @watches:	all attachments
+ * @early:	losses of devices that have no record yet
  */
 struct monitor {
 	struct nbd_kernel kernel;
@@ -67,11 +79,11 @@ struct monitor {
 	int lock;
 	bool background;
 	bool lost_notices;
-	bool starting;
+	bool unheard;
 	bool reload;
-	s32 fresh;
 	bool quit;
 	struct nbd_watch *watches;
+	struct early_loss *early;
 };
 
 static struct pollfd pollfds[POLL_MAX];
@@ -128,6 +140,7 @@ static void open_driver(struct monitor *m)
 		return;
 	close_driver(m);
 	m->lost_notices = true;
+	m->unheard = true;
 	if (!nbd_kernel_open(&m->kernel, false, &err) &&
 	    !nbd_notices_open(&m->kernel, &m->notices, &err))
 		return;
@@ -172,13 +185,52 @@ static void handle_event(struct nbd_watch *w, const struct nbd_notice *n)
 	}
 }
 
+static void note_early_loss(struct monitor *m, s32 index)
+{
+	struct early_loss *e = m->early;
+
+	while (e && e->index != index)
+		e = e->next;
+	if (!e) {
+		e = calloc(1, sizeof(*e));
+		if (!e) {
+			nbd_log(LOG_ERR, "out of memory");
+			return;
+		}
+		e->index = index;
+		e->next = m->early;
+		m->early = e;
+	}
+	e->links++;
+}
+
+/* Forgets it, and tells how many links they were. */
+static unsigned int take_early_loss(struct monitor *m, s32 index)
+{
+	struct early_loss **at = &m->early, *e;
+	unsigned int links;
+
+	while (*at && (*at)->index != index)
+		at = &(*at)->next;
+	e = *at;
+	if (!e)
+		return 0;
+	links = e->links;
+	*at = e->next;
+	free(e);
+	return links;
+}
+
 static void handle_notice(void *arg, const struct nbd_notice *n)
 {
 	struct monitor *m = arg;
 	struct nbd_watch *w = find_watch(m, n->index);
 
-	if (!w)
+	if (!w) {
+		if (n->link_dead && !is_ours(m))
+			note_early_loss(m, n->index);
 		return;
+	}
 	if (!n->link_dead) {
 		if (n->session_id == w->record.session_id)
 			handle_event(w, n);
@@ -251,6 +303,7 @@ static void suspect_stock_links(struct monitor *m)
 {
 	struct nbd_watch *w;
 
+	m->unheard = true;
 	for (w = m->watches; w; w = w->next)
 		w->dead_links = w->record.nconns;
 }
@@ -293,8 +346,8 @@ static void add_record(struct monitor *m, struct nbd_record *record, u64 file)
 	 * What died while nobody listened to the stock driver is not known. It
 	 * drops the connections that it does not need.
 	 */
-	if (m->starting && m->kernel.sock && !is_ours(m) &&
-	    w->record.params.index != m->fresh)
+	w->dead_links = take_early_loss(m, w->record.params.index);
+	if (m->unheard && m->kernel.sock && !is_ours(m))
 		w->dead_links = w->record.nconns;
 }
 
@@ -317,6 +370,7 @@ static void load_record(void *arg, s32 index)
 		return;
 	}
 	if (!concerns_us(&record)) {
+		take_early_loss(m, index);
 		nbd_record_free(&record);
 	} else if (w && w->record.session_id == record.session_id &&
 		   record.session_id) {
@@ -373,6 +427,7 @@ static void read_inotify(struct monitor *m)
 			handle_inotify(m, e);
 		}
 	}
+	m->unheard = false;
 }
 
 /* --- the life of the process --- */
@@ -554,17 +609,15 @@ static int start(struct monitor *m, struct nbd_err *err)
 		return ret;
 	prepare_poll();
 	open_driver(m);
-	m->starting = true;
 	load_records(m);
-	m->starting = false;
+	m->unheard = false;
 	return 0;
 }
 
-int nbd_monitor_run(bool background, s32 fresh, struct nbd_err *err)
+int nbd_monitor_run(bool background, struct nbd_err *err)
 {
 	struct monitor m = {
 		.background = background,
-		.fresh = fresh,
 		.lock = -1,
 	};
 	int ret;
@@ -604,11 +657,10 @@ bool nbd_monitor_runs(void)
  * In the child. Nothing of the caller's must be kept open or be waited for, but
  * @ready, which the monitor closes when it is at work.
  */
-static void __noreturn exec_monitor(s32 index, bool systemd_mark, int ready)
+static void __noreturn exec_monitor(bool systemd_mark, int ready)
 {
-	char name[] = "nbd-client", device[NBD_DEVICE_PATH_MAX];
-	char *const argv[] = { name, "-monitor", "-background",
-			       nbd_device_path(index, device), NULL };
+	char name[] = "nbd-client";
+	char *const argv[] = { name, "-monitor", "-background", NULL };
 	int exe = open("/proc/self/exe", O_RDONLY);
 	int null = open("/dev/null", O_RDWR);
 
@@ -652,7 +704,7 @@ static int wait_for_monitor(int ready, struct nbd_err *err)
 			why);
 }
 
-int nbd_monitor_ensure(s32 index, bool systemd_mark, struct nbd_err *err)
+int nbd_monitor_ensure(bool systemd_mark, struct nbd_err *err)
 {
 	int pipes[2], ret;
 	pid_t child;
@@ -664,7 +716,7 @@ int nbd_monitor_ensure(s32 index, bool systemd_mark, struct nbd_err *err)
 				"cannot make a pipe: %s", strerror(errno));
 	child = fork();
 	if (!child)
-		exec_monitor(index, systemd_mark, pipes[1]);
+		exec_monitor(systemd_mark, pipes[1]);
 	close(pipes[1]);
 	if (child > 0) {
 		waitpid(child, NULL, 0);

@@ -18,24 +18,22 @@
 
 /**
  * nbd_monitor_ensure - start the monitor if none is running
- * @index:	device that was just attached
  * @systemd_mark: as -systemd-mark
  * @err:	says why it could not be started
  *
- * Call with nbd_record_lock() held, after the record was written.
+ * Call with nbd_record_lock() held, and write the record before giving that back: the
+ * monitor looks whether it is needed when it gets it.
  */
-int nbd_monitor_ensure(s32 index, bool systemd_mark, struct nbd_err *err);
+int nbd_monitor_ensure(bool systemd_mark, struct nbd_err *err);
 
 /**
  * nbd_monitor_run - be the monitor
  * @background:	was started by nbd_monitor_ensure(): end when nothing is left
- * @fresh:	the device that it was started for, whose connections are all
- *		there; -1 for none
  * @err:	says why not
  *
  * Return: 0 when told to end or nothing is left; -EEXIST if one is running.
  */
-int nbd_monitor_run(bool background, s32 fresh, struct nbd_err *err);
+int nbd_monitor_run(bool background, struct nbd_err *err);
 
 /* A monitor is at work. */
 bool nbd_monitor_runs(void);

@@ -197,6 +197,16 @@ timed_dd() {
 	took=$(sed -nE 's/.* copied, ([0-9.e-]+) s,.*/\1/p' dd.out | awk '{ printf "%d", $1 * 1000 }')
 }
 
+# --- the monitor ---
+
+# monitor_pid: nothing without one
+monitor_pid() {
+	local pid=
+
+	[ ! -e /run/nbd/.monitor ] || pid=$(</run/nbd/.monitor)
+	[ -z "$pid" ] || gone_or_reaped "$pid" || echo "$pid"
+}
+
 # --- what the driver says ---
 
 # counter NAME: of $dev, as in nbd-client -status -json

@@ -5,13 +5,6 @@
 # by hand takes over.
 . "$(dirname "$0")/../links.sh"
 
-monitor_pid() {
-	local pid=
-
-	[ ! -e /run/nbd/.monitor ] || pid=$(</run/nbd/.monitor)
-	[ -z "$pid" ] || gone_or_reaped "$pid" || echo "$pid"
-}
-
 monitor_runs() {
 	[ -n "$(monitor_pid)" ]
 }
