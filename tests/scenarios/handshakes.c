@@ -6,8 +6,11 @@
  *
  * refuse	it ends in time, with a documented status and one printable line that
  *		says why; nothing is attached
+ * protocol	as refuse, with the status for a server that breaks the protocol
+ * unfit	as refuse, with the status for an export that cannot be used
  * ok		it attaches, a block can be read, and the device can be detached; a list
  *		is printed
+ * readonly	as ok, and the device is read-only
  * either	one of them
  */
 #define _GNU_SOURCE
@@ -26,6 +29,8 @@
 
 #define ARGUMENTS_MAX	32
 /* Of nbd-client(8). */
+#define STATUS_PROTOCOL	10
+#define STATUS_UNFIT	11
 #define STATUS_MAX	12
 #define BLOCK		4096
 /* Seconds for a client that is told to give up after three. */
@@ -120,19 +125,40 @@ static bool one_line(const char *text)
 	return end && end[1] == 0;
 }
 
-static bool refused_well(const struct run *run)
+static bool status_right(int status, const char *outcome)
 {
-	if (run->status < 1 || run->status > STATUS_MAX)
-		return complain("ended with status %d: %s", run->status, run->output);
+	if (!strcmp(outcome, "protocol"))
+		return status == STATUS_PROTOCOL;
+	if (!strcmp(outcome, "unfit"))
+		return status == STATUS_UNFIT;
+	return status >= 1 && status <= STATUS_MAX;
+}
+
+static bool refused_well(const struct run *run, const char *outcome)
+{
+	if (!status_right(run->status, outcome))
+		return complain("ended with status %d, promised: %s: %s", run->status, outcome,
+				run->output);
 	if (!one_line(run->output))
 		return complain("not one line of text: %s", run->output);
 	refused++;
 	return true;
 }
 
-/* With @must_serve a block can be read, if there is one. */
-static bool attached_well(const struct run *run, bool must_serve)
+static bool may_refuse(const char *outcome)
 {
+	return strcmp(outcome, "ok") && strcmp(outcome, "readonly");
+}
+
+static bool may_attach(const char *outcome)
+{
+	return !may_refuse(outcome) || !strcmp(outcome, "either");
+}
+
+/* Unless it may be refused as well a block can be read, if there is one. */
+static bool attached_well(const struct run *run, const char *outcome)
+{
+	bool good = true;
 	const char *name = NULL, *next = run->output;
 	int index, ret = 0;
 
@@ -141,11 +167,15 @@ static bool attached_well(const struct run *run, bool must_serve)
 		name = next++;
 	if (!name || sscanf(name, "/dev/nbd%d", &index) != 1)
 		return complain("attached what? %s", run->output);
-	if (must_serve && sysfs_size(index) * 512 >= BLOCK)
+	if (!may_refuse(outcome) && sysfs_size(index) * 512 >= BLOCK)
 		ret = read_block(index, 0, BLOCK);
+	if (ret)
+		good = complain("a read fails with %s", errno_name(-ret));
+	if (!strcmp(outcome, "readonly") && sysfs_number(index, "ro") != 1)
+		good = complain("nbd%d can be written", index);
 	if (nl_disconnect(index) || !wait_free(index))
 		return complain("nbd%d cannot be detached", index);
-	return !ret || complain("a read fails with %s", errno_name(-ret));
+	return good;
 }
 
 /* Leaves the devices as it should have found them. */
@@ -172,14 +202,14 @@ static bool play(const char *io, const char *conns, const char *outcome)
 	if (!tell_server("scenario %s", current))
 		return false;
 	run_client(&run, conns, list);
-	if (!strcmp(outcome, "ok") && run.status)
+	if (run.status && !may_refuse(outcome))
 		good = complain("ended with status %d: %s", run.status, run.output);
-	else if (!strcmp(outcome, "refuse") && !run.status)
+	else if (!run.status && !may_attach(outcome))
 		good = complain("was not refused: %s", run.output);
 	else if (run.status)
-		good = refused_well(&run);
+		good = refused_well(&run, outcome);
 	else
-		good = list || attached_well(&run, !strcmp(outcome, "ok"));
+		good = list || attached_well(&run, outcome);
 	/* as it was at the start */
 	good &= tell_server("clear") && tell_server("export go=on name=");
 	return nothing_attached() && good;

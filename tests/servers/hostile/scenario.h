@@ -30,6 +30,9 @@
  *           NAME      the request fails with that errno, the connection stays (poison and
  *                     error-payload: is dropped)
  *           refuse    the client refuses to attach, with one clear message
+ *           protocol  it refuses with the status for a server that breaks the protocol
+ *           unfit     it refuses with the status for an export that cannot be used
+ *           readonly  as ok, and the device is read-only
  *           either    it refuses, or attaches and everything is right
  *
  * @phase limits the list to one phase; NULL: all.
