@@ -74,8 +74,8 @@ tap_seconds() {
 }
 
 # tap_main COMMAND...: the whole run: numbers the results that the command writes,
-# repeats the failures' names, adds up what "# tally: N WORDS" counted, and ends with the
-# line that counts. A skipped test is a failure if STRICT=1 or CI=true. Its status is that
+# repeats the failures' names, adds up what "# tally: N WORDS" counted and says that none
+# was lost if nothing failed, and ends with the line that counts. A skipped test is a failure if STRICT=1 or CI=true. Its status is that
 # of the run.
 tap_main() {
 	local begin=$EPOCHREALTIME passed=0 failed=0 skipped=0 failures=() what
@@ -88,6 +88,7 @@ tap_main() {
 	for what in "${!tallies[@]}"; do
 		echo "# tried: ${tallies[$what]} $what"
 	done
+	[ ${#tallies[@]} = 0 ] || [ "$failed" != 0 ] || echo "# none of them was lost"
 	echo "# all took $(tap_seconds "$begin")"
 	if [ "$skipped" != 0 ]; then
 		echo "$passed passed, $failed failed, $skipped skipped"
