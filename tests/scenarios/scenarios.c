@@ -5,9 +5,10 @@
  * device whose connections are restored by somebody else, and judges each by its
  * promised outcome (tests/servers/hostile/scenario.h):
  *
- * - the request that meets it ends in time, as promised, with the right data;
+ * - the request that meets it ends in time, as promised, with the right data; one that
+ *   does not is the end of the device and the program;
  * - a connection is dropped if that was promised, and only then, with one line in the
- *   kernel's log for each;
+ *   kernel's log for each; if the request timeout was not to be waited for, not by that;
  * - afterwards the device has all its connections again, and the place serves;
  * - requests elsewhere, which a thread makes all the time, always succeed and are right.
  *
@@ -17,11 +18,13 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/aio_abi.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <linux/netlink.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 #include <linux/nbd-netlink.h>
@@ -30,10 +33,12 @@
 #include "control.h"
 
 #define TARGET		(1U << 20)
-/* Larger than "early" needs, and several segments. */
-#define LENGTH		(128U << 10)
-/* What drips, for a byte at a time must not exceed the request timeout. */
-#define DRIP_LENGTH	512
+/* The longest request there. */
+#define LENGTH		(512U << 10)
+/* How many of them "reads" are. */
+#define READS		16
+/* Seconds for the request that meets a scenario. */
+#define PATIENCE	30
 /* Where the thread works, in pieces. */
 #define ELSEWHERE	(8U << 20)
 #define PIECE		(16U << 10)
@@ -42,20 +47,25 @@
 struct scenario {
 	char name[64], io[16], outcome[32];
 	int conns;
+	unsigned int length;
 };
 
 static int device_fd, log_fd, device_index;
 static unsigned int wanted_conns, failed, played;
 static double scale;
 
+/* Held by the thread while it has requests, and to keep it from having any. */
+static pthread_mutex_t traffic = PTHREAD_MUTEX_INITIALIZER;
 static uint8_t *content, *got, *junk;
 static uint64_t pieces_done;
 static bool stop, elsewhere_broken;
+/* When it must have ended; 0: it has. */
+static double request_deadline;
 
 /* --- what the driver says --- */
 
 struct status {
-	uint64_t deaths;
+	uint64_t deaths, timeouts;
 	unsigned int live;
 };
 
@@ -84,22 +94,33 @@ static unsigned int count_live(const uint8_t *list, size_t len)
 	return live;
 }
 
+static uint64_t get_counter(const struct answer *answer, uint16_t type)
+{
+	const uint8_t *counters, *counter;
+	uint64_t value;
+	size_t len;
+
+	counters = attr_find(answer->data, answer->len, NBD_ATTR_COUNTERS, &len);
+	counter = counters ? attr_find(counters, len, type, NULL) : NULL;
+	if (!counter)
+		errx(1, "STATUS says nothing of the device");
+	memcpy(&value, counter, sizeof(value));
+	return value;
+}
+
 static struct status get_status(void)
 {
 	struct msg *msg = msg_new_full(NBD_CMD_STATUS, NBD_GENL_VERSION,
 				       NLM_F_ACK | NLM_F_DUMP, nl_family);
-	const uint8_t *counters, *deaths, *conns;
 	struct status status = { 0 };
+	const uint8_t *conns;
 	struct answer *answer;
 	size_t len;
 
 	msg_u32(msg, NBD_ATTR_INDEX, device_index);
 	answer = nl_call(msg);
-	counters = attr_find(answer->data, answer->len, NBD_ATTR_COUNTERS, &len);
-	deaths = counters ? attr_find(counters, len, NBD_COUNTER_CONN_DEATHS, NULL) : NULL;
-	if (!deaths)
-		errx(1, "STATUS says nothing of the device");
-	memcpy(&status.deaths, deaths, sizeof(status.deaths));
+	status.deaths = get_counter(answer, NBD_COUNTER_CONN_DEATHS);
+	status.timeouts = get_counter(answer, NBD_COUNTER_TIMEDOUT);
 	conns = attr_find(answer->data, answer->len, NBD_ATTR_CONNS, &len);
 	if (conns)
 		status.live = count_live(conns, len);
@@ -166,55 +187,113 @@ static long transfer(bool write, uint8_t *data, size_t len, off_t at)
 	return ret == (long)len ? 0 : -ENODATA;
 }
 
-static void *work_elsewhere(void *arg)
+/* What was written to a piece a round ago is there, then something new. */
+static void work_on_piece(unsigned int i, uint8_t *data, uint8_t *back)
 {
 	static uint32_t stamps[PIECES];
+
+	if (stamps[i]) {
+		fill(data, PIECE, stamps[i]);
+		if (transfer(false, back, PIECE, ELSEWHERE + i * PIECE) ||
+		    memcmp(data, back, PIECE))
+			elsewhere_broken = true;
+	}
+	stamps[i] = pieces_done + 1;
+	fill(data, PIECE, stamps[i]);
+	if (transfer(true, data, PIECE, ELSEWHERE + i * PIECE))
+		elsewhere_broken = true;
+}
+
+static void *work_elsewhere(void *arg)
+{
 	uint8_t *data = buffer(PIECE), *back = buffer(PIECE);
-	unsigned int i;
 
 	(void)arg;
 	while (!__atomic_load_n(&stop, __ATOMIC_SEQ_CST) && !elsewhere_broken) {
-		i = pieces_done % PIECES;
-		/* what was written a round ago, then something new */
-		if (stamps[i]) {
-			fill(data, PIECE, stamps[i]);
-			if (transfer(false, back, PIECE, ELSEWHERE + i * PIECE) ||
-			    memcmp(data, back, PIECE))
-				elsewhere_broken = true;
-		}
-		stamps[i] = pieces_done + 1;
-		fill(data, PIECE, stamps[i]);
-		if (transfer(true, data, PIECE, ELSEWHERE + i * PIECE))
-			elsewhere_broken = true;
-		pieces_done++;
+		pthread_mutex_lock(&traffic);
+		work_on_piece(pieces_done++ % PIECES, data, back);
+		pthread_mutex_unlock(&traffic);
 		usleep(1000);
 	}
 	return NULL;
 }
 
-static size_t request_length(const struct scenario *s)
+/*
+ * Many reads at a time of all that @len bytes hold; 0 or the last -errno. In an order in
+ * which none continues the one before, for those would be merged.
+ */
+static long read_many(size_t len)
 {
-	return strncmp(s->name, "drip", 4) ? LENGTH : DRIP_LENGTH;
+	struct iocb blocks[READS] = { 0 }, *list[READS];
+	struct io_event events[READS];
+	aio_context_t context = 0;
+	size_t piece = len / READS;
+	unsigned int i, place;
+	long ret = 0;
+
+	for (i = 0; i < READS; i++) {
+		place = i < READS / 2 ? 2 * i : 2 * (i - READS / 2) + 1;
+		blocks[i].aio_lio_opcode = IOCB_CMD_PREAD;
+		blocks[i].aio_fildes = device_fd;
+		blocks[i].aio_buf = (uintptr_t)got + place * piece;
+		blocks[i].aio_nbytes = piece;
+		blocks[i].aio_offset = TARGET + place * piece;
+		list[i] = &blocks[i];
+	}
+	if (syscall(SYS_io_setup, READS, &context) ||
+	    syscall(SYS_io_submit, context, READS, list) != READS ||
+	    syscall(SYS_io_getevents, context, READS, READS, events, NULL) != READS)
+		err(1, "reads at a time");
+	for (i = 0; i < READS; i++)
+		if (events[i].res != (long)piece)
+			ret = events[i].res < 0 ? events[i].res : -ENODATA;
+	syscall(SYS_io_destroy, context);
+	return ret;
 }
 
 /* The request that meets the scenario; 0 or -errno. */
 static long provoke(const struct scenario *s)
 {
-	uint64_t range[2] = { TARGET, LENGTH };
+	uint64_t range[2] = { TARGET, s->length };
 	const char *io = s->io;
 
 	if (!strcmp(io, "read"))
-		return transfer(false, got, request_length(s), TARGET);
+		return transfer(false, got, s->length, TARGET);
+	if (!strcmp(io, "reads"))
+		return read_many(s->length);
 	if (!strcmp(io, "write"))
-		return transfer(true, junk, request_length(s), TARGET);
+		return transfer(true, junk, s->length, TARGET);
 	if (!strcmp(io, "flush"))
 		return result(fsync(device_fd));
 	if (!strcmp(io, "trim"))
 		return result(ioctl(device_fd, BLKDISCARD, range));
 	if (!strcmp(io, "zeroes"))
 		return result(fallocate(device_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-					TARGET, LENGTH));
+					TARGET, s->length));
 	return 0;
+}
+
+/* A request that does not end would not let the program end: this ends both. */
+static void *watch_request(void *arg)
+{
+	double deadline;
+
+	(void)arg;
+	while (!__atomic_load_n(&stop, __ATOMIC_SEQ_CST)) {
+		__atomic_load(&request_deadline, &deadline, __ATOMIC_SEQ_CST);
+		if (deadline && now() > deadline) {
+			complain("the request does not end");
+			nl_disconnect(device_index);
+			_exit(1);
+		}
+		usleep(100000);
+	}
+	return NULL;
+}
+
+static void expect_end(double deadline)
+{
+	__atomic_store(&request_deadline, &deadline, __ATOMIC_SEQ_CST);
 }
 
 /* --- verdicts --- */
@@ -251,17 +330,17 @@ static bool result_right(const struct scenario *s, long ret)
 	if (!strcmp(s->outcome, "either"))
 		return !ret || ret == -EIO;
 	if (promised == EOPNOTSUPP && !ret)
-		return strcmp(s->io, "read") && strcmp(s->io, "write");
+		return strncmp(s->io, "read", 4) && strcmp(s->io, "write");
 	return ret == -promised;
 }
 
 static bool data_right(const struct scenario *s, long ret)
 {
-	size_t len = request_length(s);
+	size_t len = s->length;
 
 	if (ret)
 		return true;
-	if (!strcmp(s->io, "read"))
+	if (!strncmp(s->io, "read", 4))
 		return !memcmp(got, content, len);
 	/* A server that acknowledges what it never takes cannot be told from a good one. */
 	if (strcmp(s->io, "write") || !strncmp(s->name, "early-", 6))
@@ -309,65 +388,86 @@ static bool enough_lines(void *deaths)
  */
 static bool check_lines(double begin)
 {
-	uint64_t deaths;
-	bool told = until(enough_lines, &deaths, scale) && lines_since == deaths;
-	unsigned int lines = lines_since;
+	uint64_t deaths, more;
+	bool enough = enough_lines(&deaths);
+	bool overrun = log_overrun(deaths, begin);
+	unsigned int lines;
 
+	/* lines that may never come are not waited for */
+	if (!enough && !overrun) {
+		until(enough_lines, &more, scale);
+		overrun = log_overrun(more - deaths, begin);
+		deaths = more;
+	}
+	lines = lines_since;
 	deaths_told += deaths;
 	lines_since = 0;
-	if (log_overrun(deaths, begin) || told)
+	if (overrun || lines == deaths)
 		return true;
 	return complain("%u lines in the log for %u lost connections", lines,
 			(unsigned int)deaths);
 }
 
 /* A connection is lost now, or is not, as promised; told in the log, line for line. */
-static bool check_drop(const struct scenario *s, uint64_t before, double begin)
+static bool check_drop(const struct scenario *s, struct status before, double begin)
 {
+	struct status status;
 	uint64_t deaths;
 
-	if (drop_promised(s) && !until(more_deaths, &before, 12 * scale))
+	if (drop_promised(s) && !until(more_deaths, &before.deaths, 12 * scale))
 		return complain("no connection was dropped");
 	if (!until(all_live, NULL, 20 * scale))
 		return complain("the connections do not come back");
-	deaths = get_status().deaths - before;
+	status = get_status();
+	deaths = status.deaths - before.deaths;
 	if (deaths && !drop_promised(s) && strcmp(s->outcome, "either"))
 		return complain("%u connections were dropped", (unsigned int)deaths);
+	if (!strcmp(s->outcome, "drop") && deaths <= status.timeouts - before.timeouts)
+		return complain("only the request timeout dropped a connection");
 	return check_lines(begin);
 }
 
-static bool renew_target(void)
+/* What the next one will find there: the part that the last one used is new. */
+static bool renew_target(size_t len)
 {
-	fill(content, LENGTH, ++played);
-	if (transfer(true, content, LENGTH, TARGET) ||
-	    transfer(false, got, LENGTH, TARGET) || memcmp(got, content, LENGTH))
+	fill(content, len, ++played);
+	if (transfer(true, content, len, TARGET) ||
+	    transfer(false, got, len, TARGET) || memcmp(got, content, len))
 		return complain("the place does not serve any more");
 	return true;
 }
 
 static bool play(const struct scenario *s)
 {
+	/* what ends without a request must be noticed without one */
+	bool quiet = !strcmp(s->io, "idle") && !strcmp(s->outcome, "drop");
 	double begin = now();
-	uint64_t deaths;
+	struct status before;
 	bool good;
 	long ret;
 
-	fill(junk, LENGTH, ~played);
-	deaths = get_status().deaths;
-	if (!tell_server("scenario %s", s->name))
-		return false;
+	if (quiet)
+		pthread_mutex_lock(&traffic);
+	fill(junk, s->length, ~played);
+	before = get_status();
+	good = tell_server("scenario %s", s->name);
+	expect_end(now() + PATIENCE * scale);
 	ret = provoke(s);
-	good = result_right(s, ret) || complain("ended with %s, promised: %s",
-						ret ? errno_name(-ret) : "success", s->outcome);
+	expect_end(0);
+	if (good && !result_right(s, ret))
+		good = complain("ended with %s, promised: %s",
+				ret ? errno_name(-ret) : "success", s->outcome);
 	if (good && !data_right(s, ret))
 		good = complain("wrong data");
 	/* before the server is told to behave, for some come by themselves */
-	good = good && check_drop(s, deaths, begin);
+	good = good && check_drop(s, before, begin);
+	if (quiet)
+		pthread_mutex_unlock(&traffic);
 	if (!tell_server("clear") || !until(all_live, NULL, 20 * scale))
 		return complain("the device does not recover");
 	if (elsewhere_broken)
 		return complain("a request elsewhere failed, or its data was wrong");
-	return renew_target() && good;
+	return renew_target(s->length) && good;
 }
 
 static bool next_scenario(struct scenario *s)
@@ -375,9 +475,12 @@ static bool next_scenario(struct scenario *s)
 	char line[512];
 
 	while (fgets(line, sizeof(line), stdin))
-		if (sscanf(line, "%63s transmission %15s %d %31s", s->name, s->io, &s->conns,
-			   s->outcome) == 4 && s->conns <= (int)wanted_conns)
+		if (sscanf(line, "%63s transmission %15s %d %31s %u", s->name, s->io, &s->conns,
+			   s->outcome, &s->length) == 5 && s->conns <= (int)wanted_conns) {
+			if (s->length > LENGTH)
+				errx(1, "%s: too long", s->name);
 			return true;
+		}
 	return false;
 }
 
@@ -400,7 +503,7 @@ static void start(char **argv)
 int main(int argc, char **argv)
 {
 	struct scenario s;
-	pthread_t thread;
+	pthread_t thread, watch;
 
 	if (argc != 4) {
 		fprintf(stderr, "usage: scenarios DEVICE CONTROL CONNECTIONS <LIST\n");
@@ -410,7 +513,8 @@ int main(int argc, char **argv)
 	start(argv);
 	lost_lines();
 	deaths_told = get_status().deaths;
-	if (!renew_target() || pthread_create(&thread, NULL, work_elsewhere, NULL))
+	if (!renew_target(LENGTH) || pthread_create(&thread, NULL, work_elsewhere, NULL) ||
+	    pthread_create(&watch, NULL, watch_request, NULL))
 		return 1;
 	while (next_scenario(&s)) {
 		current = s.name;
@@ -418,6 +522,7 @@ int main(int argc, char **argv)
 	}
 	__atomic_store_n(&stop, true, __ATOMIC_SEQ_CST);
 	pthread_join(thread, NULL);
+	pthread_join(watch, NULL);
 	printf("scenarios: %u failed; %llu requests elsewhere\ntally: %u hostile scenarios\n",
 	       failed, (unsigned long long)pieces_done, played - 1);
 	return failed || played < 2;

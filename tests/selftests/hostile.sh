@@ -9,14 +9,20 @@
 ways="way:tcp-2,unix-1"
 [ "${FULL:-0}" != 1 ] || ways+=",tcp-1,unix-2"
 
+# possible: of the scenarios on the input those that SCENARIOS chooses and that $conns are
+# enough for
+possible() {
+	awk -F'\t' -v choice="${SCENARIOS:-.}" -v conns="$conns" '$1 ~ choice && $4 <= conns'
+}
+
 # what_to_play: the transmission scenarios; last those that turn something off for good.
 # The plain run leaves out most of a series that differs in a number only.
 what_to_play() {
 	local list
 
-	list=$(hostile --list transmission)
+	list=$(hostile --list transmission | grep -v '^cut-' | possible)
 	if [ -n "${SCENARIOS:-}" ]; then
-		grep -E "$SCENARIOS" <<<"$list"
+		[ -z "$list" ] || echo "$list"
 		return
 	fi
 	if [ "${FULL:-0}" != 1 ]; then
@@ -26,17 +32,46 @@ what_to_play() {
 	grep '^error-95-' <<<"$list"
 }
 
-variants[test_transmission]="$ways"
-timeouts[test_transmission]=600
-test_transmission() {
+# set_send_buffers "MIN DEFAULT MAX": those of TCP sockets
+set_send_buffers() {
+	echo "$1" >/proc/sys/net/ipv4/tcp_wmem
+}
+
+# play_list: plays the scenarios of the file list, on a device of its own
+play_list() {
+	[ -s list ] || skip "no scenario is chosen"
 	start_hostile --size 32M --flags has,flush,fua,trim,zeroes,multi
+	# a long request is not sent at once, as if the network were slower
+	cleanup_fn set_send_buffers "$(</proc/sys/net/ipv4/tcp_wmem)"
+	set_send_buffers "4096 16384 262144"
 	attach "${server_args[@]}" -connections "$conns" -timeout $((2 + 2 * TIME_SCALE))
 	# what the block layer says of requests that must fail
 	allow_log '(I/O error|blk_update_request|lost async page write).* dev '"$name"
-	what_to_play >list
 	scenarios "$dev" "$control" "$conns" <list
 	detach
 	ctl ping
+}
+
+variants[test_transmission]="$ways"
+timeouts[test_transmission]=600
+test_transmission() {
+	take_way
+	what_to_play >list
+	play_list
+}
+
+# A small reply cut off at every byte; the plain run takes one of 33, so that it meets
+# header and payload, the quick one fewer.
+variants[test_cuts]="way:tcp-2,unix-1"
+timeouts[test_cuts]=900
+test_cuts() {
+	local stride=33
+
+	take_way
+	[ "${QUICK:-0}" != 1 ] || stride=131
+	[ "${FULL:-0}" != 1 ] && [ -z "${SCENARIOS:-}" ] || stride=1
+	hostile --list transmission | grep '^cut-' | possible | sed -n "1~${stride}p" >list
+	play_list
 }
 
 # The plain run cuts the handshake at every fifth byte.
@@ -48,12 +83,11 @@ test_handshake() {
 	# devices may be attached that the server breaks at once
 	allow_log 'I/O error.* dev nbd'
 	start_hostile --size 64M --flags has,flush,fua,trim,zeroes,multi
-	hostile --list handshake >list
-	if [ -n "${SCENARIOS:-}" ]; then
-		sed -i -nE "/$SCENARIOS/p" list
-	elif [ "${FULL:-0}" != 1 ]; then
+	conns=2
+	hostile --list handshake | possible >list
+	[ -s list ] || skip "no scenario is chosen"
+	[ "${FULL:-0}" = 1 ] || [ -n "${SCENARIOS:-}" ] ||
 		sed -i -E '/^hs-(fin|rst|stall)-at-[0-9]*[^05]\t/d' list
-	fi
 	handshakes "$control" "$NBD_CLIENT" "${server_args[@]}" <list
 	ctl ping
 }

@@ -29,7 +29,7 @@ static const char usage[] =
 "usage: hostile --listen ADDRESS... [OPTION...]   serve\n"
 "       hostile --ctl SOCKET COMMAND...           talk to a server\n"
 "       hostile --list [handshake|transmission]   all scenarios, tab-separated:\n"
-"               name, phase, provoked by, connections, promised outcome, text\n"
+"               name, phase, provoked by, connections, promised outcome, length, text\n"
 "       hostile --show SCENARIO                   its commands\n"
 "  --listen tcp:HOST:PORT|unix:PATH  may be repeated; port 0: any free one\n"
 "  --control PATH     control socket\n"

@@ -21,6 +21,9 @@ struct scenario {
 	const char *text;
 };
 
+/* A block, whose reply is cut off at every byte. */
+#define SMALL_READ	512
+
 #define TX "transmission"
 #define HS "handshake"
 
@@ -31,9 +34,9 @@ static const struct scenario fixed[] = {
 	  "reply in odd pieces with pauses" },
 	{ "drip-write", TX, "write", 1, "ok", "drip" WRITE " n=1 t=1ms",
 	  "reply of a write in pieces of one byte" },
-	{ "reverse", TX, "read", 1, "ok", "reorder mode=reverse n=16 count=64" READ,
+	{ "reverse", TX, "reads", 1, "ok", "reorder mode=reverse n=16 count=64" READ,
 	  "replies in reversed order" },
-	{ "shuffle", TX, "read", 1, "ok", "reorder mode=shuffle n=16 count=64" READ,
+	{ "shuffle", TX, "reads", 1, "ok", "reorder mode=shuffle n=16 count=64" READ,
 	  "replies in random order" },
 	{ "slow", TX, "read", 1, "ok", "hold t=2" READ, "reply after two seconds" },
 
@@ -103,6 +106,8 @@ static const struct scenario fixed[] = {
 	  "answered early, then the connection is closed" },
 	{ "early-rst", TX, "write", 1, "either", "early minlen=65536 then=rst" WRITE,
 	  "answered early, then the connection is reset" },
+	{ "unsent", TX, "write", 1, "drop", "early minlen=65536 then=stall" WRITE,
+	  "a write is answered that is not sent to its end" },
 	{ "idle-reply", TX, "idle", 1, "drop", "inject reply=1 cookie=0x100000001",
 	  "a reply on an idle connection" },
 	{ "idle-byte", TX, "idle", 1, "timeout", "inject data=00",
@@ -447,6 +452,26 @@ static void make_reply_cuts(void)
 	}
 }
 
+/* A small read, for each of its reply's bytes. */
+static void make_small_cut(unsigned int at, const char *how)
+{
+	make((struct scenario) {
+		text("cut-%s-at-%u", how, at), TX, "read", 1, "drop",
+		text("cut at=%u then=%s" READ, at, how),
+		text("%s after %u bytes of the reply to a small read", how, at),
+	});
+}
+
+static void make_small_cuts(void)
+{
+	unsigned int at;
+
+	for (at = 0; at < 16 + SMALL_READ; at++) {
+		make_small_cut(at, "fin");
+		make_small_cut(at, "rst");
+	}
+}
+
 static void make_alien_bits(void)
 {
 	unsigned int bit;
@@ -514,6 +539,7 @@ static void make_all(void)
 	if (made)
 		return;
 	make_reply_cuts();
+	make_small_cuts();
 	make_alien_bits();
 	make_errors();
 	make_handshake_cuts();
@@ -538,6 +564,26 @@ static const struct scenario *find(const char *name)
 	return NULL;
 }
 
+static unsigned int provoking_length(const struct scenario *s)
+{
+	static const struct {
+		const char *prefix;
+		unsigned int length;
+	} others[] = {
+		/* a byte at a time must not exceed the request timeout */
+		{ "drip-", SMALL_READ },
+		{ "cut-", SMALL_READ },
+		/* more than a socket takes of what is not read */
+		{ "unsent", 512U << 10 },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(others); i++)
+		if (!strncmp(s->name, others[i].prefix, strlen(others[i].prefix)))
+			return others[i].length;
+	return PROVOKING_LENGTH;
+}
+
 void scenario_list(FILE *out, const char *phase)
 {
 	const struct scenario *s;
@@ -545,8 +591,8 @@ void scenario_list(FILE *out, const char *phase)
 
 	for (i = 0; (s = scenario_nth(i)); i++)
 		if (!phase || !strcmp(phase, s->phase))
-			fprintf(out, "%s\t%s\t%s\t%d\t%s\t%s\n", s->name, s->phase, s->io,
-				s->conns, s->outcome, s->text);
+			fprintf(out, "%s\t%s\t%s\t%d\t%s\t%u\t%s\n", s->name, s->phase, s->io,
+				s->conns, s->outcome, provoking_length(s), s->text);
 }
 
 bool scenario_print(FILE *out, const char *name)

@@ -13,20 +13,23 @@
 #define TARGET_START	"1M"
 #define TARGET_END	"2M"
 
+/* The length of the request that provokes a scenario, unless it has its own. */
+#define PROVOKING_LENGTH	(128U << 10)
+
 /*
  * One line each on @out, tab-separated:
  *
- * name, phase, what provokes it, connections needed, promised outcome, text
+ * name, phase, what provokes it, connections needed, promised outcome, length, text
  *
  * phase:    handshake (apply it before the client comes) or transmission (apply
  *           it when the device is attached)
- * provoked: by a read, write, trim, zeroes or flush of the target (any request
- *           of 4 KiB or more inside [1 MiB, 2 MiB); a flush has no place),
- *           attach, list, or idle: by itself at once
+ * provoked: by a read, write, trim, zeroes or flush of the target (a request of that
+ *           length inside [1 MiB, 2 MiB); a flush has no place), by so many reads at a
+ *           time that make up that length, attach, list, or idle: by itself at once
  * outcome:  ok        nothing is lost, the connection stays
- *           drop      the connection is dropped at once, the request is sent
- *                     again on another one and succeeds there
- *           timeout   as drop, but only the request timeout can tell
+ *           drop      the connection is dropped before the request timeout, the request
+ *                     is sent again on another one and succeeds there
+ *           timeout   as drop, but the timeout may be what can tell
  *           NAME      the request fails with that errno, the connection stays (poison and
  *                     error-payload: is dropped)
  *           refuse    the client refuses to attach, with one clear message
