@@ -45,8 +45,8 @@ extern struct workqueue_struct *nbd_wq;
 /* Segments of one sendmsg(): enough for a batch of small requests. */
 #define NBD_TX_VECS	128
 /*
- * Staging buffer of a socket that is read with recvmsg(): a call costs as much as
- * copying the payload of several small replies once more.
+ * Staging buffer of a socket that is read with recvmsg(), for headers and short payloads
+ * of which many come at a time.
  */
 #define NBD_RX_BUF	(16 << 10)
 #define NBD_CAUSE_LEN	80
@@ -73,6 +73,7 @@ enum nbd_conn_state {
  * @bio:	the part of it that is being filled
  * @iter:	what is left of @bio
  * @left:	bytes of payload to come
+ * @apart:	for so many replies it is likely that the next one has a long payload
  * @batch:	completions of this run, valid while the receiver runs
  */
 struct nbd_rx {
@@ -85,6 +86,7 @@ struct nbd_rx {
 	struct bio *bio;
 	struct iov_iter iter;
 	u32 left;
+	unsigned int apart;
 	struct io_comp_batch *batch;
 };
 

@@ -17,6 +17,14 @@
 
 /* Bytes that one run of the receive work takes before it lets others run. */
 #define NBD_RX_BUDGET	(4 << 20)
+/* Bytes whose requests are completed together: several small ones, or one that is not. */
+#define NBD_RX_BATCH	(16 << 10)
+/* Copying so much payload twice costs more than a call of recvmsg(). */
+#define NBD_RX_APART	2048
+/* After so many replies without that the next ones are taken to be without, too. */
+#define NBD_RX_APART_MEMORY	3
+/* Segments of payload that a header is received together with. */
+#define NBD_RX_VECS	8
 
 /**
  * struct nbd_source - received bytes
@@ -87,6 +95,10 @@ static void rx_finish(struct nbd_conn *conn, struct nbd_cmd *cmd)
 	struct nbd_rx *rx = &conn->rx;
 
 	rx->cmd = NULL;
+	if (cmd->is_read && cmd->len >= NBD_RX_APART)
+		rx->apart = NBD_RX_APART_MEMORY;
+	else if (rx->apart)
+		rx->apart--;
 	WRITE_ONCE(conn->receiving, false);
 	if (cmd->is_read)
 		trace_nbd_payload_received(nbd_cmd_rq(cmd), cmd->cookie);
@@ -247,32 +259,65 @@ static int recv_some(struct nbd_conn *conn, struct iov_iter *iter)
 	return ret;
 }
 
-/* Payload that would take most of the staging buffer goes straight to its pages. */
+/*
+ * Points @iter, which has few segments, at one more: at @header, behind what is there.
+ * @vec has room for all of them.
+ */
+static void iter_add_header(struct iov_iter *iter, struct bio_vec *vec, void *header)
+{
+	size_t skip = iter->iov_offset, left = iov_iter_count(iter);
+	size_t count = left + NBD_REPLY_SIZE;
+	const struct bio_vec *from = iter->bvec;
+	struct bio_vec *to = vec;
+
+	for (; left; left -= to++->bv_len, from++) {
+		bvec_set_page(to, from->bv_page, min(from->bv_len - skip, left),
+			      from->bv_offset + skip);
+		skip = 0;
+	}
+	bvec_set_page(to++, virt_to_page(header), NBD_REPLY_SIZE, offset_in_page(header));
+	iov_iter_bvec(iter, ITER_DEST, vec, to - vec, count);
+}
+
+/* Payload goes straight to its pages; with its end comes the next header, if it is there. */
 static int recv_payload_direct(struct nbd_conn *conn)
 {
+	struct nbd_source src = { .buf = conn->rx_buf };
+	struct bio_vec vec[NBD_RX_VECS + 1];
 	struct nbd_rx *rx = &conn->rx;
-	int ret;
+	struct iov_iter iter = rx->iter;
+	size_t payload;
+	int ret, err;
 
-	ret = recv_some(conn, &rx->iter);
+	if (iov_iter_count(&iter) == rx->left && iter.nr_segs <= NBD_RX_VECS)
+		iter_add_header(&iter, vec, conn->rx_buf);
+	ret = recv_some(conn, &iter);
 	if (ret <= 0)
 		return ret;
-	iov_iter_advance(&rx->iter, ret);
-	rx->left -= ret;
+	payload = min_t(size_t, ret, iov_iter_count(&rx->iter));
+	iov_iter_advance(&rx->iter, payload);
+	rx->left -= payload;
 	if (!rx->left)
 		rx_finish(conn, rx->cmd);
 	else
 		rx_next_bio(rx);
-	return ret;
+	err = nbd_recv_bytes(conn, &src, ret - payload);
+	return err ?: ret;
 }
 
+/*
+ * Whatever is there, to the staging buffer; but only a header if the payload that may be
+ * behind it is worth a call of its own, which is recv_payload_direct()'s.
+ */
 static int recv_staged(struct nbd_conn *conn)
 {
-	struct kvec vec = { .iov_base = conn->rx_buf, .iov_len = NBD_RX_BUF };
+	size_t len = conn->rx.apart ? NBD_REPLY_SIZE - conn->rx.have : NBD_RX_BUF;
+	struct kvec vec = { .iov_base = conn->rx_buf, .iov_len = len };
 	struct nbd_source src = { .buf = conn->rx_buf };
 	struct iov_iter iter;
 	int ret, err;
 
-	iov_iter_kvec(&iter, ITER_DEST, &vec, 1, NBD_RX_BUF);
+	iov_iter_kvec(&iter, ITER_DEST, &vec, 1, len);
 	ret = recv_some(conn, &iter);
 	if (ret <= 0)
 		return ret;
@@ -280,34 +325,53 @@ static int recv_staged(struct nbd_conn *conn)
 	return err ?: ret;
 }
 
+/*
+ * Whether another look may find something. What comes later, the end included, is told by
+ * a callback, and the work runs once more. Only a Unix socket has all that is there in its
+ * receive queue.
+ */
+static bool recv_more(struct nbd_conn *conn)
+{
+	const struct sock *sk = conn->socket.sock->sk;
+
+	return sk->sk_family != AF_UNIX ||
+	       !skb_queue_empty_lockless(&sk->sk_receive_queue) ||
+	       READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN || READ_ONCE(sk->sk_err);
+}
+
 /* Receives until the socket is empty, dead, or the budget is used up. */
 static void recv_stream(struct nbd_conn *conn)
 {
 	DEFINE_IO_COMP_BATCH(batch);
-	int budget = NBD_RX_BUDGET;
+	int budget = NBD_RX_BUDGET, held_back = 0;
+	struct nbd_rx *rx = &conn->rx;
 	int ret;
 
-	conn->rx.batch = &batch;
+	rx->batch = &batch;
 	do {
-		if (conn->rx.cmd && conn->rx.left >= NBD_RX_BUF / 2)
+		if (rx->cmd && (rx->apart || rx->left >= NBD_RX_APART))
 			ret = recv_payload_direct(conn);
 		else
 			ret = recv_staged(conn);
 		budget -= ret;
-		/* A full socket yields batch after batch; do not hold the first one back. */
-		if (batch.complete) {
+		held_back += ret;
+		/* Not each by itself, but a full socket's first ones need not wait for its last. */
+		if (held_back >= NBD_RX_BATCH) {
 			nbd_batch_complete(&batch);
 			batch = (struct io_comp_batch){ };
+			held_back = 0;
 		}
+		if (ret > 0 && !recv_more(conn))
+			break;
 	} while (ret > 0 && budget > 0 && READ_ONCE(conn->state) == NBD_CONN_RUNNING);
-	conn->rx.batch = NULL;
+	rx->batch = NULL;
 	nbd_batch_complete(&batch);
 
-	if (ret > 0)
+	if (ret > 0 && budget <= 0)
 		queue_work(nbd_wq, &conn->rx_work);
 	else if (!ret)
 		nbd_conn_kill(conn, -EPIPE, "connection closed");
-	else if (ret != -EAGAIN && ret != -EINTR)
+	else if (ret < 0 && ret != -EAGAIN && ret != -EINTR)
 		nbd_conn_kill(conn, ret, "cannot receive (error %d)", -ret);
 }
 
