@@ -73,6 +73,22 @@ plug_in() {
 	echo 1 >/sys/devices/system/cpu/cpu1/online
 }
 
+# attach_ioctl ARGUMENT...: through the ioctl interface, which cannot choose a device
+attach_ioctl() {
+	modprobe nbd
+	dev=/dev/nbd0 name=nbd0
+	cleanup_fn detach_quietly "$dev"
+	"$NBD_CLIENT" "$@" -nonetlink "$dev"
+}
+
+# attach_by_mode ARGUMENT...: through the interface that the variable mode names
+attach_by_mode() {
+	case $mode in
+	netlink) attach "$@" ;;
+	ioctl) attach_ioctl "$@" ;;
+	esac
+}
+
 # --- applications ---
 
 # verify_pass FILE: writes and verifies 8 MiB, or $load_size, in pieces of all sizes; the

@@ -24,11 +24,13 @@ outage() {
 
 # attach_far_disk: mounted, and under load; its server is at the other end of link 0
 attach_far_disk() {
+	local mode=${mode:-netlink}
+
 	make_links 1
 	choose_address
 	truncate -s 64M image
 	start_far nbdkit -f -p "$port" file "$PWD/image"
-	attach 10.77.0.2 "$port" -connections "$conns"
+	attach_by_mode 10.77.0.2 "$port" -connections "$conns"
 	cleanup_fn heal_at_end
 	mount_disk
 	start_load mnt/file
@@ -57,7 +59,7 @@ test_cut() {
 }
 
 # In any way, at any moment and for any time up to three seconds.
-variants[test_random_cuts]="conns:1,4"
+variants[test_random_cuts]="conns:1,4 mode:netlink,ioctl"
 timeouts[test_random_cuts]=600
 test_random_cuts() {
 	local how i n ways=(down drop loss)

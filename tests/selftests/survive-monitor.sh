@@ -211,21 +211,13 @@ settled() {
 	! connected "$name" || state_is live
 }
 
-# attach_ioctl: through the ioctl interface, which cannot choose a device
-attach_ioctl() {
-	modprobe nbd
-	dev=/dev/nbd0 name=nbd0
-	cleanup_fn detach_quietly "$dev"
-	"$NBD_CLIENT" "${server_args[@]}" -nonetlink "$dev"
-}
-
 # In the ioctl mode a process stays with the device; without it the device is free, or
 # can be freed.
 test_ioctl_process_killed() {
 	local pid
 
 	start_disk 64M
-	attach_ioctl
+	attach_ioctl "${server_args[@]}"
 	read_block
 	pid=$(<"/sys/block/$name/pid")
 	kill -9 "$pid"
@@ -239,7 +231,7 @@ test_ioctl_process_killed() {
 # Reconnecting works in the ioctl mode too.
 test_ioctl_mode_reconnects() {
 	start_disk 64M
-	attach_ioctl
+	attach_ioctl "${server_args[@]}"
 	read_block
 	restart_server
 	read_block
@@ -258,6 +250,100 @@ test_what_it_reports() {
 	launch
 	wait_for 15 said "nbd-monitor: $dev: reconnected to .* after [0-9.]+ s"
 	detach
+}
+
+# start_syslog: what it gets is in the file syslog
+start_syslog() {
+	rm -f /dev/log
+	datagrams /dev/log >>syslog &
+	syslog=$!
+	wait_for 5 [ -S /dev/log ]
+}
+
+stop_syslog() {
+	stop_process "$syslog"
+	rm -f /dev/log
+}
+
+# logged PRIORITY REGEX: the syslog has it, of the monitor and with that priority of the
+# facility "daemon"
+logged() {
+	grep -qxE "<$((3 << 3 | $1))>nbd-monitor\[$(monitor_pid)\]: $dev: $2" syslog
+}
+
+# Each change reaches the syslog, with its priority, and nothing else gets it; also a syslog
+# that was restarted.
+timeouts[test_syslog]=90
+test_syslog() {
+	local transport=tcp how=drop command
+
+	make_links 1
+	choose_address
+	truncate -s 16M image
+	command=(nbdkit -f -p "$port" file "$PWD/image")
+	cleanup_fn stop_present_server
+	launch_far "${command[@]}"
+	await_far "${command[@]}"
+	start_syslog
+	cleanup_fn stop_syslog
+	cleanup_fn cat syslog
+	attach 10.77.0.2 "$port" -connections 1 -peer-timeout 3 -reconnect-limit 30
+	cleanup_fn heal_at_end
+	cut_link 0
+	wait_for 15 logged 4 "no connection is left, I/O waits"
+	wait_for 5 logged 4 "1 of 1 connections are lost: server does not answer at TCP level"
+	heal_link 0
+	wait_for 15 logged 5 "reconnected to 10\.77\.0\.2:[0-9]+ after [0-9.]+ s \(1 connections\)"
+	stop_syslog
+	start_syslog
+	kill_server
+	wait_for 10 logged 4 "cannot reconnect: .*refused.*; trying on"
+	truncate -s 8M image
+	launch_far "${command[@]}"
+	wait_for 20 logged 4 "cannot reconnect: .*the export has shrunk from 16777216 to 8388608 bytes.*"
+	wait_for 30 logged 3 "gave up after 30 attempts to reconnect: I/O fails"
+	wait_for 5 logged 3 "no connection is left, I/O fails"
+	detach
+	! said nbd-monitor
+}
+
+# As the unit starts it: its environment, and what it does after a crash. The journal
+# reads the priority from the beginning of a line.
+start_unit() {
+	local arguments
+
+	arguments=$(sed -n 's,^ExecStart=@SBINDIR@/nbd-client ,,p' "$top/client/nbd-monitor.service.in")
+	# shellcheck disable=SC2086 # words
+	(cd / && exec env -i "$NBD_CLIENT" $arguments) </dev/null >>unit.log 2>&1 &
+	monitor=$!
+	cleanup_fn stop_process $monitor
+	wait_for 5 monitor_runs
+}
+
+test_service() {
+	local monitor first
+
+	start_disk 64M
+	start_unit
+	attach "${server_args[@]}" -connections 2
+	first=$dev
+	attach "${server_args[@]}" -connections 1
+	assert_equal "$(monitor_pid)" "$monitor" "the monitor"
+	kill -9 "$monitor"
+	wait "$monitor" || true
+	start_unit
+	assert_equal "$(monitor_pid)" "$monitor" "the monitor"
+	restart_server
+	for dev in "$first" "$dev"; do
+		read_block
+		wait_for 5 grep -qE "^<4>$dev: [12] of [12] connections are lost" unit.log
+		wait_for 5 grep -qE "^<5>$dev: reconnected to .* \\([12] connections\\)$" unit.log
+		detach
+	done
+	monitor_runs
+	kill "$monitor"
+	wait "$monitor"
+	! grep -vE '^<[3-6]>/dev/nbd' unit.log
 }
 
 # --- a monitor that was started in an initramfs ---

@@ -33,12 +33,13 @@ test_killed_below_file_system() {
 	detach
 }
 
-# The whole device, and what was written before an outage is there after it.
-variants[test_killed_below_raw_device]="transport:tcp conns:1,4"
+# The whole device, and what was written before an outage is there after it; however it was
+# attached.
+variants[test_killed_below_raw_device]="transport:tcp conns:1,4 mode:netlink,ioctl"
 timeouts[test_killed_below_raw_device]=300
 test_killed_below_raw_device() {
 	start_disk 64M
-	attach "${server_args[@]}" -connections "$conns"
+	attach_by_mode "${server_args[@]}" -connections "$conns"
 	start_load "$dev"
 	kill_at_random "$(count 50)"
 	end_load
