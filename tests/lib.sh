@@ -696,7 +696,8 @@ run_with_limit() {
 		echo "not finished after $limit s" >>"$test_state/output"
 		end_group "$pid" || stuck=1
 	else
-		kill -- "-$timer" 2>/dev/null
+		# a shell just forked loses SIGTERM, and would be waited for to its end
+		kill -9 -- "-$timer" 2>/dev/null
 		wait "$timer" 2>/dev/null
 	fi
 	[ -n "$stuck" ] || wait "$pid" 2>/dev/null
