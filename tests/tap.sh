@@ -73,6 +73,15 @@ tap_seconds() {
 	echo "$((passed / 1000000)).$((passed % 1000000 / 100000)) s"
 }
 
+# tap_processor_minutes: of all processes that ended below this shell
+tap_processor_minutes() {
+	local stat
+
+	read -r stat <"/proc/$$/stat"
+	read -ra stat <<<"${stat##*) }"
+	echo $(((stat[13] + stat[14]) / 6000))	# cutime, cstime, in hundredths of a second
+}
+
 # tap_main COMMAND...: the whole run: numbers the results that the command writes,
 # repeats the failures' names, adds up what "# tally: N WORDS" counted and says that none
 # was lost if nothing failed, and ends with the line that counts. A skipped test is a failure if STRICT=1 or CI=true. Its status is that
@@ -84,12 +93,13 @@ tap_main() {
 	[ "${CI:-}" != true ] || STRICT=1
 	echo "TAP version 13"
 	tap_count < <("$@")
+	wait $!
 	[ ${#failures[@]} = 0 ] || printf '# failed: %s\n' "${failures[@]}"
 	for what in "${!tallies[@]}"; do
 		echo "# tried: ${tallies[$what]} $what"
 	done
 	[ ${#tallies[@]} = 0 ] || [ "$failed" != 0 ] || echo "# none of them was lost"
-	echo "# all took $(tap_seconds "$begin")"
+	echo "# all took $(tap_seconds "$begin"), of processors $(tap_processor_minutes) minutes"
 	if [ "$skipped" != 0 ]; then
 		echo "$passed passed, $failed failed, $skipped skipped"
 	else

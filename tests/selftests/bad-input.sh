@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # What goes wrong when people attach: each ends soon, with one message that says what,
 # where and why, and leaves nothing attached.
+# vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../lib.sh"
 
 # refused REGEX... -- ARGUMENTS...: nbd-client must fail within 30 s, with one line

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # nbd-client to the letter: what scripts that were written for Debian's nbd-client ask
 # of it. (test-documents compares the options with --help, the pages, the completion.)
+# vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../lib.sh"
 
 debian_client=$top/build/unpacked/nbd-client/sbin/nbd-client

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Debian's nbd-client (3.24) does not notice that the driver is ours: attach, use,
 # resize, detach, through both of its interfaces.
+# vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../lib.sh"
 
 debian_client=$top/build/unpacked/nbd-client/sbin/nbd-client

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Discarding and zeroing: the server is told, and the data reads back as it must.
+# vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../lib.sh"
 
 # start: a server that logs what it is asked for, and a device full of ones

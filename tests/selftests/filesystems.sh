@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # File systems: a tree of files survives what users do with a disk.
+# vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../lib.sh"
 
 # make_tree DIR FILES: files of many sizes, some in deep folders, all different

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Verified load: every block that fio wrote is read back and its checksum compared.
+# vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../lib.sh"
 
 # Blocks of 512 bytes to 4 MiB, at any multiple of 512.

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Attaching and detaching very often.
+# vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../lib.sh"
 
 # All at the same time: each gets a device of its own. The server comes before them,

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Partitions come with the device and go with it.
 # vm: --udev
+# vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../lib.sh"
 
 partitions() {

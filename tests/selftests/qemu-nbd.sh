@@ -3,6 +3,7 @@
 # `qemu-nbd --connect` and `--disconnect`, which use the ioctls: images of both kinds,
 # partitions and snapshots.
 # vm: --udev
+# vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../lib.sh"
 
 # qemu_connect ARGUMENTS...: qemu-nbd's, to /dev/nbd0; ready when this returns

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # The servers that people run: each attaches with the plain command, takes data and
 # gives it back, and is let go.
+# vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../lib.sh"
 
 # write_and_compare: fills the device, reads it back past the page cache

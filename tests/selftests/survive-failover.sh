@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # How long the application waits when the server is stuck or gone: until it is back,
 # until another one has been reached, or as long as the administrator has said.
+# vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../survive.sh"
 
 # start_second_disk: another server of the same image; sets second_uri and second_pid

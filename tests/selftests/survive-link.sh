@@ -4,6 +4,7 @@
 # connection that was given up is gone for good: nothing that it still had to send
 # may reach the server later. What the kernel's own driver does there is shown by
 #	tests/vm/run --driver stock -- env DRIVER=stock ONLY=stale_writes THIS-FILE
+# vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../links.sh"
 
 # read_one: past every cache; the time is in took

@@ -3,6 +3,7 @@
 # The monitor, and every other process of nbd-client, may be killed at any time: I/O
 # goes on, the device can be detached or attached again, and a monitor that is started
 # by hand takes over.
+# vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../links.sh"
 
 monitor_runs() {

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # What a crash of the server may cost (-write-policy), what is slow and what is dead,
 # and which export a device comes back to.
+# vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../survive.sh"
 
 # start_cache: a hostile server that loses, with power-loss, what was not made durable

@@ -9,6 +9,7 @@
 # With --icount the clock runs ahead whenever the guest waits for the host, for a file
 # for example: deadlines that are to catch a hang are far away here, but between a reset
 # and the replies nothing is read from the host.
+# vm-debug: --append kmemleak=off
 TIME_SCALE=$((${TIME_SCALE:-1} * 50))
 . "$(dirname "$0")/../survive.sh"
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Switch-over: a device moves to other servers and other numbers of connections while
 # it is written to, and nobody notices.
+# vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../survive.sh"
 
 # start_twins: two hostile servers of one image that do nothing wrong; sets

@@ -3,6 +3,7 @@
 # What udev and util-linux say of a device is right at every step of its life. (The
 # selftest uapi counts the uevents and reads sysfs, debugfs and the tracepoints.)
 # vm: --udev
+# vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../lib.sh"
 
 # lsblk_says TEXT: of the size in bytes, file system and label. What a program wrote
