@@ -11,6 +11,9 @@
 
 /* How often a blocked peer is excused. */
 #define NBD_EXCUSE_INTERVAL	(2 * HZ)
+/* How often a retiring connection is looked at, and how long its server may take. */
+#define NBD_RETIRE_INTERVAL	(HZ / 50)
+#define NBD_RETIRE_TIME		(5 * HZ)
 
 static void nbd_conn_watch(struct timer_list *timer);
 static void nbd_conn_excuse(struct timer_list *timer);
@@ -28,6 +31,7 @@ static void conn_init(struct nbd_conn *conn, struct nbd_session *session, unsign
 	INIT_WORK(&conn->rx_work, nbd_recv_work);
 	spin_lock_init(&conn->lock);
 	INIT_LIST_HEAD(&conn->pending);
+	INIT_LIST_HEAD(&conn->retire_node);
 	conn->generation = 1;
 	conn->timeout = nbd_seconds_to_jiffies(session->params.timeout);
 	timer_setup(&conn->watch, nbd_conn_watch, 0);
@@ -165,18 +169,25 @@ struct nbd_cmd *nbd_conn_take(struct nbd_conn *conn, u64 cookie)
 	return cmd;
 }
 
+static void conn_set_dying(struct nbd_conn *conn, int err)
+{
+	lockdep_assert_held(&conn->lock);
+
+	WRITE_ONCE(conn->state, NBD_CONN_DYING);
+	conn->err = err;
+	queue_work(nbd_wq, &conn->burial);
+}
+
 void nbd_conn_kill(struct nbd_conn *conn, int err, const char *fmt, ...)
 {
 	va_list args;
 
 	spin_lock_bh(&conn->lock);
 	if (conn->state == NBD_CONN_RUNNING) {
-		WRITE_ONCE(conn->state, NBD_CONN_DYING);
-		conn->err = err;
+		conn_set_dying(conn, err);
 		va_start(args, fmt);
 		vscnprintf(conn->cause, sizeof(conn->cause), fmt, args);
 		va_end(args);
-		queue_work(nbd_wq, &conn->burial);
 	}
 	spin_unlock_bh(&conn->lock);
 }
@@ -228,6 +239,34 @@ static bool conn_oldest(struct nbd_conn *conn, unsigned long *oldest)
 	return found;
 }
 
+/* Whether the server has answered everything, or has had its time. */
+static void conn_retire_locked(struct nbd_conn *conn)
+{
+	bool idle = !conn->inflight && !READ_ONCE(conn->receiving);
+
+	lockdep_assert_held(&conn->lock);
+
+	if (!idle && time_before(jiffies, conn->retire_by)) {
+		mod_timer(&conn->watch, jiffies + NBD_RETIRE_INTERVAL);
+		return;
+	}
+	conn_set_dying(conn, -ECANCELED);
+	strscpy(conn->cause, idle ? "replaced" : "replaced, with requests unanswered",
+		sizeof(conn->cause));
+}
+
+void nbd_conn_retire(struct nbd_conn *conn)
+{
+	spin_lock_bh(&conn->lock);
+	/* One that is dying has lost what only a retiring one can tell. */
+	if (conn->state == NBD_CONN_RUNNING) {
+		WRITE_ONCE(conn->retiring, true);
+		conn->retire_by = jiffies + NBD_RETIRE_TIME;
+		conn_retire_locked(conn);
+	}
+	spin_unlock_bh(&conn->lock);
+}
+
 /* The request timeout: a command without an answer costs the connection. */
 static void nbd_conn_watch(struct timer_list *timer)
 {
@@ -236,10 +275,10 @@ static void nbd_conn_watch(struct timer_list *timer)
 	unsigned long oldest;
 	bool expired = false;
 
-	if (!timeout)
-		return;
 	spin_lock_bh(&conn->lock);
-	if (conn->state == NBD_CONN_RUNNING && conn_oldest(conn, &oldest)) {
+	if (conn->state == NBD_CONN_RUNNING && conn->retiring) {
+		conn_retire_locked(conn);
+	} else if (timeout && conn->state == NBD_CONN_RUNNING && conn_oldest(conn, &oldest)) {
 		expired = time_after_eq(jiffies, oldest + timeout);
 		if (!expired)
 			mod_timer(&conn->watch, oldest + timeout);
@@ -339,6 +378,9 @@ static void nbd_conn_bury(struct work_struct *work)
 	unsigned int noio = memalloc_noio_save();
 	LIST_HEAD(cmds);
 
+	/* All is answered: a server that others go on using may be told so. */
+	if (conn->retiring && conn->err == -ECANCELED && !conn->inflight)
+		nbd_conn_goodbye(conn);
 	nbd_socket_unhook(conn);
 	nbd_socket_cut(conn, conn->said_goodbye);
 	conn_drain(conn);

@@ -133,8 +133,8 @@ struct nbd_burst {
  *		otherwise
  * @rx_buf:	staging buffer of @rx_work, NBD_RX_BUF bytes; NULL for TCP
  * @rx_work:	receives
- * @lock:	protects @state, @pending, @table, @generation, @cause, @err; taken from
- *		softirq
+ * @lock:	protects @state, @pending, @table, @generation, @retiring, @cause, @err;
+ *		taken from softirq
  * @state:	enum nbd_conn_state
  * @pending:	commands that are to be sent, @nr_pending of them, @pending_bytes on the
  *		wire
@@ -142,6 +142,9 @@ struct nbd_burst {
  * @inflight:	commands in @table
  * @receiving:	the payload of a command is being received, which was issued at
  *		@receiving_since; set under @lock, cleared by the receiver
+ * @retiring:	replaced: gets no new commands, and dies when its own are answered, or at
+ *		@retire_by (jiffies)
+ * @retire_node: on session->retiring, under session->lock
  * @cause:	why it died, for people
  * @err:	the same as a negative errno
  * @watch:	fires when the oldest command may have exceeded @timeout
@@ -185,6 +188,9 @@ struct nbd_conn {
 	unsigned int inflight;
 	bool receiving;
 	unsigned long receiving_since;
+	bool retiring;
+	unsigned long retire_by;
+	struct list_head retire_node;
 	char cause[NBD_CAUSE_LEN];
 	int err;
 	struct timer_list watch;
@@ -242,6 +248,13 @@ bool nbd_conn_unoffer(struct nbd_conn *conn);
 /* Declares the connection dead, for the reason given. Any context. */
 __printf(3, 4)
 void nbd_conn_kill(struct nbd_conn *conn, int err, const char *fmt, ...);
+
+/*
+ * Gives the connection up as soon as the server has answered what it carries, in some
+ * seconds in any case; the caller has seen to it that no commands come any more. Any
+ * context.
+ */
+void nbd_conn_retire(struct nbd_conn *conn);
 
 /* The transmit side is blocked, or still is. */
 void nbd_conn_blocked(struct nbd_conn *conn);

@@ -102,7 +102,7 @@ static void rx_finish(struct nbd_conn *conn, struct nbd_cmd *cmd)
 	WRITE_ONCE(conn->receiving, false);
 	if (cmd->is_read)
 		trace_nbd_payload_received(nbd_cmd_rq(cmd), cmd->cookie);
-	nbd_session_account_reply(conn->session, cmd);
+	nbd_session_account_reply(conn, cmd);
 	nbd_cmd_release(cmd, NBD_CMD_REPLIED, rx->batch);
 }
 

@@ -183,6 +183,7 @@ static struct nbd_session *session_alloc(struct nbd_device *nbd, const struct nb
 	spin_lock_init(&session->lock);
 	session->since = jiffies;
 	INIT_LIST_HEAD(&session->parked);
+	INIT_LIST_HEAD(&session->retiring);
 	INIT_DELAYED_WORK(&session->dead_work, session_dead_work);
 	INIT_DELAYED_WORK(&session->kick_work, session_kick_work);
 	init_waitqueue_head(&session->changed);
@@ -603,6 +604,7 @@ static bool session_remove_conn(struct nbd_session *session, struct nbd_conn *co
 	spin_lock_bh(&session->lock);
 	slots = session_slots(session);
 	old = session->state;
+	list_del_init(&conn->retire_node);
 	if (conn->slot < slots->nr && slot_conn(slots, conn->slot) == conn) {
 		RCU_INIT_POINTER(slots->conn[conn->slot], NULL);
 		strscpy(session->cause, conn->cause, sizeof(session->cause));
@@ -701,7 +703,9 @@ void nbd_session_bury(struct nbd_session *session, struct nbd_conn *conn, struct
 	bool others, state_changed;
 
 	atomic64_inc(&session->counters.conn_deaths);
-	session_doubt(session);
+	/* A retiring one has told all that it could. */
+	if (!conn->retiring)
+		session_doubt(session);
 	others = session_remove_conn(session, conn, &state_changed);
 	session_inherit(session, conn, cmds, others);
 	if (state_changed && READ_ONCE(session->state) == NBD_STATE_FAILED) {
@@ -766,7 +770,7 @@ static int session_add_conns(struct nbd_session *session, struct nbd_conn **conn
 	return err;
 }
 
-/* Publishes the connections as the only ones and gives up the old ones. */
+/* Publishes the connections as the only ones and retires the old ones. */
 static int session_replace_conns(struct nbd_session *session, struct nbd_conn **conns,
 				 unsigned int nr, struct nbd_added *added)
 {
@@ -797,12 +801,17 @@ static int session_replace_conns(struct nbd_session *session, struct nbd_conn **
 	WRITE_ONCE(session->spread, nr > session->nbd->tag_set.nr_hw_queues);
 	session->live = nr;
 	session_now_live(session);
-	/* Their burials do not find them in a slot any more: they change no state. */
+	/*
+	 * What they carry is not sent again as long as a server that is well may answer it:
+	 * it would do it twice, and the second time perhaps after newer writes. Their burials
+	 * do not find them in a slot any more: they change no state.
+	 */
 	for (i = 0; i < old->nr; i++) {
 		conn = slot_conn(old, i);
 		if (!conn)
 			continue;
-		nbd_conn_kill(conn, -ECANCELED, "replaced");
+		list_add(&conn->retire_node, &session->retiring);
+		nbd_conn_retire(conn);
 		added->closed++;
 	}
 	spin_unlock_bh(&session->lock);
@@ -863,6 +872,17 @@ static void conn_dismiss(struct nbd_conn *conn)
 	nbd_conn_kill(conn, -ECANCELED, "detached");
 }
 
+/* No connection is left that would take what these carry. */
+static void session_dismiss_retiring(struct nbd_session *session)
+{
+	struct nbd_conn *conn;
+
+	spin_lock_bh(&session->lock);
+	list_for_each_entry(conn, &session->retiring, retire_node)
+		nbd_conn_kill(conn, -ECANCELED, "detached");
+	spin_unlock_bh(&session->lock);
+}
+
 void nbd_session_close(struct nbd_session *session)
 {
 	unsigned int noio = memalloc_noio_save();
@@ -874,6 +894,7 @@ void nbd_session_close(struct nbd_session *session)
 	spin_unlock_bh(&session->lock);
 
 	session_visit(session, conn_dismiss);
+	session_dismiss_retiring(session);
 	session_fail_list(session, &cmds);
 	wait_event(session->changed, !atomic_read(&session->unburied));
 	cancel_delayed_work_sync(&session->dead_work);
@@ -883,14 +904,18 @@ void nbd_session_close(struct nbd_session *session)
 	memalloc_noio_restore(noio);
 }
 
-void nbd_session_account_reply(struct nbd_session *session, struct nbd_cmd *cmd)
+void nbd_session_account_reply(struct nbd_conn *conn, struct nbd_cmd *cmd)
 {
+	struct nbd_session *session = conn->session;
 	s64 doubt;
 
 	if (session->params.policy != NBD_WRITE_STRICT || cmd->is_read)
 		return;
 	if (req_op(nbd_cmd_rq(cmd)) != REQ_OP_FLUSH) {
 		atomic64_inc(&session->writes);
+		/* Flushes go to other connections already. */
+		if (READ_ONCE(conn->retiring))
+			session_doubt(session);
 		return;
 	}
 	doubt = atomic64_read(&session->doubt);

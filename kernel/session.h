@@ -99,8 +99,8 @@ struct nbd_counters {
  * @params:	@params.size, timeouts and cflags change under nbd_device.lock
  * @pid:	task that attached
  * @nr_table:	commands that can be in flight
- * @lock:	protects @slots, @state, @live, @epoch, @spread, @parked, @trial, @cause,
- *		@since; nests inside RCU, conn->tx_mutex and the lock of the connection's
+ * @lock:	protects @slots, @state, @live, @epoch, @spread, @parked, @retiring, @trial,
+ *		@cause, @since; nests inside RCU, conn->tx_mutex and the lock of the connection's
  *		socket, and only conn->lock nests inside it
  * @slots:	replaced as a whole when the number of connections changes
  * @state:	enum nbd_device_state; session_set_state() is the only writer
@@ -108,6 +108,7 @@ struct nbd_counters {
  * @epoch:	counts the connections that were added
  * @spread:	there are more connections than hardware queues
  * @parked:	commands that wait for a connection, and suspects that wait for their turn
+ * @retiring:	connections that were replaced and are not buried yet
  * @trial:	the one command that connections died of which is under way again
  * @cause:	why the last connection died
  * @since:	jiffies of the last change of @state
@@ -137,6 +138,7 @@ struct nbd_session {
 	unsigned int epoch;
 	bool spread;
 	struct list_head parked;
+	struct list_head retiring;
 	struct nbd_cmd *trial;
 	char cause[NBD_CAUSE_LEN];
 	unsigned long since;
@@ -181,7 +183,7 @@ void nbd_session_put(struct nbd_session *session);
 /**
  * struct nbd_added - what nbd_session_add_socks() did
  * @used:	sockets that became connections; the others were released
- * @closed:	live connections that were given up for them
+ * @closed:	live connections that retire for them
  */
 struct nbd_added {
 	unsigned int used;
@@ -189,7 +191,8 @@ struct nbd_added {
 };
 
 /*
- * Connects dead slots to @socks, or with @replace makes them the only connections.
+ * Connects dead slots to @socks, or with @replace makes them the only connections, to
+ * which new commands go; the old ones answer what they carry, see nbd_conn_retire().
  * Takes the sockets over in every case; all or nothing. nbd_device.lock is held.
  * -ENOMEM, -EBUSY, -ENOTCONN, -ESHUTDOWN while closing.
  */
@@ -221,8 +224,8 @@ void nbd_session_bury(struct nbd_session *session, struct nbd_conn *conn,
 /* A command that connections died of completes: the next such may be sent. */
 void nbd_session_end_trial(struct nbd_session *session, struct nbd_cmd *cmd);
 
-/* A reply without error was received for @cmd; may change its status. */
-void nbd_session_account_reply(struct nbd_session *session, struct nbd_cmd *cmd);
+/* A reply without error was received on @conn for @cmd; may change its status. */
+void nbd_session_account_reply(struct nbd_conn *conn, struct nbd_cmd *cmd);
 
 /*
  * The server refused @cmd with the protocol's error number @error: told in the log,

@@ -114,7 +114,49 @@ test_switch_below_file_system() {
 	detach
 }
 
-# What was in flight on the old connections is sent again on the new ones.
+# A server that is well answers what it has: it would execute a request late that is sent
+# again to another one.
+test_switch_waits_for_answers() {
+	local writer
+
+	start_twins
+	attach "${twin_uri[0]}" -connections 2
+	twin 0 "hold type=write t=1s count=0"
+	head -c 4096 /dev/zero | tr '\0' K >block
+	dd if=block of="$dev" bs=4k count=1 oflag=direct status=none &
+	writer=$!
+	twin 0 "wait outstanding>=1"
+	"$NBD_CLIENT" -replace -connections 3 "${twin_uri[1]}" "$dev"
+	assert_equal "$(twin 0 "get outstanding")" 1 "requests at the old server"
+	dd if="$dev" of=copy bs=4k skip=1 count=1 iflag=direct status=none
+	wait "$writer"
+	twin 0 "wait tx_conns=0"
+	assert_equal "$(counter resent)" 0 "requests that were sent again"
+	! grep " write " log.1 || fail "the new server got the write, too"
+	dd if="$dev" of=copy bs=4k count=1 iflag=direct status=none
+	cmp block copy
+	check_twins
+	detach
+}
+
+# Nor does a detach wait for it.
+test_detach_after_switch() {
+	local reader status=0
+
+	start_twins
+	attach "${twin_uri[0]}" -connections 2
+	twin 0 "never type=read count=0"
+	dd if="$dev" of=block bs=4k count=1 iflag=direct status=none &
+	reader=$!
+	twin 0 "wait outstanding>=1"
+	"$NBD_CLIENT" -replace "${twin_uri[1]}" "$dev"
+	allow_log 'I/O error.* dev '"$name"
+	timeout "$(scaled 3)" "$NBD_CLIENT" -force -d "$dev"
+	wait "$reader" || status=$?
+	assert_equal "$status" 1 "exit status of the reader"
+}
+
+# What the old server does not answer is sent again on the new connections.
 test_switch_with_requests_in_flight() {
 	local reader
 

@@ -39,8 +39,9 @@
  *   NBD_ATTR_SOCKETS             new connections for the dead ones, in order; with
  *                                NBD_ATTR_REPLACE for all of them
  *   NBD_ATTR_REPLACE             flag: the sockets given become the device's only
- *                                connections, however many there were; requests that
- *                                were in flight on the old ones are sent again
+ *                                connections, however many there were; the old ones
+ *                                have five seconds to answer what is in flight there,
+ *                                then it is sent again
  *   NBD_ATTR_SIZE_BYTES, NBD_ATTR_TIMEOUT, NBD_ATTR_DEAD_CONN_TIMEOUT,
  *   NBD_ATTR_CLIENT_FLAGS, NBD_ATTR_BACKEND_IDENTIFIER (compared),
  *   NBD_ATTR_SERVER_FLAGS (compared: EINVAL if the new server lacks something that
@@ -108,7 +109,7 @@ enum {
 	/* u64, not 0: names one attachment, never used again while the module is loaded */
 	NBD_ATTR_SESSION_ID,
 	NBD_ATTR_SOCKETS_USED,		/* u32, reply: sockets that became connections */
-	NBD_ATTR_SOCKETS_CLOSED,	/* u32, reply: live connections that were given up */
+	NBD_ATTR_SOCKETS_CLOSED,	/* u32, reply: live connections that retire */
 	NBD_ATTR_STATE,			/* u32, enum nbd_device_state; STATUS, EVENT */
 	NBD_ATTR_OPENERS,		/* u32; STATUS */
 	NBD_ATTR_CONNS,			/* nest of NBD_CONN_ITEM; STATUS */
