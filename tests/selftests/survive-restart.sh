@@ -71,6 +71,7 @@ reconnected_since() {
 }
 
 # Connections that go all at once, and come back, are counted as often as they do.
+timeouts[test_all_reset_at_once]=300
 test_all_reset_at_once() {
 	local i n conn
 
