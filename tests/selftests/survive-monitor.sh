@@ -317,7 +317,7 @@ start_unit() {
 	# shellcheck disable=SC2086 # words
 	(cd / && exec env -i "$NBD_CLIENT" $arguments) </dev/null >>unit.log 2>&1 &
 	monitor=$!
-	cleanup_fn stop_process $monitor
+	cleanup_fn stop_process "$monitor"
 	wait_for 5 monitor_runs
 }
 
