@@ -51,17 +51,17 @@ int nbd_folder_of(const char **path)
 	return AT_FDCWD;
 }
 
-int nbd_folder_open(const char *path, int flags)
+int nbd_folder_open(const char *path, int flags, mode_t mode)
 {
 	int folder = nbd_folder_of(&path);
 
-	return openat(folder, path, flags | O_CLOEXEC, 0644);
+	return openat(folder, path, flags | O_CLOEXEC, mode);
 }
 
 FILE *nbd_folder_fopen(const char *path, const char *mode)
 {
 	int flags = *mode == 'r' ? O_RDONLY : O_WRONLY | O_CREAT | O_TRUNC;
-	int fd = nbd_folder_open(path, flags);
+	int fd = nbd_folder_open(path, flags, 0644);
 	FILE *file;
 
 	if (fd < 0)

@@ -12,6 +12,7 @@
 
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 /* From now on they are what their paths lead to now. Before, paths are paths. */
 void nbd_folders_keep(void);
@@ -25,8 +26,8 @@ void nbd_folders_keep(void);
  */
 int nbd_folder_of(const char **path);
 
-/* open() and fopen(); a new file gets the mode 0644. */
-int nbd_folder_open(const char *path, int flags);
+/* open() and fopen(); @mode is that of a file which is created, fopen()'s is 0644. */
+int nbd_folder_open(const char *path, int flags, mode_t mode);
 FILE *nbd_folder_fopen(const char *path, const char *mode);
 
 /*

@@ -60,7 +60,7 @@ static int open_device(struct service *s, struct nbd_err *err)
 	char path[NBD_DEVICE_PATH_MAX];
 
 	s->device = nbd_folder_open(nbd_device_path(service_index(s), path),
-				    O_RDWR);
+				    O_RDWR, 0);
 	if (s->device >= 0)
 		return 0;
 	if (errno == ENOENT || errno == ENXIO)

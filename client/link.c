@@ -75,7 +75,7 @@ static int socket_in_netns(int family, int netns)
 
 	if (netns < 0)
 		return socket(family, type, 0);
-	home = nbd_folder_open("/proc/thread-self/ns/net", O_RDONLY);
+	home = nbd_folder_open("/proc/thread-self/ns/net", O_RDONLY, 0);
 	if (home < 0)
 		return -1;
 	fd = setns(netns, CLONE_NEWNET) ? -1 : socket(family, type, 0);

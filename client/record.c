@@ -467,7 +467,7 @@ s32 nbd_record_index(const char *name)
 
 void nbd_record_list(void (*fn)(void *arg, s32 index), void *arg)
 {
-	int fd = nbd_folder_open(NBD_RUN_DIR, O_RDONLY | O_DIRECTORY);
+	int fd = nbd_folder_open(NBD_RUN_DIR, O_RDONLY | O_DIRECTORY, 0);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *e;
 	s32 index;
@@ -625,7 +625,7 @@ int nbd_record_keep_netns(struct nbd_record *r, struct nbd_err *err)
 /* Not the file below it, of which the mount is not seen. */
 static int open_namespace(const char *path)
 {
-	int fd = nbd_folder_open(path, O_RDONLY);
+	int fd = nbd_folder_open(path, O_RDONLY, 0);
 	struct statfs st;
 
 	if (fd < 0 || (!fstatfs(fd, &st) && st.f_type == NSFS_MAGIC))
@@ -661,7 +661,7 @@ static int lock_records(int operation, struct nbd_err *err)
 
 	if (ret)
 		return ret;
-	fd = nbd_folder_open(LOCK_FILE, O_RDWR | O_CREAT);
+	fd = nbd_folder_open(LOCK_FILE, O_RDWR | O_CREAT, 0600);
 	if (fd < 0 || flock(fd, operation)) {
 		ret = -errno;
 		if (fd >= 0)

@@ -253,6 +253,14 @@ test_what_it_reports() {
 	detach
 }
 
+# Who could open the lock could hold it, and nobody could attach any more.
+test_lock_is_roots() {
+	start_disk 16M
+	attach "${server_args[@]}" -connections 1
+	assert_equal "$(stat -c %a /run/nbd/.lock)" 600 "mode of the lock"
+	detach
+}
+
 # start_syslog: what it gets is in the file syslog
 start_syslog() {
 	rm -f /dev/log
