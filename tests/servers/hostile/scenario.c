@@ -428,13 +428,18 @@ static void make(struct scenario scenario)
 	made[n_made++] = scenario;
 }
 
-static void make_reply_cut(unsigned int at, const char *how)
+/* Both ways to end a connection after @at bytes of a reply; @request says of which one. */
+static void make_cuts(const char *family, unsigned int at, const char *request)
 {
-	make((struct scenario) {
-		text("reply-%s-at-%u", how, at), TX, "read", 1, "drop",
-		text("cut at=%u then=%s" READ, at, how),
-		text("%s after %u bytes of the reply", how, at),
-	});
+	static const char *const ways[] = { "fin", "rst" };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(ways); i++)
+		make((struct scenario) {
+			text("%s-%s-at-%u", family, ways[i], at), TX, "read", 1, "drop",
+			text("cut at=%u then=%s" READ, at, ways[i]),
+			text("%s after %u bytes of the reply%s", ways[i], at, request),
+		});
 }
 
 static void make_reply_cuts(void)
@@ -442,34 +447,19 @@ static void make_reply_cuts(void)
 	static const unsigned int in_payload[] = { 17, 20, 511, 528, 1024, 4095, 4111 };
 	size_t i;
 
-	for (i = 0; i <= sizeof(struct { char header[16]; }); i++) {
-		make_reply_cut(i, "fin");
-		make_reply_cut(i, "rst");
-	}
-	for (i = 0; i < ARRAY_SIZE(in_payload); i++) {
-		make_reply_cut(in_payload[i], "fin");
-		make_reply_cut(in_payload[i], "rst");
-	}
+	for (i = 0; i <= sizeof(struct { char header[16]; }); i++)
+		make_cuts("reply", i, "");
+	for (i = 0; i < ARRAY_SIZE(in_payload); i++)
+		make_cuts("reply", in_payload[i], "");
 }
 
 /* A small read, for each of its reply's bytes. */
-static void make_small_cut(unsigned int at, const char *how)
-{
-	make((struct scenario) {
-		text("cut-%s-at-%u", how, at), TX, "read", 1, "drop",
-		text("cut at=%u then=%s" READ, at, how),
-		text("%s after %u bytes of the reply to a small read", how, at),
-	});
-}
-
 static void make_small_cuts(void)
 {
 	unsigned int at;
 
-	for (at = 0; at < 16 + SMALL_READ; at++) {
-		make_small_cut(at, "fin");
-		make_small_cut(at, "rst");
-	}
+	for (at = 0; at < 16 + SMALL_READ; at++)
+		make_cuts("cut", at, " to a small read");
 }
 
 static void make_alien_bits(void)
