@@ -139,16 +139,21 @@ test_switch_waits_for_answers() {
 	detach
 }
 
-# Nor does a detach wait for it.
-test_detach_after_switch() {
-	local reader status=0
-
-	start_twins
+# start_unanswered_read: on a device at twin 0, which has it; sets reader
+start_unanswered_read() {
 	attach "${twin_uri[0]}" -connections 2
 	twin 0 "never type=read count=0"
 	dd if="$dev" of=block bs=4k count=1 iflag=direct status=none &
 	reader=$!
 	twin 0 "wait outstanding>=1"
+}
+
+# Nor does a detach wait for it.
+test_detach_after_switch() {
+	local reader status=0
+
+	start_twins
+	start_unanswered_read
 	"$NBD_CLIENT" -replace "${twin_uri[1]}" "$dev"
 	allow_log 'I/O error.* dev '"$name"
 	timeout "$(scaled 3)" "$NBD_CLIENT" -force -d "$dev"
@@ -162,11 +167,7 @@ test_switch_with_requests_in_flight() {
 
 	start_twins
 	twin 0 "fill from=0 len=4096 byte=75"
-	attach "${twin_uri[0]}" -connections 2
-	twin 0 "never type=read count=0"
-	dd if="$dev" of=block bs=4k count=1 iflag=direct status=none &
-	reader=$!
-	twin 0 "wait outstanding>=1"
+	start_unanswered_read
 	switch_to 1 3
 	wait "$reader"
 	assert_equal "$(tr -d K <block | wc -c)" 0 "bytes that are not the server's"
