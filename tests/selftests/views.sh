@@ -86,6 +86,9 @@ test_file_system() {
 test_another_disk() {
 	start_nbdkit memory 64M
 	attach "${server_args[@]}"
+	# udev watches for writers once it has dealt with the attaching: one that comes while
+	# it does may go unnoticed
+	lsblk_says $((64 << 20))
 	mkfs.ext4 -q -L first "$dev"
 	lsblk_says "$((64 << 20)) ext4 first"
 	detach
@@ -100,6 +103,7 @@ test_another_disk() {
 test_partitions() {
 	start_nbdkit memory 64M
 	attach "${server_args[@]}"
+	lsblk_says $((64 << 20))
 	printf 'label: gpt\nsize=8M, name=one\nsize=16M, name=two\n' | sfdisk --quiet "$dev"
 	wait_for 10 [ -b "${dev}p2" ]
 	udevadm settle --timeout=30
