@@ -879,11 +879,15 @@ void nbd_event_conn_dead(struct nbd_session *session, struct nbd_conn *conn)
 		.slot = conn->slot,
 		.cause = conn->cause,
 	};
-	struct sk_buff *skb;
+	struct sk_buff *skb = NULL;
 	void *head;
 
-	/* A connection that was given up on purpose is not news to mainline's listeners. */
-	skb = conn->err == -ECANCELED ? NULL : event_new(session, NBD_CMD_LINK_DEAD, &head);
+	/*
+	 * A connection that was given up on purpose is not news to mainline's listeners; nor
+	 * is a server that hangs up because it was told NBD_CMD_DISC.
+	 */
+	if (conn->err != -ECANCELED && READ_ONCE(session->state) != NBD_STATE_CLOSING)
+		skb = event_new(session, NBD_CMD_LINK_DEAD, &head);
 	if (skb)
 		event_send(skb, head);
 	event_emit(session, &arg);
