@@ -676,12 +676,21 @@ static void session_inherit(struct nbd_session *session, struct nbd_conn *conn,
 	session_reissue(session, cmds);
 }
 
-static void session_log_death(struct nbd_session *session, struct nbd_conn *conn, bool others)
+/* @carried: whether it had requests that were not answered. */
+static void session_log_death(struct nbd_session *session, struct nbd_conn *conn, bool others,
+			      bool carried)
 {
 	const char *what;
 
-	if (session->state == NBD_STATE_CLOSING || conn->err == -ECANCELED)
+	if (session->state == NBD_STATE_CLOSING)
 		return;
+	if (conn->err == -ECANCELED) {
+		if (conn->retiring && carried)
+			nbd_warn(session->nbd,
+				 "replaced connection %u: what its server has not answered is sent again\n",
+				 conn->slot);
+		return;
+	}
 	if (others)
 		what = "requests move to another connection";
 	else if (session->params.dead_timeout)
@@ -700,6 +709,7 @@ static void session_doubt(struct nbd_session *session)
 
 void nbd_session_bury(struct nbd_session *session, struct nbd_conn *conn, struct list_head *cmds)
 {
+	bool carried = !list_empty(cmds);
 	bool others, state_changed;
 
 	atomic64_inc(&session->counters.conn_deaths);
@@ -715,7 +725,7 @@ void nbd_session_bury(struct nbd_session *session, struct nbd_conn *conn, struct
 		session_take_parked(session, &parked);
 		session_fail_list(session, &parked);
 	}
-	session_log_death(session, conn, others);
+	session_log_death(session, conn, others, carried);
 	nbd_event_conn_dead(session, conn);
 	if (state_changed)
 		nbd_event_state(session);

@@ -168,6 +168,7 @@ test_switch_with_requests_in_flight() {
 	start_twins
 	twin 0 "fill from=0 len=4096 byte=75"
 	start_unanswered_read
+	expect_log "$name: replaced connection [01]: what its server has not answered is sent again"
 	switch_to 1 3
 	wait "$reader"
 	assert_equal "$(tr -d K <block | wc -c)" 0 "bytes that are not the server's"
