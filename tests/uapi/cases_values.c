@@ -234,6 +234,16 @@ static const uint64_t timeouts[] = {
 	1ULL << 32, 1ULL << 40, 1ULL << 63, UINT64_MAX,
 };
 
+/* The coarse clocks advance once a jiffy. */
+static long long jiffies_per_second(void)
+{
+	struct timespec jiffy;
+
+	clock_getres(CLOCK_MONOTONIC_COARSE, &jiffy);
+	return 1000000000LL / jiffy.tv_nsec;
+}
+
+/* In the jiffies of a kernel with 250 a second, as Debian's has. */
 static const char *debugfs_timeout(int index)
 {
 	static char text[64];
@@ -244,7 +254,8 @@ static const char *debugfs_timeout(int index)
 		close(fd);
 	if (n <= 0)
 		return "-";
-	text[n - 1] = 0;
+	text[n] = 0;
+	snprintf(text, sizeof(text), "%lld", atoll(text) * 250 / jiffies_per_second());
 	return text;
 }
 
