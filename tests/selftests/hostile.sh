@@ -40,11 +40,12 @@ set_send_buffers() {
 # play_list: plays the scenarios of the file list, on a device of its own
 play_list() {
 	[ -s list ] || skip "no scenario is chosen"
-	start_hostile --size 32M --flags has,flush,fua,trim,zeroes,multi
-	# a long request is not sent at once, as if the network were slower
+	# a long request is not sent at once, as if the network were slower: what both ends'
+	# sockets hold is less than "unsent" writes
+	start_hostile --size 32M --flags has,flush,fua,trim,zeroes,multi --rcvbuf 65536
 	cleanup_fn set_send_buffers "$(</proc/sys/net/ipv4/tcp_wmem)"
 	set_send_buffers "4096 16384 262144"
-	attach "${server_args[@]}" -connections "$conns" -timeout $((2 + 2 * TIME_SCALE))
+	attach "${server_args[@]}" -connections "$conns" -timeout $((2 + TIME_SCALE))
 	# what the block layer says of requests that must fail
 	allow_log '(I/O error|blk_update_request|lost async page write).* dev '"$name"
 	scenarios "$dev" "$control" "$conns" <list

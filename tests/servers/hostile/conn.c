@@ -13,7 +13,7 @@
 #include "conn.h"
 #include "stats.h"
 
-#define IN_MIN		(256 * 1024)
+#define IN_MIN		(64 * 1024)
 
 const char *const ending_names[] = {
 	"none", "fin", "rst", "half_close", "stall", "oob", "scm", NULL
@@ -298,8 +298,12 @@ static void input_pause_over(void *arg)
 	update_watch(conn);
 }
 
-/* Room for what the parser waits for, at least for one large read. */
-static void make_room(struct conn *conn)
+/*
+ * Room for what the parser waits for, at least for one large read. Returns how much may be
+ * read: not all that the buffer once had to hold, or a server that stops reading would have
+ * taken a whole request before.
+ */
+static size_t make_room(struct conn *conn)
 {
 	size_t left = conn_available(conn);
 	size_t need = left + IN_MIN;
@@ -311,12 +315,13 @@ static void make_room(struct conn *conn)
 		conn->in_pos = 0;
 		conn->in_len = left;
 	}
-	if (need <= conn->in_cap)
-		return;
-	conn->in = realloc(conn->in, need);
-	if (!conn->in)
-		err(1, "input buffer of %zu bytes", need);
-	conn->in_cap = need;
+	if (need > conn->in_cap) {
+		conn->in = realloc(conn->in, need);
+		if (!conn->in)
+			err(1, "input buffer of %zu bytes", need);
+		conn->in_cap = need;
+	}
+	return need - left;
 }
 
 static void parse_all(struct conn *conn)
@@ -331,8 +336,7 @@ static void conn_read(struct conn *conn)
 	size_t room;
 	ssize_t n;
 
-	make_room(conn);
-	room = conn->in_cap - conn->in_len;
+	room = make_room(conn);
 	if (conn->read_max && room > conn->read_max)
 		room = conn->read_max;
 	n = recv(conn->src.fd, conn->in + conn->in_len, room, MSG_DONTWAIT);
