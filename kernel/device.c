@@ -367,10 +367,26 @@ static struct nbd_device *device_claim_existing(int index, unsigned int *removal
 	return nbd;
 }
 
+/* Until the attach or detach that is under way is over. */
+static int device_settle(int index)
+{
+	struct nbd_device *nbd = nbd_device_find(index);
+	int err;
+
+	if (!nbd)
+		return 0;
+	err = mutex_lock_killable(&nbd->lock);
+	if (!err)
+		mutex_unlock(&nbd->lock);
+	nbd_device_put(nbd);
+	return err;
+}
+
 struct nbd_device *nbd_device_claim(int index, struct netlink_ext_ack *extack)
 {
 	unsigned int removals;
 	struct nbd_device *nbd;
+	bool settled = false;
 
 	if (index < 0)
 		return device_claim_any();
@@ -383,6 +399,13 @@ struct nbd_device *nbd_device_claim(int index, struct netlink_ext_ack *extack)
 			 */
 			if (wait_event_killable(nbd_removed, READ_ONCE(nbd_removals) != removals))
 				return ERR_PTR(-EINTR);
+			continue;
+		}
+		if (PTR_ERR_OR_ZERO(nbd) == -EBUSY && !settled) {
+			/* At the end of a detach it looks free already. */
+			if (device_settle(index))
+				return ERR_PTR(-EINTR);
+			settled = true;
 			continue;
 		}
 		if (PTR_ERR_OR_ZERO(nbd) == -EBUSY)

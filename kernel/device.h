@@ -80,8 +80,9 @@ void nbd_device_put(struct nbd_device *nbd);
 
 /*
  * A device for a new session, marked busy, with a reference: that of @index, made
- * if it does not exist, or any free one for -1. ERR_PTR: -EBUSY, -EINVAL, -ENOMEM,
- * -EINTR while waiting for the removal of the same index.
+ * if it does not exist, or any free one for -1. One that is being detached is waited
+ * for. ERR_PTR: -EBUSY, -EINVAL, -ENOMEM, -EINTR while waiting for a detach or for the
+ * removal of the same index.
  */
 struct nbd_device *nbd_device_claim(int index, struct netlink_ext_ack *extack);
 void nbd_device_unclaim(struct nbd_device *nbd);

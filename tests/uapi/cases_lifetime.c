@@ -159,6 +159,29 @@ static void disconnect_on_close(void)
 	say("set-later", wait_free(0) ? "disconnected" : "connected");
 }
 
+#define ATTEMPTS	50
+
+/* What looks free can be attached, though the detach that nobody waits for goes on a while. */
+static void connect_when_free(void)
+{
+	unsigned int i, connected = 0;
+	int node = must_open(0);
+	struct msg *msg;
+	double begin;
+
+	for (i = 0; i < ATTEMPTS; i++) {
+		msg = flags_msg(0, NBD_CFLAG_DISCONNECT_ON_CLOSE);
+		close(node);
+		begin = now();
+		while (!is_free(0) && now() - begin < 5)
+			;
+		connected += !nl_call(msg)->error;
+		node = must_open(0);
+	}
+	close(node);
+	say("connected", "%u of %u", connected, ATTEMPTS);
+}
+
 /* Both flags. */
 static void both_flags(void)
 {
@@ -623,6 +646,7 @@ const struct probe_case lifetime_cases[] = {
 	{ "flags-destroy-failing", destroy_failing, 0, 0 },
 	{ "flags-destroy-reconnect", destroy_reconnect, 0, 0 },
 	{ "flags-disconnect-on-close", disconnect_on_close, 0, 0 },
+	{ "flags-connect-when-free", connect_when_free, 0, 60 },
 	{ "flags-both", both_flags, 0, 0 },
 	{ "dead-at-once", dead_at_once, 0, 0 },
 	{ "dead-reconnect", dead_reconnect, 0, 0 },
