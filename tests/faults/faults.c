@@ -421,12 +421,24 @@ static bool op_write(int nth_fd)
 	return op_transfer(true);
 }
 
+/* What was set up through ioctls attaches, and goes again. */
+static void serve_through_ioctls(int fd)
+{
+	struct doit doit;
+
+	doit_start(&doit, fd);
+	if (!wait_size(DEVICE, 2048))
+		broken("DO_IT does not attach: %s", doit_outcome(&doit, 0));
+	nbd_ioctl(fd, NBD_DISCONNECT, 0);
+	if (!strcmp(doit_outcome(&doit, PATIENCE), "still running"))
+		broken("DO_IT does not return");
+}
+
 /* The classic order of ioctls, all under one count. */
 static bool op_ioctls(int nth_fd)
 {
 	struct peer *a = peer_new(kind);
 	int fd = must_open(DEVICE);
-	struct doit doit;
 	bool fault;
 	long ret;
 
@@ -438,14 +450,8 @@ static bool op_ioctls(int nth_fd)
 		ret = nbd_ioctl(fd, NBD_SET_SOCK, peer_fd(a));
 	fault = fail_nth_end(nth_fd);
 	check_error(ret);
-	if (!ret) {
-		doit_start(&doit, fd);
-		if (!wait_size(DEVICE, 2048))
-			broken("DO_IT does not attach: %s", doit_outcome(&doit, 0));
-		nbd_ioctl(fd, NBD_DISCONNECT, 0);
-		if (!strcmp(doit_outcome(&doit, PATIENCE), "still running"))
-			broken("DO_IT does not return");
-	}
+	if (!ret)
+		serve_through_ioctls(fd);
 	nbd_ioctl(fd, NBD_CLEAR_SOCK, 0);
 	close(fd);
 	peer_free(a);
@@ -458,7 +464,7 @@ static void do_nothing(int signal)
 	(void)signal;
 }
 
-/* DO_IT itself: it may return at once, or serve. */
+/* DO_IT itself: it may return at once, or serve. What it refused is still set up. */
 static bool op_do_it(int nth_fd)
 {
 	struct sigaction action = { .sa_handler = do_nothing };
@@ -475,6 +481,8 @@ static bool op_do_it(int nth_fd)
 	fault = fail_nth_end(nth_fd);
 	ualarm(0, 0);
 	check_error(ret);
+	if (ret == -ENOMEM)
+		serve_through_ioctls(fd);
 	nbd_ioctl(fd, NBD_CLEAR_SOCK, 0);
 	close(fd);
 	peer_free(a);
