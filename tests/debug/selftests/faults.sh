@@ -40,7 +40,7 @@ test_load() {
 	allow_log 'WARNING: .* at kernel/trace/trace_events\.c:|Call Trace:|lockdep_(un)?lock\+'
 	modprobe -r nbd
 	cp "$top/build/$(uname -r)/nbd.ko" .
-	MODULE=$PWD/nbd.ko faults load "$(stride 127)"
+	MODULE=$PWD/nbd.ko faults load "$(stride 61)"
 }
 
 # each OPERATION [STRIDE]
