@@ -14,6 +14,7 @@
 #include "device.h"
 #include "ioctl.h"
 #include "monitor.h"
+#include "process.h"
 #include "record.h"
 
 /* How long the first read and udev may take. */
@@ -369,6 +370,7 @@ static int attach_device(struct nbd_kernel *k, const struct nbd_params *params,
 			 struct nbd_err *err)
 {
 	struct nbd_kernel_reply reply;
+	sigset_t signals;
 	int lock, ret;
 
 	ret = nbd_bring_up(b, params, list, err);
@@ -379,7 +381,9 @@ static int attach_device(struct nbd_kernel *k, const struct nbd_params *params,
 	lock = bring_monitor(params, err);
 	if (lock < 0)
 		return lock;
+	nbd_process_uninterruptible(&signals);
 	ret = attach_netlink(k, params, b, list, &reply, err);
+	nbd_process_interruptible(&signals);
 	close(lock);
 	if (ret)
 		return ret;

@@ -15,6 +15,7 @@
 #include "process.h"
 #include "replace.h"
 #include "status.h"
+#include "uri.h"
 #include "version.h"
 
 static int run_check(const struct nbd_command *cmd, struct nbd_err *err)
@@ -46,6 +47,14 @@ static int run_detach(const struct nbd_command *cmd, struct nbd_err *err)
 	int ret = nbd_device_parse(cmd->device, &index, err);
 
 	return ret ? ret : nbd_detach(index, cmd->force, err);
+}
+
+/* What is kept for those who reconnect. */
+static int settle_servers(struct nbd_command *cmd, struct nbd_err *err)
+{
+	if (cmd->action != NBD_ACTION_ATTACH && cmd->action != NBD_ACTION_REPLACE)
+		return 0;
+	return nbd_servers_absolute(&cmd->params, err);
 }
 
 static int run(const struct nbd_command *cmd, struct nbd_err *err)
@@ -86,6 +95,8 @@ int main(int argc, char **argv)
 	nbd_process_init(argv);
 	signal(SIGPIPE, SIG_IGN);
 	ret = nbd_options_parse(&cmd, argc, argv, &err);
+	if (!ret)
+		ret = settle_servers(&cmd, &err);
 	if (!ret && cmd.action == NBD_ACTION_CHECK)
 		status = run_check(&cmd, &err);
 	else if (!ret)

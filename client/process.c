@@ -71,3 +71,19 @@ void nbd_process_allow_descriptors(void)
 	if (setrlimit(RLIMIT_NOFILE, &limit))
 		nbd_log(LOG_WARNING, "RLIMIT_NOFILE: %s", strerror(errno));
 }
+
+void nbd_process_uninterruptible(sigset_t *old)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, old);
+}
+
+void nbd_process_interruptible(const sigset_t *old)
+{
+	sigprocmask(SIG_SETMASK, old, NULL);
+}

@@ -3,6 +3,8 @@
 #ifndef NBD_PROCESS_H
 #define NBD_PROCESS_H
 
+#include <signal.h>
+
 /* main() tells where the name of the process is. */
 void nbd_process_init(char **argv);
 
@@ -20,5 +22,12 @@ void nbd_process_survive_memory_pressure(void);
 
 /* As many descriptors as the administrator allows; the usual limit is 1,024. */
 void nbd_process_allow_descriptors(void);
+
+/*
+ * What the driver and the record must both know is not interrupted between the two:
+ * SIGHUP, SIGINT and SIGTERM wait until nbd_process_interruptible() gets @old.
+ */
+void nbd_process_uninterruptible(sigset_t *old);
+void nbd_process_interruptible(const sigset_t *old);
 
 #endif /* NBD_PROCESS_H */

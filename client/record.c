@@ -372,25 +372,77 @@ static void unlink_file(const char *path)
 	unlinkat(folder, path, 0);
 }
 
-int nbd_record_write(const struct nbd_record *r, struct nbd_err *err)
+static char *draft_path(s32 index, char *buf, size_t size)
 {
-	char path[64], temporary[64];
+	snprintf(buf, size, "%s/.nbd%d.%d", NBD_RUN_DIR, index, getpid());
+	return buf;
+}
+
+static int write_failed(s32 index, int ret, struct nbd_err *err)
+{
+	char path[64];
+
+	return nbd_fail(err, nbd_exit_of_errno(-ret), -ret,
+			"cannot write the record %s, without which the device would not be reconnected: %s",
+			record_path(index, path, sizeof(path)), strerror(-ret));
+}
+
+int nbd_record_draft(const struct nbd_record *r, struct nbd_err *err)
+{
 	int ret = nbd_record_make_dir(err);
+	char path[64];
 
 	if (ret)
 		return ret;
-	record_path(r->params.index, path, sizeof(path));
-	snprintf(temporary, sizeof(temporary), "%s/.nbd%d.%d", NBD_RUN_DIR,
-		 r->params.index, getpid());
-	ret = write_file(r, temporary);
-	if (!ret)
-		ret = rename_file(temporary, path);
+	ret = write_file(r, draft_path(r->params.index, path, sizeof(path)));
 	if (!ret)
 		return 0;
-	unlink_file(temporary);
-	return nbd_fail(err, nbd_exit_of_errno(-ret), -ret,
-			"cannot write the record %s, without which the device would not be reconnected: %s",
-			path, strerror(-ret));
+	unlink_file(path);
+	return write_failed(r->params.index, ret, err);
+}
+
+void nbd_record_discard(s32 index)
+{
+	char path[64];
+
+	unlink_file(draft_path(index, path, sizeof(path)));
+}
+
+int nbd_record_publish(s32 index, struct nbd_err *err)
+{
+	char draft[64], path[64];
+	int ret = rename_file(draft_path(index, draft, sizeof(draft)),
+			      record_path(index, path, sizeof(path)));
+
+	if (!ret)
+		return 0;
+	unlink_file(draft);
+	return write_failed(index, ret, err);
+}
+
+int nbd_record_write(const struct nbd_record *r, struct nbd_err *err)
+{
+	int ret = nbd_record_draft(r, err);
+
+	return ret ? ret : nbd_record_publish(r->params.index, err);
+}
+
+int nbd_record_update(const struct nbd_record *r, u64 *file, struct nbd_err *err)
+{
+	int lock = nbd_record_try_lock(err);
+	int ret;
+
+	if (lock < 0)
+		return lock;
+	if (nbd_record_id(r->params.index) == *file) {
+		ret = nbd_record_write(r, err);
+		if (!ret)
+			*file = nbd_record_id(r->params.index);
+	} else {
+		ret = -ESTALE;
+	}
+	close(lock);
+	return ret;
 }
 
 static char *netns_path(s32 index, char *buf, size_t size)

@@ -49,8 +49,27 @@ struct nbd_record {
 /* NBD_RUN_DIR exists afterwards; 0 or a negative errno. */
 int nbd_record_make_dir(struct nbd_err *err);
 
-/* 0 or a negative errno, with @err. Creates NBD_RUN_DIR if need be. */
+/*
+ * 0 or a negative errno, with @err. Creates NBD_RUN_DIR if need be. Call with
+ * nbd_record_lock() held.
+ */
 int nbd_record_write(const struct nbd_record *record, struct nbd_err *err);
+
+/*
+ * The same in two steps, for what must not fail in between: a draft, which takes the
+ * place of the record when it is published, or is discarded.
+ */
+int nbd_record_draft(const struct nbd_record *record, struct nbd_err *err);
+int nbd_record_publish(s32 index, struct nbd_err *err);
+void nbd_record_discard(s32 index);
+
+/*
+ * Writes @record if the file is still *@file, which becomes the new one. Waits for
+ * nobody: -EWOULDBLOCK if somebody holds the lock; -ESTALE if it is another file by
+ * now, or none.
+ */
+int nbd_record_update(const struct nbd_record *record, u64 *file,
+		      struct nbd_err *err);
 
 /**
  * nbd_record_read - the record of a device

@@ -12,6 +12,7 @@
 #include "bringup.h"
 #include "device.h"
 #include "kernel.h"
+#include "process.h"
 #include "record.h"
 #include "replace.h"
 #include "watch.h"
@@ -141,9 +142,6 @@ static int hand_over(struct nbd_kernel *k, struct nbd_record *record,
 	unsigned int i;
 	int ret;
 
-	ret = nbd_check_export(record, b->nlinks, &b->export, err);
-	if (ret)
-		return ret;
 	for (i = 0; i < b->nlinks; i++)
 		fds[i] = b->links[i].fd;
 	fill_config(&config, k, record, given);
@@ -163,21 +161,71 @@ static int hand_over(struct nbd_kernel *k, struct nbd_record *record,
 	return 0;
 }
 
-static int save(struct nbd_record *record, const struct nbd_bringup *b,
-		const struct nbd_address_list *list, struct nbd_err *err)
+/*
+ * The device and its record change together: both while the lock is held, and so that
+ * all that can fail is done before the driver is told.
+ */
+static int hand_over_and_save(struct nbd_kernel *k, struct nbd_record *record,
+			      const struct nbd_params *given,
+			      struct nbd_bringup *b,
+			      const struct nbd_address_list *list,
+			      struct nbd_err *err)
 {
-	int lock, ret;
+	struct nbd_record before = *record;
+	int ret = nbd_check_export(record, b->nlinks, &b->export, err);
 
+	if (!ret)
+		ret = nbd_record_keep_netns(record, err);
+	if (ret)
+		return ret;
 	nbd_record_set_export(record, &b->export);
 	record->server = b->server;
 	record->nconns = b->nlinks;
 	record->addresses = *list;
-	lock = nbd_record_lock(err);
+	ret = nbd_record_draft(record, err);
+	if (ret)
+		return ret;
+	ret = hand_over(k, &before, given, b, err);
+	if (ret) {
+		nbd_record_discard(record->params.index);
+		return ret;
+	}
+	return nbd_record_publish(record->params.index, err);
+}
+
+/* The record as it is now that nobody else can change it, with what is to be replaced. */
+static int read_again(struct nbd_kernel *k, struct nbd_record *record,
+		      const struct nbd_params *given, struct nbd_err *err)
+{
+	u64 session_id = record->session_id;
+	struct nbd_record now = { 0 };
+	int ret = find_record(k, record->params.index, &now, err);
+
+	if (ret)
+		return ret;
+	nbd_record_free(record);
+	*record = now;
+	if (record->session_id != session_id)
+		return nbd_fail(err, NBD_EXIT_FAILURE, ESTALE,
+				"the device was detached meanwhile");
+	return merge(record, given, err);
+}
+
+static int switch_over(struct nbd_kernel *k, struct nbd_record *record,
+		       const struct nbd_params *given, struct nbd_bringup *b,
+		       const struct nbd_address_list *list, struct nbd_err *err)
+{
+	int lock = nbd_record_lock(err);
+	sigset_t signals;
+	int ret;
+
 	if (lock < 0)
 		return lock;
-	ret = nbd_record_keep_netns(record, err);
+	nbd_process_uninterruptible(&signals);
+	ret = read_again(k, record, given, err);
 	if (!ret)
-		ret = nbd_record_write(record, err);
+		ret = hand_over_and_save(k, record, given, b, list, err);
+	nbd_process_interruptible(&signals);
 	close(lock);
 	return ret;
 }
@@ -196,9 +244,7 @@ static int replace_with(struct nbd_kernel *k, struct nbd_record *record,
 		ret = nbd_bring_up(b, &record->params, &list, err);
 	if (ret)
 		return ret;
-	ret = hand_over(k, record, given, b, err);
-	if (!ret)
-		ret = save(record, b, &list, err);
+	ret = switch_over(k, record, given, b, &list, err);
 	nbd_bringup_close(b);
 	return ret;
 }

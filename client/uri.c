@@ -3,9 +3,12 @@
  * Servers in words.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "uri.h"
 #include "util.h"
@@ -393,6 +396,38 @@ int nbd_server_add_unix(struct nbd_params *params, const char *path,
 		return too_long(path, err);
 	memcpy(server.host, path, server.host_len);
 	return add_server(params, &server, err);
+}
+
+static int make_absolute(struct nbd_server *server, struct nbd_err *err)
+{
+	char folder[PATH_MAX], path[sizeof(folder) + sizeof(server->host)];
+	int n;
+
+	if (!getcwd(folder, sizeof(folder)))
+		return nbd_fail(err, NBD_EXIT_FAILURE, errno,
+				"the working directory of the socket %s: %s",
+				server->host, strerror(errno));
+	n = snprintf(path, sizeof(path), "%s/%s", folder, server->host);
+	if ((size_t)n >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
+		return nbd_fail(err, NBD_EXIT_FAILURE, ENAMETOOLONG,
+				"the path of the socket is too long: %s", path);
+	memcpy(server->host, path, n + 1);
+	server->host_len = n;
+	return 0;
+}
+
+int nbd_servers_absolute(struct nbd_params *params, struct nbd_err *err)
+{
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; i < params->nservers && !ret; i++) {
+		struct nbd_server *s = &params->servers[i];
+
+		if (s->family == NBD_UNIX && s->host[0] && s->host[0] != '/')
+			ret = make_absolute(s, err);
+	}
+	return ret;
 }
 
 int nbd_server_append(struct nbd_params *params, const char *text,

@@ -31,6 +31,12 @@ int nbd_server_add_tcp(struct nbd_params *params, const char *host,
 int nbd_server_add_unix(struct nbd_params *params, const char *path,
 			struct nbd_err *err);
 
+/*
+ * Paths of sockets begin at the root from here on: whoever reconnects has another
+ * working directory. -ENAMETOOLONG or why there is no working directory.
+ */
+int nbd_servers_absolute(struct nbd_params *params, struct nbd_err *err);
+
 /* "HOST", "HOST:PORT", "[IPV6]:PORT", "/path/of/socket" or a URI. */
 int nbd_server_append(struct nbd_params *params, const char *text,
 		      struct nbd_err *err);

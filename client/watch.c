@@ -106,16 +106,19 @@ void nbd_watch_update(struct nbd_watch *w, struct nbd_record *record, u64 file)
 	w->record = *record;
 	w->file = file;
 	w->dirty = true;
+	w->unsaved = false;
 	update_session(w);
 }
 
+/* Somebody else's record is newer than what we know, and is read when its event comes. */
 static void save_record(struct nbd_watch *w)
 {
 	struct nbd_err err;
+	int ret = nbd_record_update(&w->record, &w->file, &err);
 
-	if (nbd_record_write(&w->record, &err))
+	w->unsaved = ret == -EWOULDBLOCK;
+	if (ret && !w->unsaved && ret != -ESTALE)
 		watch_log(w, LOG_WARNING, "%s", err.text);
-	w->file = nbd_record_id(watch_index(w));
 }
 
 /* Uniform in [0.75, 1.25) of @ms. */
@@ -432,6 +435,8 @@ void nbd_watch_lost(struct nbd_watch *w, unsigned int missing,
 
 void nbd_watch_run(struct nbd_watch *w)
 {
+	if (w->unsaved)
+		save_record(w);
 	take_resolved(w);
 	if (w->state == NBD_WATCH_PAUSED && nbd_now_ms() >= w->next_try) {
 		nbd_resolver_submit(w->resolver);
@@ -449,10 +454,14 @@ void nbd_watch_run(struct nbd_watch *w)
 unsigned int nbd_watch_poll(const struct nbd_watch *w, struct pollfd *pfds,
 			    s64 *wake)
 {
+	unsigned int n = 0;
+
 	*wake = NBD_NEVER;
 	if (w->state == NBD_WATCH_PAUSED)
 		*wake = w->next_try;
 	if (w->state == NBD_WATCH_CONNECTING)
-		return nbd_bringup_poll(w->bringup, pfds, wake);
-	return 0;
+		n = nbd_bringup_poll(w->bringup, pfds, wake);
+	if (w->unsaved)
+		*wake = nbd_min_time(*wake, nbd_now_ms() + NBD_WATCH_SAVE_MS);
+	return n;
 }

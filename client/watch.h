@@ -25,6 +25,8 @@
 #define NBD_WATCH_RETRY_MAX_MS 10000
 /* After such an outage its reason is logged again, then after twice that, and so on. */
 #define NBD_WATCH_REMIND_MS 30000
+/* When a record that somebody else is busy with is tried to write again. */
+#define NBD_WATCH_SAVE_MS 100
 /* A connection that dies earlier than this did not end the outage. */
 #define NBD_WATCH_PROVEN_MS 1000
 
@@ -41,6 +43,7 @@ enum nbd_watch_state {
  * struct nbd_watch - one attachment
  * @record:	what is known of it
  * @file:	nbd_record_id() of the file that @record is, or 0
+ * @unsaved:	@record has changed since @file
  * @dirty:	the driver announced something; ask it how things are
  * @dead_links:	LINK_DEAD messages of the stock driver, less what was made again
  * @cause:	why the last connection died, as far as the driver says
@@ -66,6 +69,7 @@ enum nbd_watch_state {
 struct nbd_watch {
 	struct nbd_record record;
 	u64 file;
+	bool unsaved;
 	bool dirty;
 	unsigned int dead_links;
 	char cause[NBD_CAUSE_MAX];

@@ -541,8 +541,8 @@ find_leftovers() {
 		left_processes+=("$pid")
 		leftovers+=("process $pid ${processes[$pid]}")
 	done
-	[ -e /sys/module/nbd ] || threads_before= loaded_before=1
-	if [ -n "$loaded_before" ] && [ "$threads" != "$threads_before" ]; then
+	[ -e /sys/module/nbd ] || threads_before=
+	if [[ -n $loaded_before || ! -e /sys/module/nbd ]] && [ "$threads" != "$threads_before" ]; then
 		leftovers+=("kernel threads:$threads; before:$threads_before")
 	fi
 	find_connections

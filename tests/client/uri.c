@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* NBD URIs: the examples of uri.md, and what is wrong in many ways. */
 #include <errno.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "../../client/uri.h"
 #include "../../client/util.h"
@@ -128,6 +130,25 @@ void test_uri(void)
 				    &err), 0);
 	expect_number(params.servers[0].host_len, 10);
 	expect(!memcmp(params.servers[0].host, "\0/abstract", 10));
+	nbd_params_free(&params);
+
+	tap_test("uri: where a relative socket is");
+	nbd_params_init(&params);
+	expect_number(chdir("/usr"), 0);
+	expect_number(nbd_uri_apply(&params, "nbd+unix:///?socket=nbd.sock",
+				    &err), 0);
+	expect_number(nbd_server_append(&params, "nbd.host", &err), 0);
+	expect_number(nbd_server_append(&params, "/nbd.sock", &err), 0);
+	expect_number(nbd_uri_apply(&params, "nbd+unix:///?socket=%00name",
+				    &err), 0);
+	expect_number(nbd_servers_absolute(&params, &err), 0);
+	expect_text(params.servers[0].host, "/usr/nbd.sock");
+	expect_number(params.servers[0].host_len, 13);
+	expect_text(params.servers[1].host, "nbd.host");
+	expect_text(params.servers[2].host, "/nbd.sock");
+	expect_number(params.servers[3].host_len, 5);
+	memset(params.servers[0].host, 'x', 105);
+	expect_number(nbd_servers_absolute(&params, &err), -ENAMETOOLONG);
 	nbd_params_free(&params);
 
 	tap_test("uri: more servers than there is room for");

@@ -53,6 +53,16 @@ test_killed_below_raw_device() {
 	cmp -n 8M data image
 }
 
+# Who reconnects has another working directory than who attached.
+variants[test_relative_socket]="mode:netlink,ioctl"
+test_relative_socket() {
+	start_disk 64M
+	attach_by_mode "nbd+unix:///?socket=${socket##*/}"
+	restart_server
+	dd if="$dev" of=/dev/null bs=4k count=1 iflag=direct status=none
+	detach
+}
+
 # A reader that has nothing in flight when the server goes notices nothing at all.
 test_idle_restart() {
 	local connects

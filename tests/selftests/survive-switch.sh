@@ -211,6 +211,40 @@ test_refused_switch() {
 	assert_match "$output" "not attached"
 }
 
+# waits_for_lock PID: in flock()
+waits_for_lock() {
+	local line
+
+	while read -r line; do
+		[[ $line != *"-> FLOCK"*" $1 "* ]] || return 0
+	done </proc/locks
+	return 1
+}
+
+# What the driver does and what the record says change together, or not at all.
+test_interrupted_switch() {
+	local client lock
+
+	start_twins
+	attach "${twin_uri[0]}"
+	exec {lock}<>/run/nbd/.lock
+	flock "$lock"
+	"$NBD_CLIENT" -replace "${twin_uri[1]}" "$dev" {lock}>&- &
+	client=$!
+	wait_for 10 waits_for_lock "$client"
+	assert_equal "$(twin 1 "get requests")" 0 "requests at the new server"
+	kill -TERM "$client"
+	wait "$client" || true
+	exec {lock}>&-
+	dd if="$dev" of=/dev/null bs=4k count=1 iflag=direct status=none
+	assert_equal "$(twin 1 "get requests")" 0 "requests at the new server"
+	grep -qF "${twin_uri[0]##*=}" "/run/nbd/$name"
+	! grep -qF "${twin_uri[1]##*=}" "/run/nbd/$name"
+	"$NBD_CLIENT" -replace "${twin_uri[1]}" "$dev"
+	grep -qF "${twin_uri[1]##*=}" "/run/nbd/$name"
+	detach
+}
+
 # A device without any connection is brought to life by hand.
 test_switch_of_a_waiting_device() {
 	local reader
