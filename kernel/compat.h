@@ -8,6 +8,7 @@
 
 #include <linux/blk-mq.h>
 #include <linux/blkdev.h>
+#include <linux/fs.h>
 #include <linux/jiffies.h>
 #include <linux/minmax.h>
 #include <linux/timer.h>
@@ -165,6 +166,16 @@ static inline void blk_queue_disable_write_zeroes(struct request_queue *q)
 #else
 #define nbd_dump_attrs(cb)	(genl_dumpit_info(cb)->attrs)
 #endif
+
+/* The page cache of the whole disk; block devices lost their inode in 6.10. */
+static inline struct address_space *nbd_disk_mapping(struct gendisk *disk)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
+	return disk->part0->bd_mapping;
+#else
+	return disk->part0->bd_inode->i_mapping;
+#endif
+}
 
 /* The kind of event became implicit in 6.5. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 5, 0)

@@ -4,8 +4,10 @@
 #include <linux/idr.h>
 #include <linux/kobject.h>
 #include <linux/major.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/netlink.h>
+#include <linux/pagemap.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/wait.h>
@@ -57,6 +59,7 @@ static void device_release(NBD_RELEASE_ARGS)
 	if (!session)
 		return;
 	if (session->params.cflags & NBD_CFLAG_DISCONNECT_ON_CLOSE) {
+		WRITE_ONCE(nbd->closed_id, session->id);
 		refcount_inc(&nbd->refs);
 		if (!queue_work(nbd_detach_wq, &nbd->close_work))
 			nbd_device_put(nbd);
@@ -68,8 +71,9 @@ static void device_close_work(struct work_struct *work)
 {
 	struct nbd_device *nbd = container_of(work, struct nbd_device, close_work);
 
-	/* Somebody may have opened it again meanwhile. */
-	nbd_device_detach(nbd, 0, NBD_DETACH_IF_UNUSED);
+	/* Somebody may have opened it again meanwhile, or attached it anew. */
+	nbd_device_detach(nbd, READ_ONCE(nbd->closed_id),
+			  NBD_DETACH_IF_UNUSED | NBD_DETACH_ON_CLOSE);
 	nbd_device_put(nbd);
 }
 
@@ -209,12 +213,13 @@ static int device_reserve(struct nbd_device *nbd, int index)
 /* A new device, busy, with the table's reference. -EEXIST if the index is taken. */
 static struct nbd_device *device_make(int index)
 {
+	unsigned int noio = memalloc_noio_save();
 	struct nbd_device *nbd;
-	int err;
+	int err = -ENOMEM;
 
 	nbd = kzalloc(sizeof(*nbd), GFP_KERNEL);
 	if (!nbd)
-		return ERR_PTR(-ENOMEM);
+		goto err_memory;
 	refcount_set(&nbd->refs, 1);
 	nbd->busy = true;
 	mutex_init(&nbd->lock);
@@ -230,12 +235,15 @@ static struct nbd_device *device_make(int index)
 	mutex_unlock(&nbd->lock);
 	if (err)
 		goto err_index;
+	memalloc_noio_restore(noio);
 	return nbd;
 
 err_index:
 	device_free_index(nbd->index);
 err_free:
 	nbd_device_put(nbd);
+err_memory:
+	memalloc_noio_restore(noio);
 	return ERR_PTR(err);
 }
 
@@ -534,6 +542,19 @@ static int device_set_depth(struct nbd_device *nbd, unsigned int depth,
 	return err;
 }
 
+/*
+ * Whoever still has the disk open may hold pages that are mapped or dirty, which
+ * invalidate_bdev() leaves alone. The disk has no capacity.
+ */
+static void device_drop_cache(struct gendisk *disk)
+{
+	struct address_space *mapping = nbd_disk_mapping(disk);
+
+	filemap_invalidate_lock(mapping);
+	truncate_inode_pages(mapping, 0);
+	filemap_invalidate_unlock(mapping);
+}
+
 static int device_prepare(struct nbd_device *nbd, struct nbd_params *params, unsigned int nr,
 			  struct netlink_ext_ack *extack)
 {
@@ -545,6 +566,8 @@ static int device_prepare(struct nbd_device *nbd, struct nbd_params *params, uns
 		NL_SET_ERR_MSG(extack, "the device or a partition is still mounted or claimed");
 		return -EBUSY;
 	}
+	/* A write that had begun when the session before ended. */
+	device_drop_cache(nbd->disk);
 	err = device_set_depth(nbd, params->queue_depth, extack);
 	if (!err)
 		err = device_set_queues(nbd, nr);
@@ -576,6 +599,7 @@ int nbd_device_attach(struct nbd_device *nbd, struct nbd_params *params, struct 
 		      unsigned int nr, struct nbd_session **session,
 		      struct netlink_ext_ack *extack)
 {
+	unsigned int noio = memalloc_noio_save();
 	int err;
 
 	mutex_lock(&nbd->lock);
@@ -594,18 +618,22 @@ int nbd_device_attach(struct nbd_device *nbd, struct nbd_params *params, struct 
 	device_publish(nbd, *session);
 out:
 	mutex_unlock(&nbd->lock);
+	memalloc_noio_restore(noio);
 	return err;
 }
 
 /*
  * Nothing of the old medium may be seen again: caches, partitions, and a new
- * sequence number for those who watch.
+ * sequence number for those who watch. There is no session any more.
  */
 static void device_forget_medium(struct nbd_device *nbd)
 {
 	struct gendisk *disk = nbd->disk;
 
+	/* What is dirty fails while it still has a place, so that fsync() says so. */
+	sync_blockdev(disk->part0);
 	set_capacity(disk, 0);
+	device_drop_cache(disk);
 	nbd_media_change(disk);
 	mutex_lock(&disk->open_mutex);
 	/* -EBUSY if a partition is open: it goes when the disk is opened next. */
@@ -622,15 +650,19 @@ static int detach_allowed(struct nbd_device *nbd, struct nbd_session *session, u
 		return -ESTALE;
 	if (flags & NBD_DETACH_IF_UNUSED && disk_openers(nbd->disk))
 		return -EBUSY;
+	if (flags & NBD_DETACH_ON_CLOSE &&
+	    !(session->params.cflags & NBD_CFLAG_DISCONNECT_ON_CLOSE))
+		return -EBUSY;
 	return 0;
 }
 
 /* Ends the session. nbd->lock is held. */
 static void device_end_session(struct nbd_device *nbd, struct nbd_session *session)
 {
-	nbd_debugfs_remove(session);
 	nbd_session_close(session);
 	rcu_assign_pointer(nbd->session, NULL);
+	/* It waits for readers, whose own memory may have been on this device. */
+	nbd_debugfs_remove(session);
 	nbd_sysfs_update(nbd);
 	/* A client that attached read-only said so with BLKROSET, too. */
 	nbd_forget_roset(nbd->disk);
@@ -639,7 +671,7 @@ static void device_end_session(struct nbd_device *nbd, struct nbd_session *sessi
 	nbd_event_detached(session);
 }
 
-int nbd_device_detach(struct nbd_device *nbd, u64 id, unsigned int flags)
+static int device_detach(struct nbd_device *nbd, u64 id, unsigned int flags)
 {
 	struct nbd_session *session;
 	bool destroy = false;
@@ -669,6 +701,15 @@ int nbd_device_detach(struct nbd_device *nbd, u64 id, unsigned int flags)
 	if (destroy)
 		device_remove(nbd);
 	return 0;
+}
+
+int nbd_device_detach(struct nbd_device *nbd, u64 id, unsigned int flags)
+{
+	unsigned int noio = memalloc_noio_save();
+	int err = device_detach(nbd, id, flags);
+
+	memalloc_noio_restore(noio);
+	return err;
 }
 
 static int params_validate(void)
@@ -712,10 +753,11 @@ int nbd_devices_init(void)
 	err = params_validate();
 	if (err)
 		return err;
-	if (register_blkdev(NBD_MAJOR, "nbd")) {
+	err = register_blkdev(NBD_MAJOR, "nbd");
+	if (err == -EBUSY)
 		pr_err("nbd: major %d is taken, is another nbd driver loaded?\n", NBD_MAJOR);
-		return -EBUSY;
-	}
+	if (err)
+		return err;
 	err = devices_create();
 	if (err)
 		nbd_devices_exit();

@@ -9,6 +9,8 @@
  * Locks, in the order in which they may be taken:
  *   nbd_device.lock -> disk->open_mutex -> nbd_device.setup_lock
  *   nbd_index_mutex is innermost.
+ * Whoever holds nbd_device.lock or nbd_index_mutex allocates as GFP_NOIO: those who make a
+ * device work again wait for both, and memory may be full of what that device shall store.
  * open and release take only setup_lock, so nobody waits for a peer in them.
  */
 #ifndef _NBD_DEVICE_H
@@ -42,6 +44,7 @@ struct socket;
  * @session:	the attachment, or NULL; readers under RCU
  * @setup_lock:	protects @setup
  * @setup:	what ioctls have prepared, or NULL
+ * @closed_id:	the session of the last close that began @close_work
  * @close_work:	detaches after the last close, NBD_CFLAG_DISCONNECT_ON_CLOSE; runs on
  *		nbd_detach_wq
  */
@@ -56,6 +59,7 @@ struct nbd_device {
 	struct nbd_session __rcu *session;
 	struct mutex setup_lock;	/* setup */
 	struct nbd_setup *setup;
+	u64 closed_id;
 	struct work_struct close_work;
 };
 
@@ -101,9 +105,11 @@ int nbd_device_attach(struct nbd_device *nbd, struct nbd_params *params,
 /**
  * enum nbd_detach_flags - how to detach
  * @NBD_DETACH_IF_UNUSED:	-EBUSY if anybody has the device open
+ * @NBD_DETACH_ON_CLOSE:	-EBUSY without NBD_CFLAG_DISCONNECT_ON_CLOSE
  */
 enum nbd_detach_flags {
 	NBD_DETACH_IF_UNUSED = 1,
+	NBD_DETACH_ON_CLOSE = 2,
 };
 
 /*

@@ -6,6 +6,7 @@
 #include <linux/net.h>
 #include <linux/overflow.h>
 #include <linux/pid.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include "compat.h"
@@ -210,6 +211,7 @@ static int live_ioctl(struct nbd_session *session, unsigned int cmd, unsigned lo
 
 static int set_ioctl(struct nbd_device *nbd, unsigned int cmd, unsigned long arg)
 {
+	unsigned int noio = memalloc_noio_save();
 	struct nbd_session *session;
 	struct nbd_setup *setup;
 	int err;
@@ -228,6 +230,7 @@ static int set_ioctl(struct nbd_device *nbd, unsigned int cmd, unsigned long arg
 		mutex_unlock(&nbd->setup_lock);
 	}
 	mutex_unlock(&nbd->lock);
+	memalloc_noio_restore(noio);
 	return err;
 }
 

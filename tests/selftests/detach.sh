@@ -66,6 +66,30 @@ test_mounted() {
 	detach
 }
 
+# What an opener wrote and did not flush is lost with the attachment, and fsync() tells;
+# it is no part of the next one.
+ours_only[test_cache_of_an_opener]=1
+test_cache_of_an_opener() {
+	local fd second
+
+	allow_log 'I/O error|lost async page write'
+	head -c 64K /dev/zero | tr '\0' A >marks
+	truncate -s 1M first second
+	start_nbdkit file "$PWD/second"
+	second=("${server_args[@]}")
+	start_nbdkit file "$PWD/first"
+	attach "${server_args[@]}"
+	exec {fd}<>"$dev"
+	dd if=marks bs=4k iflag=fullblock status=none >&"$fd"
+	"$NBD_CLIENT" -force -d "$dev"
+	"$NBD_CLIENT" "${second[@]}" "$dev"
+	if dd if=/dev/null conv=fsync status=none >&"$fd"; then fail "fsync() reports success"; fi
+	cmp -n 65536 "$dev" /dev/zero
+	exec {fd}>&-
+	detach
+	cmp -n 65536 second /dev/zero
+}
+
 test_check() {
 	start_nbdkit memory 1M
 	attach "${server_args[@]}"
