@@ -247,6 +247,9 @@ static void conn_retire_locked(struct nbd_conn *conn)
 	lockdep_assert_held(&conn->lock);
 
 	if (!idle && time_before(jiffies, conn->retire_by)) {
+		/* Of a batch whose end went to a new connection. */
+		if (conn->nr_pending)
+			queue_work(nbd_wq, &conn->tx_work);
 		mod_timer(&conn->watch, jiffies + NBD_RETIRE_INTERVAL);
 		return;
 	}
@@ -377,12 +380,18 @@ static void nbd_conn_bury(struct work_struct *work)
 	struct nbd_conn *conn = container_of(work, struct nbd_conn, burial);
 	unsigned int noio = memalloc_noio_save();
 	LIST_HEAD(cmds);
+	bool idle;
 
+	/* It is dying: neither becomes more. */
+	spin_lock_bh(&conn->lock);
+	idle = !conn->inflight && !READ_ONCE(conn->receiving);
+	spin_unlock_bh(&conn->lock);
 	/* All is answered: a server that others go on using may be told so. */
-	if (conn->retiring && conn->err == -ECANCELED && !conn->inflight)
+	if (conn->retiring && conn->err == -ECANCELED && idle)
 		nbd_conn_goodbye(conn);
 	nbd_socket_unhook(conn);
-	nbd_socket_cut(conn, conn->said_goodbye);
+	/* A write that failed must not be executed after all, once the network is back. */
+	nbd_socket_cut(conn, conn->said_goodbye && idle);
 	conn_drain(conn);
 	conn_collect(conn, &cmds);
 	nbd_socket_release(conn);

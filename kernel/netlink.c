@@ -386,8 +386,32 @@ static int reply_reconfigure(struct genl_info *info, struct nbd_device *nbd,
 	return genlmsg_reply(skb, info);
 }
 
+/*
+ * Several connections rely on one cache behind all of them: a flush on one covers what
+ * was written on another.
+ */
+static bool lacks_multi_conn(struct nbd_session *session, struct genl_info *info, unsigned int nr)
+{
+	u64 has = session->params.flags;
+	unsigned int slots = nr;
+
+	if (!nr || !(has & NBD_FLAG_CAN_MULTI_CONN))
+		return false;
+	if (!info->attrs[NBD_ATTR_REPLACE]) {
+		rcu_read_lock();
+		slots = rcu_dereference(session->slots)->nr;
+		rcu_read_unlock();
+	}
+	get_u64(info, NBD_ATTR_SERVER_FLAGS, &has);
+	return slots > 1 && !(has & NBD_FLAG_CAN_MULTI_CONN);
+}
+
 static int check_sockets(struct nbd_session *session, struct genl_info *info, unsigned int nr)
 {
+	if (lacks_multi_conn(session, info, nr)) {
+		NL_SET_ERR_MSG(info->extack, "new server does not support several connections");
+		return -EINVAL;
+	}
 	if (!info->attrs[NBD_ATTR_REPLACE])
 		return 0;
 	if (!nr) {
@@ -423,8 +447,9 @@ static int reconfigure_session(struct nbd_session *session, struct genl_info *in
 	nbd_session_apply_timeouts(session);
 	if (params->size != session->params.size)
 		nbd_session_resize(session, params->size);
+	/* It is done even if the caller does not hear of it. */
 	if (info->attrs[NBD_ATTR_REPLACE] || info->attrs[NBD_ATTR_SESSION_ID])
-		return reply_reconfigure(info, session->nbd, &added);
+		reply_reconfigure(info, session->nbd, &added);
 	return 0;
 }
 

@@ -488,6 +488,15 @@ void nbd_session_flush(struct nbd_session *session)
 	session_visit(session, conn_flush_pending);
 }
 
+/* Jiffies until requests that wait for a connection fail. */
+static unsigned long session_time_left(struct nbd_session *session)
+{
+	unsigned long end = session->lost +
+			    nbd_seconds_to_jiffies(session->params.dead_timeout);
+
+	return time_after(end, jiffies) ? end - jiffies : 0;
+}
+
 /*
  * There is no connection. What becomes of the requests is the administrator's
  * choice: they wait for params.dead_timeout from the loss on, or fail.
@@ -495,7 +504,6 @@ void nbd_session_flush(struct nbd_session *session)
 static void session_wait_or_fail(struct nbd_session *session)
 {
 	u64 wait = session->params.dead_timeout;
-	unsigned long end;
 
 	lockdep_assert_held(&session->lock);
 
@@ -508,9 +516,7 @@ static void session_wait_or_fail(struct nbd_session *session)
 		cancel_delayed_work(&session->dead_work);
 		return;
 	}
-	end = session->lost + nbd_seconds_to_jiffies(wait);
-	mod_delayed_work(nbd_wq, &session->dead_work,
-			 time_after(end, jiffies) ? end - jiffies : 0);
+	mod_delayed_work(nbd_wq, &session->dead_work, session_time_left(session));
 }
 
 /* The server as a whole is gone: nothing is held against a request. */
@@ -577,7 +583,13 @@ static void session_dead_work(struct work_struct *work)
 
 	session = container_of(to_delayed_work(work), struct nbd_session, dead_work);
 	spin_lock_bh(&session->lock);
-	failed = session->state == NBD_STATE_WAITING;
+	failed = session->state == NBD_STATE_WAITING &&
+		 session->params.dead_timeout != NBD_DEAD_CONN_FOREVER;
+	/* Timers are cut off at some weeks; and the time may have been changed. */
+	if (failed && session_time_left(session)) {
+		mod_delayed_work(nbd_wq, &session->dead_work, session_time_left(session));
+		failed = false;
+	}
 	if (failed) {
 		session_set_state(session, NBD_STATE_FAILED);
 		list_splice_init(&session->parked, &cmds);

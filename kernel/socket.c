@@ -265,7 +265,9 @@ int nbd_socket_claim(struct nbd_conn *conn, struct socket *sock)
 	else if (!socket_connected(sock))
 		err = -ENOTCONN;
 	else
-		rcu_assign_sk_user_data(sk, conn);
+		/* Sockets that it accepts, should userspace make it listen, are not ours. */
+		__rcu_assign_sk_user_data_with_flags(sk, conn, SK_USER_DATA_NOCOPY);
+	s->disconnects = sk->sk_disconnects;
 	write_unlock_bh(&sk->sk_callback_lock);
 	if (err)
 		return err;
@@ -278,6 +280,12 @@ int nbd_socket_claim(struct nbd_conn *conn, struct socket *sock)
 	return 0;
 }
 
+/* The connection whose socket it is, or NULL. sk_callback_lock is held. */
+static struct nbd_conn *socket_conn(const struct sock *sk)
+{
+	return __locked_read_sk_user_data_with_flags(sk, SK_USER_DATA_NOCOPY);
+}
+
 /*
  * The callbacks run with softirqs off even where the socket's backlog is worked
  * off in process context: completing a request must not look like a place that
@@ -288,7 +296,7 @@ static void nbd_sk_data_ready(struct sock *sk)
 	struct nbd_conn *conn;
 
 	read_lock_bh(&sk->sk_callback_lock);
-	conn = sk->sk_user_data;
+	conn = socket_conn(sk);
 	if (conn) {
 		if (conn->socket.is_tcp)
 			nbd_recv_tcp(conn);
@@ -303,7 +311,7 @@ static void nbd_sk_write_space(struct sock *sk)
 	struct nbd_conn *conn;
 
 	read_lock_bh(&sk->sk_callback_lock);
-	conn = sk->sk_user_data;
+	conn = socket_conn(sk);
 	if (conn) {
 		if (READ_ONCE(conn->tx_blocked) &&
 		    (sk->sk_family == AF_UNIX ? sock_writeable(sk) : sk_stream_is_writeable(sk))) {
@@ -337,7 +345,7 @@ static void nbd_sk_state_change(struct sock *sk)
 	struct nbd_conn *conn;
 
 	read_lock_bh(&sk->sk_callback_lock);
-	conn = sk->sk_user_data;
+	conn = socket_conn(sk);
 	if (conn) {
 		if (!conn->socket.is_tcp)
 			queue_work(nbd_wq, &conn->rx_work);
@@ -371,6 +379,9 @@ void nbd_socket_unhook(struct nbd_conn *conn)
 
 	write_lock_bh(&sk->sk_callback_lock);
 	rcu_assign_sk_user_data(sk, NULL);
+	/* One that was disconnected may have listened: what it accepted has our callbacks. */
+	if (s->hooked && sk->sk_disconnects != s->disconnects)
+		__module_get(THIS_MODULE);
 	if (s->hooked && (sk->sk_data_ready != nbd_sk_data_ready ||
 			  sk->sk_write_space != nbd_sk_write_space ||
 			  sk->sk_state_change != nbd_sk_state_change)) {

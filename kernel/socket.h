@@ -23,6 +23,7 @@ struct socket;
  * @sock:	holds a reference to its file
  * @is_tcp:	replies are read from the TCP receive queue, else with recvmsg()
  * @hooked:	the callbacks are ours
+ * @disconnects: sk_disconnects when it was taken
  * @memalloc:	the reserve-memory flag was set before
  * @nodelay:	TCP_NODELAY was set before
  * @rest:	fields as they were before the connection took it
@@ -31,6 +32,7 @@ struct nbd_socket {
 	struct socket *sock;
 	bool is_tcp;
 	bool hooked;
+	int disconnects;
 	bool memalloc;
 	bool nodelay;
 	gfp_t allocation;

@@ -510,6 +510,24 @@ static void reconfigure_surplus(void)
 	}
 }
 
+/* Two connections, one dead, and a server that keeps a cache for each. */
+static void reconfigure_multi(void)
+{
+	struct peer *a = peer_new(PEER_UNIX), *b = peer_new(PEER_UNIX);
+	int fds[2] = { peer_fd(a), peer_fd(b) };
+	struct msg *msg = connect_msg(0, fds, 2, MIB);
+
+	msg_u64(msg, NBD_ATTR_SERVER_FLAGS, MULTI);
+	nl_step("connect", msg);
+	hang_up_and_wait(a);
+	fds[0] = new_fd();
+	msg = index_msg(NBD_CMD_RECONFIGURE, 0);
+	msg_sockets(msg, fds, 1);
+	msg_u64(msg, NBD_ATTR_SERVER_FLAGS, NBD_FLAG_HAS_FLAGS);
+	nl_step("without", msg);
+	nl_step("disconnect", index_msg(NBD_CMD_DISCONNECT, 0));
+}
+
 static uint64_t session_id(const struct answer *answer)
 {
 	size_t len;
@@ -660,6 +678,7 @@ const struct probe_case lifetime_cases[] = {
 	{ "reconfigure-alone", reconfigure_alone, 0, 0 },
 	{ "reconfigure-half", reconfigure_half, 0, 0 },
 	{ "reconfigure-surplus", reconfigure_surplus, 0, 0 },
+	{ "reconfigure-multi", reconfigure_multi, 0, 0 },
 	{ "reconfigure-reply", reconfigure_reply, 0, 0 },
 	{ "reconfigure-size", resize, 0, 0 },
 	{ "status", status, 0, 0 },
