@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,6 +27,8 @@
 #include "watch.h"
 
 #define LOCK_FILE NBD_RUN_DIR "/.monitor"
+/* For those who may not open that one. */
+#define PID_FILE NBD_RUN_DIR "/monitor.pid"
 /*
  * The background monitor closes it when it is at work; before that, it may
  * have written why it gives up.
@@ -437,23 +440,49 @@ static const struct flock whole_file = {
 	.l_whence = SEEK_SET,
 };
 
-/* -EEXIST when another monitor runs. */
+static void write_pid(void)
+{
+	char text[16];
+	int len = snprintf(text, sizeof(text), "%d\n", getpid());
+	int fd = open(PID_FILE, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+	if (fd < 0 || write(fd, text, len) != len)
+		nbd_log(LOG_WARNING, "%s: %s", PID_FILE, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+}
+
+/*
+ * While another monitor runs, a second one in the background is not needed: -EEXIST. One in
+ * the foreground waits, so that a service manager has its own when the other ends. The
+ * file is root's alone: whoever can read it could take a lock of the other kind, and no
+ * monitor would start.
+ */
 static int take_lock(struct monitor *m, struct nbd_err *err)
 {
 	struct flock lock = whole_file;
 	char text[16];
 	int len;
 
-	m->lock = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-	if (m->lock < 0)
+	m->lock = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (m->lock < 0 || fchmod(m->lock, 0600))
 		return nbd_fail(err, nbd_exit_of_errno(errno), errno,
 				"%s: %s", LOCK_FILE, strerror(errno));
-	if (fcntl(m->lock, F_OFD_SETLK, &lock))
-		return nbd_fail(err, NBD_EXIT_BUSY, EEXIST,
-				"a monitor is running already");
+	if (fcntl(m->lock, F_OFD_SETLK, &lock)) {
+		if (m->background)
+			return nbd_fail(err, NBD_EXIT_BUSY, EEXIST,
+					"a monitor is running already");
+		nbd_log(LOG_NOTICE, "a monitor is running already: waiting for its end");
+		while (fcntl(m->lock, F_OFD_SETLKW, &lock))
+			if (errno != EINTR)
+				return nbd_fail(err, nbd_exit_of_errno(errno),
+						errno, "%s: %s", LOCK_FILE,
+						strerror(errno));
+	}
 	len = snprintf(text, sizeof(text), "%d\n", getpid());
 	if (ftruncate(m->lock, 0) || pwrite(m->lock, text, len, 0) != len)
 		nbd_log(LOG_WARNING, "%s: %s", LOCK_FILE, strerror(errno));
+	write_pid();
 	return 0;
 }
 
@@ -640,6 +669,20 @@ int nbd_monitor_run(bool background, struct nbd_err *err)
 
 /* --- for the other actions of nbd-client --- */
 
+/* What everybody may know: the process that was the monitor last is there. */
+static bool monitor_seems_to_run(void)
+{
+	FILE *file = fopen(PID_FILE, "re");
+	int pid = 0;
+
+	if (!file)
+		return false;
+	if (fscanf(file, "%d", &pid) != 1)
+		pid = 0;
+	fclose(file);
+	return pid > 0 && (!kill(pid, 0) || errno == EPERM);
+}
+
 bool nbd_monitor_runs(void)
 {
 	int fd = open(LOCK_FILE, O_RDONLY | O_CLOEXEC);
@@ -647,7 +690,7 @@ bool nbd_monitor_runs(void)
 	bool runs;
 
 	if (fd < 0)
-		return false;
+		return errno == EACCES && monitor_seems_to_run();
 	runs = !fcntl(fd, F_OFD_GETLK, &lock) && lock.l_type != F_UNLCK;
 	close(fd);
 	return runs;

@@ -676,7 +676,7 @@ static bool end_tasks(pid_t *pids, unsigned int n)
 	double limit = deadline + 30;
 	bool good = true;
 	unsigned int i;
-	int status;
+	int status = 0;
 
 	for (i = 0; i < n; i++) {
 		while (waitpid(pids[i], &status, WNOHANG) == 0) {
@@ -689,6 +689,11 @@ static bool end_tasks(pid_t *pids, unsigned int n)
 			}
 			usleep(10000);
 		}
+		if (!WIFEXITED(status) || WEXITSTATUS(status)) {
+			printf("task %u ended with status 0x%x\n", i, status);
+			good = false;
+		}
+		status = 0;
 	}
 	return good;
 }
@@ -747,7 +752,7 @@ static bool run_scenario(const struct scenario *s)
 	if (s->before)
 		s->before();
 	n = start_tasks(s, pids);
-	good = end_tasks(pids, n);
+	good = end_tasks(pids, n) && shared->calls >= n;
 	good = free_everything() && good;
 	if (s->after && !s->after())
 		good = false;

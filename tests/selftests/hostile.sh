@@ -6,7 +6,7 @@
 . "$(dirname "$0")/../lib.sh"
 
 # The plain run takes each scenario with one transport and number of connections.
-ways="way:tcp-2,unix-1"
+ways="way:unix-1,tcp-2"
 [ "${FULL:-0}" != 1 ] || ways+=",tcp-1,unix-2"
 
 # possible: of the scenarios on the input those that SCENARIOS chooses and that $conns are

@@ -98,14 +98,33 @@ test_one_for_all() {
 		devices+=("$dev")
 	done
 	assert_equal "$(pgrep -cx nbd-client)" 1 "processes of nbd-client"
-	expect_failure "$NBD_CLIENT" -monitor
-	assert_match "$output" "running already"
 	for dev in "${devices[@]}"; do
 		monitor_runs
 		detach
 	done
 	wait_for 5 no_monitor
 	assert_equal "$(find /run/nbd -mindepth 1 -name 'nbd*' | wc -l)" 0 "records"
+}
+
+says() {
+	grep -q "$1" "$2"
+}
+
+# A service manager's waits while there is another, and then takes over.
+test_foreground_monitor_waits() {
+	local service
+
+	start_disk 64M
+	attach "${server_args[@]}"
+	"$NBD_CLIENT" -monitor >monitor.log 2>&1 &
+	service=$!
+	cleanup_fn stop_process "$service"
+	wait_for 10 says "waiting for its end" monitor.log
+	kill -9 "$(</run/nbd/.monitor)"
+	wait_for 10 says "^$service$" /run/nbd/.monitor
+	restart_server
+	dd if="$dev" of=/dev/null bs=4k count=1 iflag=direct status=none
+	detach
 }
 
 accepted_connections() {
@@ -258,6 +277,8 @@ test_lock_is_roots() {
 	start_disk 16M
 	attach "${server_args[@]}" -connections 1
 	assert_equal "$(stat -c %a /run/nbd/.lock)" 600 "mode of the lock"
+	assert_equal "$(stat -c %a /run/nbd/.monitor)" 600 "mode of the monitor's lock"
+	assert_match "$(setpriv --reuid=65534 "$NBD_CLIENT" -status -json "$dev")" '"monitor": *true'
 	detach
 }
 
