@@ -35,6 +35,9 @@
  */
 #define READY_FD 3
 #define START_WAIT_MS 30000
+/* How long systemd may take to start the service, and how often that is looked at. */
+#define SERVICE_WAIT_MS 5000
+#define SERVICE_LOOK_MS 20
 /* How long a detaching client waits for an idle monitor to end. */
 #define IDLE_WAIT_MS 2000
 /* Descriptors that are always polled: events, records, signals, resolver. */
@@ -747,12 +750,64 @@ static int wait_for_monitor(int ready, struct nbd_err *err)
 			why);
 }
 
+static void __noreturn exec_systemctl(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	dup2(null, 0);
+	dup2(null, 1);
+	dup2(null, 2);
+	execlp("systemctl", "systemctl", "--no-block", "start",
+	       "nbd-monitor.service", NULL);
+	_exit(1);
+}
+
+/* Whether @child ends with status 0, and soon. */
+static bool succeeds(pid_t child)
+{
+	struct pollfd pfd = { .events = POLLIN };
+	int status = 1;
+
+	pfd.fd = syscall(SYS_pidfd_open, child, 0);
+	if (pfd.fd < 0 || poll(&pfd, 1, SERVICE_WAIT_MS) <= 0)
+		kill(child, SIGKILL);
+	if (pfd.fd >= 0)
+		close(pfd.fd);
+	waitpid(child, &status, 0);
+	return WIFEXITED(status) && !WEXITSTATUS(status);
+}
+
+/*
+ * A child of ours would be part of the unit that attached the first device, and be ended
+ * with that, whatever others rely on it. So systemd is asked first; it may have no such
+ * unit, or be busy starting or stopping the machine.
+ */
+static bool start_service(void)
+{
+	s64 until = nbd_now_ms() + SERVICE_WAIT_MS;
+	pid_t child;
+
+	if (access("/run/systemd/system", F_OK))
+		return false;
+	child = fork();
+	if (!child)
+		exec_systemctl();
+	if (child < 0 || !succeeds(child))
+		return false;
+	while (!nbd_monitor_runs() && nbd_now_ms() < until)
+		poll(NULL, 0, SERVICE_LOOK_MS);
+	return nbd_monitor_runs();
+}
+
 int nbd_monitor_ensure(bool systemd_mark, struct nbd_err *err)
 {
 	int pipes[2], ret;
 	pid_t child;
 
 	if (nbd_monitor_runs())
+		return 0;
+	/* The mark is for a monitor that outlives systemd's units. */
+	if (!systemd_mark && start_service())
 		return 0;
 	if (pipe2(pipes, O_CLOEXEC))
 		return nbd_fail(err, NBD_EXIT_FAILURE, errno,

@@ -127,6 +127,37 @@ test_foreground_monitor_waits() {
 	detach
 }
 
+# Under systemd the service is started, not a child, which would end with the unit that
+# attached the first device; and a child where there is no such service.
+variants[test_started_by_systemd]="service:there,missing"
+test_started_by_systemd() {
+	mkdir -p /run/systemd/system bin
+	cleanup_fn rmdir /run/systemd/system
+	cat >bin/systemctl <<-EOF
+		#!/bin/bash
+		echo "\$*" >>"$PWD/asked"
+		[ $service = there ] || exit 5
+		setsid "$NBD_CLIENT" -monitor >/dev/null 2>&1 &
+		echo \$! >"$PWD/service"
+	EOF
+	chmod +x bin/systemctl
+	start_disk 64M
+	PATH=$PWD/bin:$PATH attach "${server_args[@]}"
+	assert_equal "$(<asked)" "--no-block start nbd-monitor.service" "what systemctl was asked"
+	if [ "$service" = there ]; then
+		cleanup_fn stop_service
+		assert_equal "$(</run/nbd/.monitor)" "$(<service)" "the monitor's process"
+	fi
+	restart_server
+	dd if="$dev" of=/dev/null bs=4k count=1 iflag=direct status=none
+	detach
+}
+
+stop_service() {
+	kill "$(<service)"
+	wait_for 5 gone_or_reaped "$(<service)"
+}
+
 accepted_connections() {
 	ctl stats | sed -n 's/^accepted=//p'
 }
