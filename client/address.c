@@ -13,7 +13,6 @@
 #include <sys/un.h>
 
 #include "address.h"
-#include "clock.h"
 
 static void append(struct nbd_address_list *list, unsigned int number,
 		   const void *sa, socklen_t len)
@@ -158,61 +157,22 @@ static int resolver_failed(const struct nbd_server *server, int error,
 	}
 }
 
-/* Waits for the resolver, but not beyond the deadline. */
-static int wait_for_resolver(struct gaicb *request, s64 deadline)
-{
-	const struct gaicb *const requests[] = { request };
-	struct timespec ts;
-	int left;
-
-	while (gai_error(request) == EAI_INPROGRESS) {
-		left = nbd_poll_timeout(deadline);
-		if (!left)
-			return -ETIMEDOUT;
-		ts.tv_sec = left / 1000;
-		ts.tv_nsec = left % 1000 * 1000000L;
-		gai_suspend(requests, 1, left < 0 ? NULL : &ts);
-	}
-	return 0;
-}
-
-/*
- * The request outlives a deadline: glibc's resolver thread still writes to it,
- * so it is leaked then, on purpose, by a program that is about to end.
- */
 static int resolve_name(struct nbd_address_list *list,
 			const struct nbd_server *server, unsigned int number,
-			s64 deadline, struct nbd_err *err)
+			struct nbd_err *err)
 {
-	struct gaicb *request = calloc(1, sizeof(*request));
-	struct gaicb *requests[] = { request };
-	char text[NBD_SERVER_TEXT_MAX];
-	int ret;
+	struct addrinfo *ai;
+	int ret = getaddrinfo(server->host, server->port, &tcp_hints, &ai);
 
-	if (!request)
-		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
-	request->ar_name = server->host;
-	request->ar_service = server->port;
-	request->ar_request = &tcp_hints;
-	ret = getaddrinfo_a(GAI_NOWAIT, requests, 1, NULL);
-	if (!ret && wait_for_resolver(request, deadline))
-		return nbd_fail(err, NBD_EXIT_TIMEOUT, ETIMEDOUT,
-				"%s: the name was not resolved in time",
-				nbd_server_text(server, text, sizeof(text)));
-	if (!ret)
-		ret = gai_error(request);
-	if (ret) {
-		free(request);
+	if (ret)
 		return resolver_failed(server, ret, err);
-	}
-	append_alternating(list, number, request->ar_result);
-	freeaddrinfo(request->ar_result);
-	free(request);
+	append_alternating(list, number, ai);
+	freeaddrinfo(ai);
 	return 0;
 }
 
 int nbd_resolve(struct nbd_address_list *list, const struct nbd_server *server,
-		unsigned int number, s64 deadline, struct nbd_err *err)
+		unsigned int number, struct nbd_err *err)
 {
 	char text[NBD_SERVER_TEXT_MAX];
 
@@ -229,25 +189,8 @@ int nbd_resolve(struct nbd_address_list *list, const struct nbd_server *server,
 				"%s: a vsock address is two numbers, CID and port",
 				nbd_server_text(server, text, sizeof(text)));
 	default:
-		return resolve_name(list, server, number, deadline, err);
+		return resolve_name(list, server, number, err);
 	}
-}
-
-int nbd_resolve_patiently(struct nbd_address_list *list,
-			  const struct nbd_server *server, unsigned int number,
-			  struct nbd_err *err)
-{
-	struct addrinfo *ai;
-	int ret;
-
-	if (!nbd_resolve_numeric(list, server, number))
-		return 0;
-	ret = getaddrinfo(server->host, server->port, &tcp_hints, &ai);
-	if (ret)
-		return resolver_failed(server, ret, err);
-	append_alternating(list, number, ai);
-	freeaddrinfo(ai);
-	return 0;
 }
 
 static void unix_text(const struct nbd_address *address, char *buf, size_t size)
@@ -321,6 +264,15 @@ static unsigned int append_server(struct nbd_address_list *list,
 		n++;
 	}
 	return n;
+}
+
+void nbd_address_list_append(struct nbd_address_list *list,
+			     const struct nbd_address_list *more)
+{
+	unsigned int i;
+
+	for (i = 0; i < more->n && list->n < NBD_ADDRESSES_MAX; i++)
+		list->addr[list->n++] = more->addr[i];
 }
 
 void nbd_address_list_keep(struct nbd_address_list *list,

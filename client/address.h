@@ -40,21 +40,15 @@ struct nbd_address_list {
 /**
  * nbd_resolve - append the addresses of one server
  * @list:	appended to; entries beyond its end are dropped
- * @server:	the server
+ * @server:	the server; a name may take the resolver long
  * @number:	its index, for struct nbd_address
- * @deadline:	on nbd_now_ms()'s clock; a numeric address needs no time
  * @err:	says why not
  *
  * Return: 0, -ENOENT when the name does not exist, -EAGAIN when it may
- * exist later, -ETIMEDOUT, -EINVAL.
+ * exist later, -EINVAL.
  */
 int nbd_resolve(struct nbd_address_list *list, const struct nbd_server *server,
-		unsigned int number, s64 deadline, struct nbd_err *err);
-
-/* As nbd_resolve(), without a deadline, for a thread of its own. */
-int nbd_resolve_patiently(struct nbd_address_list *list,
-			  const struct nbd_server *server, unsigned int number,
-			  struct nbd_err *err);
+		unsigned int number, struct nbd_err *err);
 
 /* As nbd_resolve(), but asks no resolver; -EAGAIN for a name. */
 int nbd_resolve_numeric(struct nbd_address_list *list,
@@ -63,6 +57,10 @@ int nbd_resolve_numeric(struct nbd_address_list *list,
 /* Whether @list has all addresses of @other, in whatever order. */
 bool nbd_address_list_covers(const struct nbd_address_list *list,
 			     const struct nbd_address_list *other);
+
+/* Entries beyond the end of @list are dropped. */
+void nbd_address_list_append(struct nbd_address_list *list,
+			     const struct nbd_address_list *more);
 
 /* Adds those of @old to @list whose server, of @nservers, has none in @list. */
 void nbd_address_list_keep(struct nbd_address_list *list,

@@ -13,6 +13,7 @@
 #include "clock.h"
 #include "device.h"
 #include "ioctl.h"
+#include "lookup.h"
 #include "monitor.h"
 #include "process.h"
 #include "record.h"
@@ -120,21 +121,10 @@ int nbd_resolve_servers(const struct nbd_params *params,
 			struct nbd_address_list *list, struct nbd_err *err)
 {
 	s64 deadline = nbd_now_ms() + params->connect_timeout * 1000LL;
-	struct nbd_err first = { 0 }, later;
-	unsigned int i;
-	int ret = 0, error;
+	int ret = nbd_lookup(list, params->servers, params->nservers, deadline,
+			     err);
 
-	list->n = 0;
-	for (i = 0; i < params->nservers; i++) {
-		error = nbd_resolve(list, &params->servers[i], i, deadline,
-				    ret ? &later : &first);
-		if (!ret)
-			ret = error;
-	}
-	if (list->n)
-		return 0;
-	*err = first;
-	return ret ? ret : -EINVAL;
+	return list->n ? 0 : ret;
 }
 
 /* The stock driver cannot wait for ever, but long. */

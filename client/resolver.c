@@ -64,7 +64,7 @@ static void resolve(struct nbd_resolver_job *job, int home)
 
 	setns(job->netns >= 0 ? job->netns : home, CLONE_NEWNET);
 	for (i = 0; i < job->nservers; i++)
-		nbd_resolve_patiently(&list, &job->servers[i], i, NULL);
+		nbd_resolve(&list, &job->servers[i], i, NULL);
 	finish_job(job, &list);
 }
 
@@ -88,7 +88,7 @@ static void warm_up(void)
 	};
 	struct nbd_address_list list = { 0 };
 
-	nbd_resolve_patiently(&list, &server, 0, NULL);
+	nbd_resolve(&list, &server, 0, NULL);
 }
 
 int nbd_resolver_start(struct nbd_err *err)

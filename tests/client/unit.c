@@ -19,6 +19,7 @@ int main(void)
 	test_record();
 	test_fit();
 	test_notice();
+	test_address();
 	test_bringup();
 	return tap_finish();
 }

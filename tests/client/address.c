@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Names to addresses: no name waits for another, and a forked process asks too. */
+#include <dlfcn.h>
+#include <errno.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../../client/address.h"
+#include "../../client/attach.h"
+#include "../../client/clock.h"
+#include "../../client/uri.h"
+#include "tap.h"
+
+/* Held while nothing is to come back for the name "unanswered". */
+static pthread_mutex_t unanswered = PTHREAD_MUTEX_INITIALIZER;
+
+/* Takes the place of the C library's. */
+int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+		struct addrinfo **result)
+{
+	typeof(getaddrinfo) *real = dlsym(RTLD_NEXT, "getaddrinfo");
+
+	if (!strcmp(host, "unanswered") && !(hints->ai_flags & AI_NUMERICHOST)) {
+		pthread_mutex_lock(&unanswered);
+		pthread_mutex_unlock(&unanswered);
+		host = "127.0.0.3";
+	}
+	return real(host, port, hints, result);
+}
+
+static int resolve(const char *first, const char *second,
+		   struct nbd_address_list *list, struct nbd_err *err)
+{
+	struct nbd_params params;
+	int ret;
+
+	nbd_params_init(&params);
+	params.connect_timeout = 1;
+	expect(!nbd_server_append(&params, first, err));
+	if (second)
+		expect(!nbd_server_append(&params, second, err));
+	ret = nbd_resolve_servers(&params, list, err);
+	nbd_params_free(&params);
+	return ret;
+}
+
+/* Only one thread lives in a child, whatever had been started before. */
+static void test_fork(void)
+{
+	struct nbd_address_list list;
+	struct nbd_err err;
+	int status = -1;
+	pid_t child;
+
+	tap_test("address: a name, and again in a forked process");
+	expect_number(resolve("localhost", NULL, &list, &err), 0);
+	fflush(stdout);
+	child = fork();
+	if (!child)
+		_exit(resolve("localhost", NULL, &list, &err) ? 1 : 0);
+	expect(waitpid(child, &status, 0) == child);
+	expect_number(status, 0);
+}
+
+static void test_unanswered(void)
+{
+	struct nbd_address_list list;
+	struct nbd_err err;
+	s64 begin;
+
+	pthread_mutex_lock(&unanswered);
+	tap_test("address: a name is not answered, the next one is");
+	begin = nbd_now_ms();
+	expect_number(resolve("unanswered", "localhost", &list, &err), 0);
+	expect(list.n);
+	expect_number(list.addr[0].server, 1);
+	expect(nbd_now_ms() - begin < 3000);
+
+	tap_test("address: a name is not answered, and is the only one");
+	expect_number(resolve("unanswered", NULL, &list, &err), -ETIMEDOUT);
+	expect_number(err.status, NBD_EXIT_TIMEOUT);
+	expect_words(err.text, "unanswered");
+	expect_words(err.text, "not resolved in time");
+	pthread_mutex_unlock(&unanswered);
+
+	tap_test("address: in the servers' order");
+	expect_number(resolve("unanswered", "127.0.0.2", &list, &err), 0);
+	expect_number(list.n, 2);
+	expect_number(list.addr[0].server, 0);
+	expect_number(list.addr[1].server, 1);
+}
+
+void test_address(void)
+{
+	test_fork();
+	test_unanswered();
+}
