@@ -198,15 +198,26 @@ static int reattach(struct service *s, const struct nbd_kernel_config *config,
 	return ret;
 }
 
+/* A name that cannot be resolved now keeps the addresses that it had last. */
+static void update_addresses(struct nbd_record *record)
+{
+	struct nbd_address_list list;
+	struct nbd_err err;
+
+	nbd_resolve_servers(&record->params, &list, &err);
+	nbd_address_list_keep(&list, &record->addresses,
+			      record->params.nservers);
+	record->addresses = list;
+}
+
 static int try_again(struct service *s, struct nbd_err *err)
 {
 	struct nbd_kernel_config config = { 0 };
-	struct nbd_address_list list;
 	int ret;
 
-	ret = nbd_resolve_servers(&s->record->params, &list, err);
-	if (!ret)
-		ret = nbd_bring_up(s->b, &s->record->params, &list, err);
+	update_addresses(s->record);
+	ret = nbd_bring_up(s->b, &s->record->params, &s->record->addresses,
+			   err);
 	if (ret)
 		return ret;
 	ret = nbd_check_export(s->record, s->b->nlinks, &s->b->export, err);

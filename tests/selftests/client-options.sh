@@ -63,16 +63,25 @@ is_free() {
 }
 
 # The connection is lost, and made again; without a monitor that is the serving process.
+# It resolves the name again, and without an answer it knows the last address.
 test_nonetlink_persist() {
+	local transport=tcp change
+
+	cp /etc/hosts hosts
+	cleanup_fn cp "$PWD/hosts" /etc/hosts
+	echo "127.0.0.1 disk-host" >/etc/hosts
 	start_nbdkit memory 64M
 	use_device nbd0
-	"$NBD_CLIENT" -L -persist "${server_args[@]}" "$dev"
-	kill -9 "$server_pid"
-	wait "$server_pid" || true
-	rm -f "$socket"
-	start_server nbdkit -f -U "$socket" memory 64M
+	"$NBD_CLIENT" -L -persist -connect-timeout 3 disk-host "$port" "$dev"
 	allow_log 'error,? (on )?dev nbd0'
-	wait_for 20 device_works_again
+	for change in "moved to 127.0.0.2" "has no name"; do
+		kill -9 "$server_pid"
+		wait "$server_pid" || true
+		echo "127.0.0.2 disk-host" >/etc/hosts
+		[ "$change" != "has no name" ] || : >/etc/hosts
+		start_server nbdkit -f -i 127.0.0.2 -p "$port" memory 64M
+		wait_for 20 device_works_again || fail "not reconnected: the server $change"
+	done
 	detach
 }
 
