@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -286,10 +287,25 @@ static bool attach_again(struct service *s)
 	return up;
 }
 
-static void serve(struct service *s)
+/* Whoever detached the device, and a lost connection, make no other error. */
+static int check_refused(struct service *s, int error, struct nbd_err *err)
+{
+	char path[NBD_DEVICE_PATH_MAX];
+
+	if (!error || error == EINTR || error == ETIMEDOUT)
+		return 0;
+	return nbd_fail(err, nbd_exit_of_errno(error), error,
+			"%s: the driver refused NBD_DO_IT: %s",
+			nbd_device_path(service_index(s), path),
+			strerror(error));
+}
+
+/* Until the device is detached; fails when the driver does not even begin. */
+static int serve(struct service *s, struct nbd_err *err)
 {
 	const struct nbd_params *p = &s->record->params;
-	int error;
+	bool began = false;
+	int error, ret = 0;
 
 	nbd_folders_keep();
 	if (p->systemd_mark)
@@ -299,7 +315,10 @@ static void serve(struct service *s)
 	listen_to_driver(s);
 	do {
 		serve_once(s, &error);
-		if (!was_lost(s, error))
+		if (!began)
+			ret = check_refused(s, error, err);
+		began = true;
+		if (ret || !was_lost(s, error))
 			break;
 		nbd_log(LOG_WARNING, "/dev/nbd%d: the connection is lost",
 			p->index);
@@ -307,25 +326,23 @@ static void serve(struct service *s)
 		 attach_again(s));
 	close(s->device);
 	nbd_record_remove_session(p->index, 0);
+	return ret;
 }
 
 /* --- in the other process --- */
 
-/* NBD_DO_IT tells nobody that it has begun. */
-static int wait_for_start(s32 index, pid_t server, struct nbd_err *err)
+/* NBD_DO_IT tells nobody that it has begun. @end is readable when it has ended. */
+static int wait_for_start(s32 index, int end, struct nbd_err *err)
 {
-	struct pollfd pfd = { .events = POLLIN };
+	struct pollfd pfd = { .fd = end, .events = POLLIN };
 	s64 deadline = nbd_now_ms() + START_WAIT_MS;
 	char path[NBD_DEVICE_PATH_MAX];
 	int ended = 0;
 	pid_t pid;
 
-	pfd.fd = syscall(SYS_pidfd_open, server, 0);
 	while (nbd_device_pid(index, &pid) && !ended &&
 	       nbd_now_ms() < deadline)
 		ended = poll(&pfd, 1, START_LOOK_MS) > 0;
-	if (pfd.fd >= 0)
-		close(pfd.fd);
 	if (!nbd_device_pid(index, &pid))
 		return 0;
 	return nbd_fail(err, NBD_EXIT_FAILURE, EIO,
@@ -385,10 +402,9 @@ static int adopt(struct nbd_record *record, struct nbd_err *err)
 	return ret;
 }
 
-static int report(struct service *s, pid_t server, FILE *out,
-		  struct nbd_err *err)
+static int report(struct service *s, int end, FILE *out, struct nbd_err *err)
 {
-	int ret = wait_for_start(service_index(s), server, err);
+	int ret = wait_for_start(service_index(s), end, err);
 
 	if (!ret)
 		ret = adopt(s->record, err);
@@ -402,6 +418,7 @@ static int report(struct service *s, pid_t server, FILE *out,
 static void __noreturn serve_in_background(struct service *s)
 {
 	int null = open("/dev/null", O_RDWR);
+	struct nbd_err err;
 
 	setsid();
 	if (chdir("/"))
@@ -410,13 +427,13 @@ static void __noreturn serve_in_background(struct service *s)
 	dup2(null, 1);
 	dup2(null, 2);
 	nbd_log_open(false);
-	serve(s);
-	_exit(0);
+	_exit(serve(s, &err) ? 1 : 0);
 }
 
 static int run_in_background(struct service *s, FILE *out, struct nbd_err *err)
 {
 	pid_t server = fork();
+	int end, ret;
 
 	if (server < 0)
 		return nbd_fail(err, NBD_EXIT_FAILURE, errno,
@@ -424,26 +441,61 @@ static int run_in_background(struct service *s, FILE *out, struct nbd_err *err)
 	if (!server)
 		serve_in_background(s);
 	close(s->device);
-	return report(s, server, out, err);
+	end = syscall(SYS_pidfd_open, server, 0);
+	ret = report(s, end, out, err);
+	if (end >= 0)
+		close(end);
+	return ret;
+}
+
+/* What goes wrong is for the serving process to tell, which has the exit status. */
+static void __noreturn report_and_exit(struct service *s, int server, FILE *out)
+{
+	struct nbd_err err;
+
+	close(s->device);
+	if (!report(s, server, out, &err))
+		_exit(0);
+	_exit(write(server, &err, sizeof(err)) != sizeof(err));
+}
+
+/* Serves the device; @reporter tells what went wrong meanwhile. */
+static int serve_in_foreground(struct service *s, int reporter,
+			       struct nbd_err *err)
+{
+	struct nbd_err reported;
+	int ret;
+
+	nbd_log_open(true);
+	ret = serve(s, err);
+	shutdown(reporter, SHUT_WR);
+	if (recv(reporter, &reported, sizeof(reported), MSG_WAITALL) !=
+	    sizeof(reported) || ret)
+		return ret;
+	*err = reported;
+	return -EIO;
 }
 
 /* The part that waits for the partitions cannot be this process. */
 static int run_in_foreground(struct service *s, FILE *out, struct nbd_err *err)
 {
-	pid_t server = getpid();
-	pid_t reporter = fork();
+	pid_t reporter = -1;
+	int ends[2], ret;
 
+	if (!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+		reporter = fork();
 	if (reporter < 0)
 		return nbd_fail(err, NBD_EXIT_FAILURE, errno,
 				"cannot start a process: %s", strerror(errno));
 	if (!reporter) {
-		close(s->device);
-		_exit(report(s, server, out, err) ? 1 : 0);
+		close(ends[0]);
+		report_and_exit(s, ends[1], out);
 	}
-	nbd_log_open(true);
-	serve(s);
+	close(ends[1]);
+	ret = serve_in_foreground(s, ends[0], err);
+	close(ends[0]);
 	waitpid(reporter, NULL, 0);
-	return 0;
+	return ret;
 }
 
 int nbd_ioctl_attach(struct nbd_record *record, struct nbd_bringup *b,

@@ -61,4 +61,11 @@ build/tests/nodh.so: tests/servers/nodh.c
 
 programs: build/tests/nodh.so
 
+# for a client whose NBD_DO_IT fails
+build/tests/refuse.so: tests/tools/refuse.c
+	@mkdir -p $(@D)
+	$(CC) $(TEST_CFLAGS) -shared -fPIC -o $@ $<
+
+programs: build/tests/refuse.so
+
 -include $(TEST_OBJECTS:.o=.d)

@@ -62,6 +62,36 @@ is_free() {
 	! connected "$name"
 }
 
+# nofork_fails STATUS MESSAGE COMMAND...: one message, and the device is free again
+nofork_fails() {
+	local status=$1 message=$2
+
+	shift 2
+	expect_status "$status" "$@" -L -n "${server_args[@]}" "$dev"
+	assert_match "$output" "nbd-client: $message"
+	assert_equal "$(grep -c 'nbd-client:' <<<"$output")" 1 "messages"
+	is_free
+}
+
+# What fails after the last word of the negotiation is told as well.
+test_nofork_refused() {
+	start_nbdkit memory 1M
+	use_device nbd0
+	nofork_fails 4 "$dev: the driver refused NBD_DO_IT: Operation not permitted" \
+		env "LD_PRELOAD=$top/build/tests/refuse.so" "$NBD_CLIENT"
+}
+
+ours_only[test_nofork_without_monitor]=1
+test_nofork_without_monitor() {
+	start_nbdkit memory 1M
+	use_device nbd0
+	mkdir -p /run/nbd
+	rm -f /run/nbd/.monitor
+	mkdir /run/nbd/.monitor
+	cleanup_fn rmdir /run/nbd/.monitor
+	nofork_fails 1 "the monitor, .* does not start: .*Is a directory" "$NBD_CLIENT"
+}
+
 # The connection is lost, and made again; without a monitor that is the serving process.
 # It resolves the name again, and without an answer it knows the last address.
 test_nonetlink_persist() {
