@@ -424,16 +424,21 @@ int nbd_attach(const struct nbd_params *params, FILE *out,
 	return ret;
 }
 
+/* More text than that is no list of exports. */
+#define LIST_MAX	(16 << 20)
+
 /**
  * struct entries - the exports, as they come
  * @text:	the lines to print
  * @size:	of @text, for open_memstream
  * @stream:	writes @text
+ * @too_long:	there was more than is kept
  */
 struct entries {
 	char *text;
 	size_t size;
 	FILE *stream;
+	bool too_long;
 };
 
 static void restart_entries(void *arg)
@@ -441,6 +446,7 @@ static void restart_entries(void *arg)
 	struct entries *e = arg;
 
 	rewind(e->stream);
+	e->too_long = false;
 }
 
 static void print_text(FILE *out, const char *text, size_t len)
@@ -458,6 +464,9 @@ static void add_entry(void *arg, const char *name, size_t name_len,
 {
 	struct entries *e = arg;
 
+	e->too_long |= ftell(e->stream) > LIST_MAX;
+	if (e->too_long)
+		return;
 	print_text(e->stream, name, name_len);
 	if (description_len) {
 		fputs(": ", e->stream);
@@ -501,7 +510,12 @@ int nbd_list(const struct nbd_params *params, FILE *out, struct nbd_err *err)
 	if (!entries.stream)
 		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
 	ret = fetch_list(params, &entries, err);
-	fclose(entries.stream);
+	if (fclose(entries.stream) && !ret)
+		ret = nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
+	if (!ret && entries.too_long)
+		ret = nbd_fail(err, NBD_EXIT_PROTOCOL, EPROTO,
+			       "the server's list of exports is longer than %d MiB",
+			       LIST_MAX >> 20);
 	if (!ret) {
 		fputs("Negotiation: ..\n", out);
 		fwrite(entries.text, 1, entries.size, out);

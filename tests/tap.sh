@@ -149,3 +149,17 @@ tap_count() {
 	done
 	echo "1..$number"
 }
+
+# tap_unknown_selftests FOLDER...: a result for each word of SELFTESTS that is no file of
+# these folders: a suite that was renamed must not be left out without a word
+tap_unknown_selftests() {
+	local name folder found
+
+	for name in ${SELFTESTS:-}; do
+		found=
+		for folder; do
+			[ ! -e "$folder/$name.sh" ] || found=1
+		done
+		[ -n "$found" ] || echo "not ok - there is no selftest $name"
+	done
+}

@@ -178,6 +178,21 @@ static bool attached_well(const struct run *run, const char *outcome)
 	return good;
 }
 
+/* Nothing that a terminal would obey, and, if the list was promised, something in it. */
+static bool listed_well(const struct run *run, const char *outcome)
+{
+	const char *entries = strchr(run->output, '\n');
+	const unsigned char *c;
+
+	for (c = (const unsigned char *)run->output; *c; c++)
+		if ((*c < 0x20 && *c != '\n') || *c == 0x7f || *c == 0xc0 || *c == 0xc1 ||
+		    *c > 0xf4)
+			return complain("prints byte 0x%02x", *c);
+	if (!entries || (!may_refuse(outcome) && !entries[1]))
+		return complain("lists nothing: %s", run->output);
+	return true;
+}
+
 /* Leaves the devices as it should have found them. */
 static bool nothing_attached(void)
 {
@@ -209,7 +224,7 @@ static bool play(const char *io, const char *conns, const char *outcome)
 	else if (run.status)
 		good = refused_well(&run, outcome);
 	else
-		good = list || attached_well(&run, outcome);
+		good = list ? listed_well(&run, outcome) : attached_well(&run, outcome);
 	/* as it was at the start */
 	good &= tell_server("clear") && tell_server("export go=on name=");
 	return nothing_attached() && good;
