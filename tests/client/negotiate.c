@@ -352,6 +352,70 @@ static void longest_entry(struct script *s)
 	reply(s, NBD_OPT_LIST, NBD_REP_ACK, 0);
 }
 
+static void tls_answer(struct script *s, u32 option, u32 type, u32 length,
+		       const char *data)
+{
+	greet(s, FIXED);
+	reply(s, option, type, length);
+	add(s, data, strlen(data));
+}
+
+static void tls_forbidden(struct script *s)
+{
+	tls_answer(s, NBD_OPT_STARTTLS, NBD_REP_ERROR_BIT | NBD_REP_ERR_POLICY,
+		   3, "why");
+}
+
+static void tls_unknown_option(struct script *s)
+{
+	tls_answer(s, NBD_OPT_STARTTLS, NBD_REP_ERROR_BIT | NBD_REP_ERR_UNSUP,
+		   0, "");
+}
+
+static void tls_unknown_error(struct script *s)
+{
+	tls_answer(s, NBD_OPT_STARTTLS, U32_MAX, 0, "");
+}
+
+static void tls_info(struct script *s)
+{
+	tls_answer(s, NBD_OPT_STARTTLS, NBD_REP_INFO, 2, "xx");
+}
+
+static void tls_unknown_type(struct script *s)
+{
+	tls_answer(s, NBD_OPT_STARTTLS, 99, 0, "");
+}
+
+static void tls_ack_with_data(struct script *s)
+{
+	tls_answer(s, NBD_OPT_STARTTLS, NBD_REP_ACK, 4, "data");
+}
+
+static void tls_ack_of_4g(struct script *s)
+{
+	tls_answer(s, NBD_OPT_STARTTLS, NBD_REP_ACK, U32_MAX, "");
+}
+
+static void tls_ack_cut(struct script *s)
+{
+	tls_answer(s, NBD_OPT_STARTTLS, NBD_REP_ACK, 4, "da");
+}
+
+static void tls_ack_of_go(struct script *s)
+{
+	tls_answer(s, NBD_OPT_GO, NBD_REP_ACK, 0, "");
+}
+
+static void tls_wrong_magic(struct script *s)
+{
+	greet(s, FIXED);
+	add64(s, NBD_OPTION_MAGIC);
+	add32(s, NBD_OPT_STARTTLS);
+	add32(s, NBD_REP_ACK);
+	add32(s, 0);
+}
+
 /** struct scenario - one server, and what should become of it */
 struct scenario {
 	const char *what;
@@ -451,6 +515,37 @@ static const struct scenario scenarios[] = {
 	  .goal = NBD_GOAL_LIST, .words = "nnnnnnnn" },
 	{ .what = "TLS, but no fixed newstyle", .server = plain_newstyle,
 	  .tls = true, .status = NBD_EXIT_TLS, .words = "TLS was asked for" },
+	{ .what = "TLS forbidden", .server = tls_forbidden, .tls = true,
+	  .status = NBD_EXIT_EXPORT, .words = "policy" },
+	{ .what = "no NBD_OPT_STARTTLS", .server = tls_unknown_option,
+	  .tls = true, .status = NBD_EXIT_UNSUPPORTED,
+	  .words = "does not support" },
+	{ .what = "an unknown error to NBD_OPT_STARTTLS",
+	  .server = tls_unknown_error, .tls = true,
+	  .status = NBD_EXIT_PROTOCOL, .words = "2147483647" },
+	{ .what = "information for NBD_OPT_STARTTLS", .server = tls_info,
+	  .tls = true, .status = NBD_EXIT_PROTOCOL,
+	  .words = "NBD_OPT_STARTTLS with type 3, 2 bytes" },
+	{ .what = "an unknown reply to NBD_OPT_STARTTLS",
+	  .server = tls_unknown_type, .tls = true,
+	  .status = NBD_EXIT_PROTOCOL, .words = "type 99" },
+	{ .what = "an ACK of NBD_OPT_STARTTLS with data",
+	  .server = tls_ack_with_data, .tls = true,
+	  .status = NBD_EXIT_PROTOCOL, .words = "type 1, 4 bytes" },
+	{ .what = "an ACK of NBD_OPT_STARTTLS of 4 GiB",
+	  .server = tls_ack_of_4g, .tls = true,
+	  .status = NBD_EXIT_PROTOCOL, .words = "4294967295 bytes long" },
+	{ .what = "an ACK of NBD_OPT_STARTTLS cut off", .server = tls_ack_cut,
+	  .tls = true, .status = NBD_EXIT_CONNECT, .words = "STARTTLS" },
+	{ .what = "an ACK of NBD_OPT_GO for NBD_OPT_STARTTLS",
+	  .server = tls_ack_of_go, .tls = true,
+	  .status = NBD_EXIT_PROTOCOL, .words = "answered option 7" },
+	{ .what = "a wrong reply magic for NBD_OPT_STARTTLS",
+	  .server = tls_wrong_magic, .tls = true,
+	  .status = NBD_EXIT_PROTOCOL, .words = "magic" },
+	{ .what = "a server that hangs up on NBD_OPT_STARTTLS",
+	  .server = hangs_up_on_go, .tls = true,
+	  .status = NBD_EXIT_CONNECT, .words = "STARTTLS" },
 };
 
 /** struct listed - what the listing brought */
