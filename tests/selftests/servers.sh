@@ -110,4 +110,24 @@ test_error_numbers() {
 	detach
 }
 
+# What a server can provoke at will does not flood the kernel's log.
+ours_only[test_error_flood]=1
+test_error_flood() {
+	local begin lines
+
+	start_nbdkit --filter=error memory 64M error-pread-rate=1 "error-file=$PWD/trigger"
+	attach "${server_args[@]}"
+	touch trigger
+	allow_log 'error, dev nbd'
+	begin=$SECONDS
+	fio --name=flood "--filename=$dev" --rw=randread --bs=4k --direct=1 --size=8M \
+		--continue_on_error=all --output=fio.json --output-format=json || true
+	python3 -c 'import json; print(json.load(open("fio.json"))["jobs"][0]["total_err"])' >errors
+	assert_within "$(<errors)" 2048 2048 "failed reads"
+	lines=$(log_since_mark "$name: server answers READ .* with error" | wc -l)
+	# ten in five seconds
+	assert_within "$lines" 1 $((10 * (2 + (SECONDS - begin) / 5))) "lines in the log"
+	detach
+}
+
 run_tests

@@ -21,4 +21,28 @@ test_every_step() {
 	"$top/tests/uapi/compare" steps "${options[@]}"
 }
 
+# The stock driver and this one cannot both be there: the second is refused, and does not
+# harm the first.
+ours_only[test_two_drivers]=1
+test_two_drivers() {
+	local stock ours
+
+	stock=$(find "/lib/modules/$(uname -r)/kernel/" -name 'nbd.ko*')
+	ours=$(modinfo --field filename nbd)
+	[ -n "$stock" ] || skip "this kernel comes without the stock driver"
+	[ "$stock" != "$ours" ]
+	start_nbdkit memory 1M
+	attach "${server_args[@]}"
+	expect_failure insmod "$stock"
+	assert_match "$output" "File exists"
+	dd "if=$dev" of=/dev/null bs=4k iflag=direct status=none
+	detach
+	modprobe -r nbd
+	insmod "$stock"
+	cleanup_fn modprobe -r nbd
+	expect_failure insmod "$ours"
+	assert_match "$output" "File exists"
+	[ -b /dev/nbd0 ]
+}
+
 run_tests

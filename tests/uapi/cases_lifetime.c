@@ -3,7 +3,9 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #include <linux/nbd-netlink.h>
 #include <linux/nbd.h>
@@ -286,6 +288,59 @@ static void dead_reconnect(void)
 	say("told-more", "%s", group_messages(group, 0.3));
 	nl_step("disconnect", index_msg(NBD_CMD_DISCONNECT, 0));
 	say("told-on-disconnect", "%s", group_messages(group, 0.3));
+}
+
+/* How often group_messages() says that a connection of nbd0 died. */
+static unsigned int count_dead(const char *messages)
+{
+	unsigned int n = 0;
+
+	while ((messages = strstr(messages, "link-dead:0"))) {
+		messages++;
+		n++;
+	}
+	return n;
+}
+
+/*
+ * Many connections die at once. It is told for each, here and in a network namespace that is
+ * not the one of who attached; from there they can be replaced as soon as it is told.
+ */
+static void dead_elsewhere(void)
+{
+	struct peer *peers[64];
+	int fds[64], here, there, i;
+	struct msg *msg;
+
+	for (i = 0; i < 64; i++) {
+		peers[i] = peer_new(PEER_UNIX);
+		fds[i] = peer_fd(peers[i]);
+	}
+	msg = connect_msg(0, fds, 64, MIB);
+	msg_u64(msg, NBD_ATTR_SERVER_FLAGS, MULTI);
+	msg_u64(msg, NBD_ATTR_DEAD_CONN_TIMEOUT, 20);
+	nl_step("connect", msg);
+	settle(0);
+	here = group_join();
+	if (unshare(CLONE_NEWNET)) {
+		say("unshare", "%s", errno_name(errno));
+		return;
+	}
+	say("family-there", nl_open() ? "yes" : "no");
+	there = nl_family ? group_join() : -1;
+	for (i = 0; i < 64; i++)
+		peer_hang_up(peers[i]);
+	say("told-here", "%u", count_dead(group_messages(here, 0.5)));
+	if (there < 0)
+		return;
+	say("told-there", "%u", count_dead(group_messages(there, 0.5)));
+	for (i = 0; i < 64; i++)
+		fds[i] = new_fd();
+	msg = index_msg(NBD_CMD_RECONFIGURE, 0);
+	msg_u64(msg, NBD_ATTR_SERVER_FLAGS, MULTI);
+	msg_sockets(msg, fds, 64);
+	nl_step("reconfigure-there", msg);
+	say_result("read", read_block(0, 0, 4096));
 }
 
 /* The wait ends. */
@@ -668,6 +723,7 @@ const struct probe_case lifetime_cases[] = {
 	{ "flags-both", both_flags, 0, 0 },
 	{ "dead-at-once", dead_at_once, 0, 0 },
 	{ "dead-reconnect", dead_reconnect, 0, 0 },
+	{ "dead-elsewhere", dead_elsewhere, 0, 0 },
 	{ "dead-expiry", dead_expiry, 0, 0 },
 	{ "dead-in-flight", dead_in_flight, 0, 60 },
 	{ "dead-one-of-two", one_of_two, 0, 60 },
