@@ -177,6 +177,19 @@ static inline struct address_space *nbd_disk_mapping(struct gendisk *disk)
 #endif
 }
 
+/*
+ * Keeps others from claiming the disk until bd_abort_claiming(); waits for those who are
+ * just doing so. -EBUSY if it is claimed. Holders got operations in 6.5.
+ */
+static inline int nbd_start_claiming(struct block_device *bdev, void *holder)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 5, 0)
+	return bd_prepare_to_claim(bdev, holder, NULL);
+#else
+	return bd_prepare_to_claim(bdev, holder);
+#endif
+}
+
 /* The kind of event became implicit in 6.5. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 5, 0)
 #define nbd_media_change(disk)	disk_force_media_change(disk)

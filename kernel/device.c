@@ -544,15 +544,23 @@ static int device_set_depth(struct nbd_device *nbd, unsigned int depth,
 
 /*
  * Whoever still has the disk open may hold pages that are mapped or dirty, which
- * invalidate_bdev() leaves alone. The disk has no capacity.
+ * invalidate_bdev() leaves alone. The disk has no capacity. A holder's pages stay, for a
+ * file system submits buffers that it has looked up, and they must be mapped: -EBUSY then.
+ * Holders to be wait as long as we claim the disk ourselves.
  */
-static void device_drop_cache(struct gendisk *disk)
+static int device_drop_cache(struct gendisk *disk)
 {
 	struct address_space *mapping = nbd_disk_mapping(disk);
+	int err;
 
+	err = nbd_start_claiming(disk->part0, disk);
+	if (err)
+		return err;
 	filemap_invalidate_lock(mapping);
 	truncate_inode_pages(mapping, 0);
 	filemap_invalidate_unlock(mapping);
+	bd_abort_claiming(disk->part0, disk);
+	return 0;
 }
 
 static int device_prepare(struct nbd_device *nbd, struct nbd_params *params, unsigned int nr,
@@ -562,12 +570,11 @@ static int device_prepare(struct nbd_device *nbd, struct nbd_params *params, uns
 
 	lockdep_assert_held(&nbd->lock);
 
-	if (device_claimed_by_holder(nbd) || nbd->disk->open_partitions) {
+	/* A write may have begun when the session before ended, or a holder had its pages. */
+	if (nbd->disk->open_partitions || device_drop_cache(nbd->disk)) {
 		NL_SET_ERR_MSG(extack, "the device or a partition is still mounted or claimed");
 		return -EBUSY;
 	}
-	/* A write that had begun when the session before ended. */
-	device_drop_cache(nbd->disk);
 	err = device_set_depth(nbd, params->queue_depth, extack);
 	if (!err)
 		err = device_set_queues(nbd, nr);
@@ -633,6 +640,7 @@ static void device_forget_medium(struct nbd_device *nbd)
 	/* What is dirty fails while it still has a place, so that fsync() says so. */
 	sync_blockdev(disk->part0);
 	set_capacity(disk, 0);
+	/* A holder's pages are dropped before the next attachment, which waits for its end. */
 	device_drop_cache(disk);
 	nbd_media_change(disk);
 	mutex_lock(&disk->open_mutex);

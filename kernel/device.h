@@ -7,7 +7,7 @@
  * nbd_device_find() and nbd_device_put().
  *
  * Locks, in the order in which they may be taken:
- *   nbd_device.lock -> disk->open_mutex -> nbd_device.setup_lock
+ *   nbd_device.lock -> claiming of the disk -> disk->open_mutex -> nbd_device.setup_lock
  *   nbd_index_mutex is innermost.
  * Whoever holds nbd_device.lock or nbd_index_mutex allocates as GFP_NOIO: those who make a
  * device work again wait for both, and memory may be full of what that device shall store.

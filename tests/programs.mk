@@ -3,8 +3,9 @@
 # build/tests/, where the selftests find them.
 
 TEST_CFLAGS = -std=gnu11 -Wall -Wextra -O2 -g -Iuapi
-TEST_PROGRAMS := datagrams faults handshakes hostile journal kfuzz lean races rawclient resize scenarios uapi-probe
+TEST_PROGRAMS := cached datagrams faults handshakes hostile journal kfuzz lean races rawclient resize scenarios uapi-probe
 
+cached_SOURCES := tests/tools/cached.c
 datagrams_SOURCES := tests/tools/datagrams.c
 hostile_SOURCES := $(wildcard tests/servers/hostile/*.c)
 journal_SOURCES := tests/soak/journal.c

@@ -90,6 +90,28 @@ test_cache_of_an_opener() {
 	cmp -n 65536 second /dev/zero
 }
 
+# A file system submits buffers that it has looked up and holds: taken away in between, the
+# kernel dies. They stay until it is gone, and another attachment waits for that.
+ours_only[test_cache_of_a_file_system]=1
+test_cache_of_a_file_system() {
+	allow_log 'I/O error|EXT4-fs|JBD2|Aborting journal|lost (async|sync) page write'
+	start_nbdkit memory 64M
+	attach "${server_args[@]}"
+	mkfs.ext4 -q "$dev"
+	mkdir mnt
+	mount "$dev" mnt
+	cleanup_fn umount_quietly
+	head -c 64K "$dev" >/dev/null	# a page counts as cached if all of it has been read
+	"$NBD_CLIENT" -force -d "$dev"
+	[ "$(cached "$dev" $((64 << 20)))" -gt 0 ]
+	expect_failure "$NBD_CLIENT" "${server_args[@]}" "$dev"
+	assert_match "$output" "in use"
+	umount mnt
+	[ "$(cached "$dev" $((64 << 20)))" = 0 ]
+	"$NBD_CLIENT" "${server_args[@]}" "$dev"
+	detach
+}
+
 test_check() {
 	start_nbdkit memory 1M
 	attach "${server_args[@]}"
