@@ -138,23 +138,52 @@ static bool more_deaths(void *arg)
 	return get_status().deaths > *(uint64_t *)arg;
 }
 
+/*
+ * The kernel lets ten lines of a kind pass in five seconds. When it printed the last ten,
+ * also for devices before this one, in seconds of its clock; a ring.
+ */
+static double line_times[10];
+static unsigned int next_line;
+
+static bool is_lost_line(const char *record)
+{
+	return strstr(record, ";block nbd") && strstr(record, ": connection ") &&
+	       strstr(record, " lost: ");
+}
+
 /* Lines of the driver's about lost connections since the last call; the monitor's differ. */
 static unsigned int lost_lines(void)
 {
-	char line[8192];
+	unsigned long long when;
+	char record[8192];
 	unsigned int n = 0;
 	ssize_t len;
 
-	while ((len = read(log_fd, line, sizeof(line) - 1)) > 0 || (len < 0 && errno == EPIPE)) {
-		line[len > 0 ? len : 0] = 0;
-		n += strstr(line, ";block nbd") && strstr(line, ": connection ") &&
-		     strstr(line, " lost: ");
+	while ((len = read(log_fd, record, sizeof(record) - 1)) > 0 ||
+	       (len < 0 && errno == EPIPE)) {
+		record[len > 0 ? len : 0] = 0;
+		if (!is_lost_line(record) || sscanf(record, "%*u,%*u,%llu", &when) != 1)
+			continue;
+		line_times[next_line++ % ARRAY_SIZE(line_times)] = when / 1e6;
+		n++;
 	}
 	return n;
 }
 
-/* Deaths whose lines were looked for, and the lines since then. */
+/*
+ * True if the kernel has printed so many lines shortly before @since, or after it, that it
+ * may have dropped one that was due after @since.
+ */
+static bool log_overrun(double since)
+{
+	double oldest = line_times[next_line % ARRAY_SIZE(line_times)];
+
+	return oldest && since - oldest < 6;
+}
+
+/* Deaths whose lines were looked for, when, and the lines since then. */
 static uint64_t deaths_told;
+static double lines_told_at;
 static unsigned int lines_since;
 
 /* --- I/O --- */
@@ -355,23 +384,6 @@ static bool drop_promised(const struct scenario *s)
 }
 
 /*
- * The kernel lets ten lines pass in five seconds: true if so many connections died
- * shortly before @begin, or after it, that it may have dropped the last lines.
- */
-static bool log_overrun(uint64_t deaths, double begin)
-{
-	static double times[10];
-	static unsigned int next;
-
-	for (; deaths; deaths--) {
-		times[next] = now();
-		next = (next + 1) % ARRAY_SIZE(times);
-	}
-	/* the oldest of the last ten */
-	return times[next] && begin - times[next] < 6;
-}
-
-/*
  * The line comes at the end of a connection's burial, after the counter, which is therefore
  * read after the log, and once: *@deaths is how many there were then since the last call.
  */
@@ -382,34 +394,33 @@ static bool enough_lines(void *deaths)
 	return lines_since >= *(uint64_t *)deaths;
 }
 
+static bool enough_lines_or_overrun(void *deaths)
+{
+	return enough_lines(deaths) || log_overrun(lines_told_at);
+}
+
 /*
  * One line for each connection that died since the last call: some die between two
- * scenarios, when the server is told to behave. This one was begun at @begin.
+ * scenarios, when the server is told to behave.
  */
-static bool check_lines(double begin)
+static bool check_lines(void)
 {
-	uint64_t deaths, more;
-	bool enough = enough_lines(&deaths);
-	bool overrun = log_overrun(deaths, begin);
-	unsigned int lines;
+	uint64_t deaths;
+	bool enough = until(enough_lines_or_overrun, &deaths, 5 * scale);
+	bool overrun = log_overrun(lines_told_at);
+	unsigned int lines = lines_since;
 
-	/* lines that may never come are not waited for */
-	if (!enough && !overrun) {
-		until(enough_lines, &more, scale);
-		overrun = log_overrun(more - deaths, begin);
-		deaths = more;
-	}
-	lines = lines_since;
 	deaths_told += deaths;
 	lines_since = 0;
-	if (overrun || lines == deaths)
+	lines_told_at = now();
+	if (overrun || (enough && lines == deaths))
 		return true;
 	return complain("%u lines in the log for %u lost connections", lines,
 			(unsigned int)deaths);
 }
 
 /* A connection is lost now, or is not, as promised; told in the log, line for line. */
-static bool check_drop(const struct scenario *s, struct status before, double begin)
+static bool check_drop(const struct scenario *s, struct status before)
 {
 	struct status status;
 	uint64_t deaths;
@@ -424,7 +435,7 @@ static bool check_drop(const struct scenario *s, struct status before, double be
 		return complain("%u connections were dropped", (unsigned int)deaths);
 	if (!strcmp(s->outcome, "drop") && deaths <= status.timeouts - before.timeouts)
 		return complain("only the request timeout dropped a connection");
-	return check_lines(begin);
+	return check_lines();
 }
 
 /* What the next one will find there: the part that the last one used is new. */
@@ -441,7 +452,6 @@ static bool play(const struct scenario *s)
 {
 	/* what ends without a request must be noticed without one */
 	bool quiet = !strcmp(s->io, "idle") && !strcmp(s->outcome, "drop");
-	double begin = now();
 	struct status before;
 	bool good;
 	long ret;
@@ -460,7 +470,7 @@ static bool play(const struct scenario *s)
 	if (good && !data_right(s, ret))
 		good = complain("wrong data");
 	/* before the server is told to behave, for some come by themselves */
-	good = good && check_drop(s, before, begin);
+	good = good && check_drop(s, before);
 	if (quiet)
 		pthread_mutex_unlock(&traffic);
 	if (!tell_server("clear") || !until(all_live, NULL, 20 * scale))
@@ -513,6 +523,7 @@ int main(int argc, char **argv)
 	start(argv);
 	lost_lines();
 	deaths_told = get_status().deaths;
+	lines_told_at = now();
 	if (!renew_target(LENGTH) || pthread_create(&thread, NULL, work_elsewhere, NULL) ||
 	    pthread_create(&watch, NULL, watch_request, NULL))
 		return 1;
