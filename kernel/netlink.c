@@ -588,6 +588,9 @@ static int nbd_genl_status(struct sk_buff *skb, struct genl_info *info)
 	return genlmsg_reply(reply, info);
 }
 
+#define NBD_CONN_ITEM_SIZE	nla_total_size(3 * nla_total_size(sizeof(u32)) + \
+					       2 * nla_total_size_64bit(sizeof(u64)))
+
 static int put_conn(struct sk_buff *skb, unsigned int slot, struct nbd_conn *conn)
 {
 	struct nlattr *nest = nla_nest_start(skb, NBD_CONN_ITEM);
@@ -699,6 +702,9 @@ static int put_session(struct sk_buff *skb, struct nbd_session *session)
 	return put_conns(skb, session) ?: put_counters(skb, &session->counters);
 }
 
+/* Room for all that put_status() tells, but for the connections. */
+#define NBD_STATUS_SIZE		(NBD_BACKEND_MAX + NBD_CAUSE_LEN + 1024)
+
 static int put_status(struct sk_buff *skb, struct nbd_device *nbd)
 {
 	struct nbd_session *session;
@@ -739,20 +745,66 @@ static int dump_device(struct sk_buff *skb, struct netlink_callback *cb, struct 
 	return 0;
 }
 
-/* cb->args[0] is the next index, cb->args[1] the last one plus one, 0 at first. */
-static int nbd_genl_dump(struct sk_buff *skb, struct netlink_callback *cb)
+static unsigned int count_conns(struct nbd_device *nbd)
+{
+	struct nbd_session *session;
+	unsigned int nr = 0;
+
+	mutex_lock(&nbd->lock);
+	session = nbd_device_session(nbd);
+	if (session) {
+		rcu_read_lock();
+		nr = rcu_dereference(session->slots)->nr;
+		rcu_read_unlock();
+		nbd_session_put(session);
+	}
+	mutex_unlock(&nbd->lock);
+	return nr;
+}
+
+/* The connections of the device that has most, of those with an index in [first, end). */
+static unsigned int most_conns(int first, int end)
+{
+	struct nbd_device *nbd;
+	unsigned int most = 0;
+
+	while (first < end) {
+		nbd = nbd_device_next(first);
+		if (!nbd)
+			break;
+		if (nbd->index < end)
+			most = max(most, count_conns(nbd));
+		first = min(nbd->index, INT_MAX - 1) + 1;
+		nbd_device_put(nbd);
+	}
+	return most;
+}
+
+/*
+ * cb->args[0] is the next index, cb->args[1] the last one plus one. A device is told in
+ * one message, and netlink gives a dump no more room than a page, unless it is asked for.
+ */
+static int nbd_genl_dump_start(struct netlink_callback *cb)
 {
 	struct nlattr **attrs = nbd_dump_attrs(cb);
+	unsigned int conns;
+
+	cb->args[1] = INT_MAX;
+	if (attrs && attrs[NBD_ATTR_INDEX]) {
+		cb->args[0] = min_t(u32, nla_get_u32(attrs[NBD_ATTR_INDEX]), INT_MAX - 1);
+		cb->args[1] = cb->args[0] + 1;
+	}
+	/* Connections that are added before the dump need room too. */
+	conns = most_conns(cb->args[0], cb->args[1]) + 16;
+	cb->min_dump_alloc = NBD_STATUS_SIZE + conns * NBD_CONN_ITEM_SIZE;
+	return 0;
+}
+
+static int nbd_genl_dump(struct sk_buff *skb, struct netlink_callback *cb)
+{
 	struct nbd_device *nbd;
 	int err = 0;
 
-	if (!cb->args[1]) {
-		cb->args[1] = INT_MAX;
-		if (attrs && attrs[NBD_ATTR_INDEX]) {
-			cb->args[0] = min_t(u32, nla_get_u32(attrs[NBD_ATTR_INDEX]), INT_MAX - 1);
-			cb->args[1] = cb->args[0] + 1;
-		}
-	}
 	while (!err && cb->args[0] < cb->args[1]) {
 		nbd = nbd_device_next(cb->args[0]);
 		if (!nbd || nbd->index >= cb->args[1])
@@ -787,6 +839,7 @@ static const struct genl_ops nbd_genl_ops[] = {
 		.cmd		= NBD_CMD_STATUS,
 		.validate	= GENL_DONT_VALIDATE_STRICT | GENL_DONT_VALIDATE_DUMP_STRICT,
 		.doit		= nbd_genl_status,
+		.start		= nbd_genl_dump_start,
 		.dumpit		= nbd_genl_dump,
 	},
 };

@@ -71,25 +71,18 @@ struct status {
 
 static unsigned int count_live(const uint8_t *list, size_t len)
 {
-	const uint8_t *state;
+	const uint8_t *item, *state;
 	unsigned int live = 0;
-	struct nlattr head;
+	size_t item_len;
 	uint32_t value;
+	uint16_t type;
 
-	while (len >= sizeof(head)) {
-		memcpy(&head, list, sizeof(head));
-		if (head.nla_len < sizeof(head) || head.nla_len > len)
-			break;
-		state = attr_find(list + sizeof(head), head.nla_len - sizeof(head),
-				  NBD_CONN_STATE, NULL);
-		if (state) {
-			memcpy(&value, state, sizeof(value));
-			live += value == NBD_CONN_LIVE;
-		}
-		if (NLA_ALIGN(head.nla_len) >= (int)len)
-			break;
-		list += NLA_ALIGN(head.nla_len);
-		len -= NLA_ALIGN(head.nla_len);
+	while ((item = attr_next(&list, &len, &type, &item_len))) {
+		state = attr_find(item, item_len, NBD_CONN_STATE, NULL);
+		if (!state)
+			continue;
+		memcpy(&value, state, sizeof(value));
+		live += value == NBD_CONN_LIVE;
 	}
 	return live;
 }

@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <linux/genetlink.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <linux/nbd-netlink.h>
@@ -177,6 +179,36 @@ static void choose(void)
 	close(node);
 }
 
+/* One message tells all of a device, however many connections it has. */
+static void dump_many(void)
+{
+	enum { CONNS = 700 };
+	struct rlimit limit = { .rlim_cur = 4096, .rlim_max = 4096 };
+	unsigned int told = 0, i;
+	int fds[CONNS], pair[2];
+	struct answer *answer;
+	const uint8_t *conns;
+	struct msg *msg;
+	size_t len, item;
+	uint16_t type;
+
+	setrlimit(RLIMIT_NOFILE, &limit);
+	for (i = 0; i < CONNS && !socketpair(AF_UNIX, SOCK_STREAM, 0, pair); i++)
+		fds[i] = pair[0];
+	msg = connect_msg(0, fds, i, MIB);
+	msg_u64(msg, NBD_ATTR_SERVER_FLAGS, MULTI);
+	nl_step("seven-hundred", msg);
+	msg = msg_new_full(NBD_CMD_STATUS, NBD_GENL_VERSION, NLM_F_ACK | NLM_F_DUMP, nl_family);
+	msg_u32(msg, NBD_ATTR_INDEX, 0);
+	answer = nl_call(msg);
+	conns = attr_find(answer->data, answer->len, NBD_ATTR_CONNS, &len);
+	while (conns && attr_next(&conns, &len, &type, &item))
+		told++;
+	say("dump", "%s, %u connections", answer->error ? errno_name(-answer->error) : "ok", told);
+	nl_disconnect(0);
+	wait_free(0);
+}
+
 static void connections(void)
 {
 	int fds[3], i;
@@ -192,6 +224,7 @@ static void connections(void)
 	say_result("read", read_block(0, 0, 4096));
 	nl_disconnect(0);
 	wait_free(0);
+	dump_many();
 }
 
 /* --- mixing the interfaces: V8 --- */

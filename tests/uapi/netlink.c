@@ -102,23 +102,39 @@ void msg_sockets(struct msg *msg, const int *fds, unsigned int n)
 
 /* --- answers --- */
 
+const uint8_t *attr_next(const uint8_t **data, size_t *len, uint16_t *type, size_t *attr_len)
+{
+	const uint8_t *attr = *data;
+	struct nlattr head;
+	size_t step;
+
+	if (*len < NLA_HDRLEN)
+		return NULL;
+	memcpy(&head, attr, sizeof(head));
+	if (head.nla_len < NLA_HDRLEN || head.nla_len > *len)
+		return NULL;
+	step = NLA_ALIGN(head.nla_len);
+	if (step > *len)
+		step = *len;
+	*data += step;
+	*len -= step;
+	*type = head.nla_type & NLA_TYPE_MASK;
+	*attr_len = head.nla_len - NLA_HDRLEN;
+	return attr + NLA_HDRLEN;
+}
+
 const uint8_t *attr_find(const uint8_t *data, size_t len, uint16_t type, size_t *attr_len)
 {
-	while (len >= NLA_HDRLEN) {
-		struct nlattr head;
+	const uint8_t *attr;
+	uint16_t this_type;
+	size_t this_len;
 
-		memcpy(&head, data, sizeof(head));
-		if (head.nla_len < NLA_HDRLEN || head.nla_len > len)
-			return NULL;
-		if ((head.nla_type & NLA_TYPE_MASK) == type) {
-			if (attr_len)
-				*attr_len = head.nla_len - NLA_HDRLEN;
-			return data + NLA_HDRLEN;
-		}
-		if ((size_t)NLA_ALIGN(head.nla_len) >= len)
-			return NULL;
-		data += NLA_ALIGN(head.nla_len);
-		len -= NLA_ALIGN(head.nla_len);
+	while ((attr = attr_next(&data, &len, &this_type, &this_len))) {
+		if (this_type != type)
+			continue;
+		if (attr_len)
+			*attr_len = this_len;
+		return attr;
 	}
 	return NULL;
 }

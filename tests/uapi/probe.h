@@ -220,6 +220,8 @@ void say_answer(const char *step, const struct answer *answer);
 /* nl_call() and say_answer(). */
 struct answer *nl_step(const char *step, struct msg *msg);
 
+/* The attribute that @data begins with, which is stepped over; NULL if there is none. */
+const uint8_t *attr_next(const uint8_t **data, size_t *len, uint16_t *type, size_t *attr_len);
 /* The first attribute of that type in @data, NULL if there is none. */
 const uint8_t *attr_find(const uint8_t *data, size_t len, uint16_t type, size_t *attr_len);
 uint32_t attr_u32(const struct answer *answer, uint16_t type, uint32_t fallback);
