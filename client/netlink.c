@@ -14,20 +14,16 @@
 #include "module.h"
 #include "netlink.h"
 
-/* The extended acknowledgment behind an error message. */
-static void take_extack(struct nbd_exchange *x, const struct nlmsghdr *hdr,
-			const struct nlmsgerr *e)
+/* The extended acknowledgment, which begins @skip bytes behind the header of @hdr. */
+static void take_extack(struct nbd_exchange *x, struct nlmsghdr *hdr,
+			size_t skip)
 {
-	size_t skip = sizeof(*e);
 	struct nlattr *attr;
 
-	if (!(hdr->nlmsg_flags & NLM_F_ACK_TLVS))
+	if (!(hdr->nlmsg_flags & NLM_F_ACK_TLVS) ||
+	    NLMSG_HDRLEN + skip > hdr->nlmsg_len)
 		return;
-	if (!(hdr->nlmsg_flags & NLM_F_CAPPED))
-		skip += NLMSG_ALIGN(e->msg.nlmsg_len) - sizeof(e->msg);
-	if (NLMSG_HDRLEN + skip > hdr->nlmsg_len)
-		return;
-	attr = nla_find((struct nlattr *)((char *)e + skip),
+	attr = nla_find((struct nlattr *)((char *)nlmsg_data(hdr) + skip),
 			hdr->nlmsg_len - NLMSG_HDRLEN - skip,
 			NLMSGERR_ATTR_MSG);
 	if (attr)
@@ -35,24 +31,45 @@ static void take_extack(struct nbd_exchange *x, const struct nlmsghdr *hdr,
 			     strnlen(nla_data(attr), nla_len(attr)));
 }
 
+/* The end of the answer; @error is 0 or -errno, or else no kernel's. */
+static void end_exchange(struct nbd_exchange *x, int error)
+{
+	x->error = error <= 0 && error >= -4095 ? -error : EPROTO;
+	x->done = true;
+}
+
 static int on_error(struct sockaddr_nl *nla, struct nlmsgerr *e, void *arg)
 {
-	const struct nlmsghdr *hdr = (void *)((char *)e - NLMSG_HDRLEN);
+	struct nlmsghdr *hdr = (void *)((char *)e - NLMSG_HDRLEN);
 	struct nbd_exchange *x = arg;
+	size_t skip = sizeof(*e);
 
 	(void)nla;
-	x->error = -e->error;
-	x->done = true;
-	take_extack(x, hdr, e);
+	end_exchange(x, e->error);
+	if (!(hdr->nlmsg_flags & NLM_F_CAPPED))
+		skip += NLMSG_ALIGN(e->msg.nlmsg_len) - sizeof(e->msg);
+	take_extack(x, hdr, skip);
 	return NL_STOP;
 }
 
 static int on_ack(struct nl_msg *msg, void *arg)
 {
-	struct nbd_exchange *x = arg;
-
 	(void)msg;
-	x->done = true;
+	end_exchange(arg, 0);
+	return NL_STOP;
+}
+
+/* A dump tells at its end, and only there, that it failed. */
+static int on_finish(struct nl_msg *msg, void *arg)
+{
+	struct nlmsghdr *hdr = nlmsg_hdr(msg);
+	int error = 0;
+
+	if (nlmsg_datalen(hdr) >= (int)sizeof(error))
+		memcpy(&error, nlmsg_data(hdr), sizeof(error));
+	end_exchange(arg, error);
+	if (error)
+		take_extack(arg, hdr, sizeof(error));
 	return NL_STOP;
 }
 
@@ -82,7 +99,7 @@ static int receive_answer(struct nl_sock *sock, struct nbd_exchange *x)
 		return -ENOMEM;
 	nl_cb_err(cb, NL_CB_CUSTOM, on_error, x);
 	nl_cb_set(cb, NL_CB_ACK, NL_CB_CUSTOM, on_ack, x);
-	nl_cb_set(cb, NL_CB_FINISH, NL_CB_CUSTOM, on_ack, x);
+	nl_cb_set(cb, NL_CB_FINISH, NL_CB_CUSTOM, on_finish, x);
 	nl_cb_set(cb, NL_CB_VALID, NL_CB_CUSTOM, on_message, x);
 	nl_cb_set(cb, NL_CB_DUMP_INTR, NL_CB_CUSTOM, on_interrupted, x);
 	while (!x->done && ret >= 0)
