@@ -7,6 +7,9 @@
  * After each failure the state must be the one before or the one wanted, nothing between;
  * a device that is attached serves data; and the next try, without a fault, works.
  *
+ * faults failslab|fail_page_alloc [STRIDE]: the same over a device's whole life, whichever
+ * task allocates. The caller has told the injector whose allocations it counts.
+ *
  * faults storm ROUNDS: attaches, reads, writes, loses the connection, gets another one
  * and detaches, while the kernel lets allocations fail as the caller has told it to.
  * Errors are in order; what hangs is not. faults check: all of it, without an error.
@@ -15,10 +18,12 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/netlink.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <linux/nbd.h>
@@ -31,6 +36,8 @@
 #define NEW_DEVICE	40
 #define BLOCK		4096
 #define BACKEND		"faults"
+#define FLAGS		(NBD_FLAG_HAS_FLAGS | NBD_FLAG_CAN_MULTI_CONN | NBD_FLAG_SEND_FLUSH | \
+			 NBD_FLAG_SEND_TRIM | NBD_FLAG_SEND_WRITE_ZEROES)
 /* Seconds that a call may take without a server's help. */
 #define PATIENCE	20
 #define SITES_MAX	20000
@@ -95,14 +102,49 @@ static bool fail_nth_end(int fd)
 
 /* --- I/O in a task of its own, which may wait for ever --- */
 
+enum request {
+	READ,
+	WRITE,
+	FLUSH,
+	TRIM,
+	ZEROES,
+};
+
+static const char *const request_names[] = { "read", "write", "flush", "trim", "write of zeroes" };
+
 struct transfer {
 	pthread_t thread;
 	int index;
-	bool write;
+	enum request request;
 	unsigned int nth;
 	bool fault, done;
 	long ret;
 };
+
+/* The request at one block, 0 or -errno. */
+static long do_request(int fd, enum request request, void *buffer)
+{
+	uint64_t range[] = { 65536, BLOCK };
+	long ret = 0;
+
+	switch (request) {
+	case READ:
+		ret = pread(fd, buffer, BLOCK, range[0]);
+		break;
+	case WRITE:
+		ret = pwrite(fd, buffer, BLOCK, range[0]);
+		break;
+	case FLUSH:
+		return result(fsync(fd));
+	case TRIM:
+		return result(ioctl(fd, BLKDISCARD, range));
+	case ZEROES:
+		return result(ioctl(fd, BLKZEROOUT, range));
+	}
+	if (ret >= 0 && ret != BLOCK)
+		return -ENODATA;
+	return ret < 0 ? -errno : 0;
+}
 
 static void *transfer_thread(void *arg)
 {
@@ -117,8 +159,7 @@ static void *transfer_thread(void *arg)
 			nth = fail_nth_open();
 			fail_nth_set(nth, t->nth);
 		}
-		t->ret = result(t->write ? pwrite(fd, buffer, BLOCK, 65536) :
-				pread(fd, buffer, BLOCK, 65536));
+		t->ret = do_request(fd, t->request, buffer);
 		t->fault = nth >= 0 && fail_nth_end(nth);
 		free(buffer);
 		close(fd);
@@ -168,17 +209,17 @@ static void transfer(struct transfer *t)
 		errx(1, "thread");
 	while (!until(transfer_done, t, n ? 0.5 : 1)) {
 		if (n++ == OFFERS)
-			broken("%s waits for ever, though there are connections",
-			       t->write ? "a write" : "a read");
+			broken("a %s waits for ever, though there are connections",
+			       request_names[t->request]);
 		reconnect(t->index, peer_new(kind));
 	}
 	pthread_join(t->thread, NULL);
 	/* The device may be served by one of them: they live as long as the program. */
 }
 
-static long transfer_now(int index, bool write)
+static long transfer_now(int index, enum request request)
 {
-	struct transfer t = { .index = index, .write = write };
+	struct transfer t = { .index = index, .request = request };
 
 	transfer(&t);
 	return t.ret;
@@ -191,7 +232,7 @@ static struct msg *connect_two(int index, struct peer *a, struct peer *b, uint64
 	int fds[] = { peer_fd(a), peer_fd(b) };
 	struct msg *msg = connect_msg(index, fds, 2, 1 << 20);
 
-	msg_u64(msg, NBD_ATTR_SERVER_FLAGS, NBD_FLAG_HAS_FLAGS | NBD_FLAG_CAN_MULTI_CONN);
+	msg_u64(msg, NBD_ATTR_SERVER_FLAGS, FLAGS);
 	msg_u64(msg, NBD_ATTR_DEAD_CONN_TIMEOUT, NBD_DEAD_CONN_FOREVER);
 	if (flags)
 		msg_u64(msg, NBD_ATTR_CLIENT_FLAGS, flags);
@@ -221,8 +262,8 @@ static void check_usable(int index)
 		if (ret)
 			broken("the next CONNECT fails: %s", errno_name(-ret));
 	}
-	ret = transfer_now(index, false);
-	if (ret != BLOCK)
+	ret = transfer_now(index, READ);
+	if (ret)
 		broken("the device does not serve: %s", errno_name(-ret));
 	must_detach(index);
 	peer_free(a);
@@ -314,9 +355,9 @@ static bool op_create(int nth_fd)
 	return fault;
 }
 
-static void attach(struct peer *a, struct peer *b)
+static void attach(struct peer *a, struct peer *b, uint64_t flags)
 {
-	int error = nl_call(connect_two(DEVICE, a, b, 0))->error;
+	int error = nl_call(connect_two(DEVICE, a, b, flags))->error;
 
 	if (error)
 		broken("CONNECT: %s", errno_name(-error));
@@ -328,7 +369,7 @@ static bool op_disconnect(int nth_fd)
 	bool fault;
 	int error;
 
-	attach(a, b);
+	attach(a, b, 0);
 	fail_nth_set(nth_fd, site);
 	error = nl_disconnect(DEVICE);
 	fault = fail_nth_end(nth_fd);
@@ -341,6 +382,59 @@ static bool op_disconnect(int nth_fd)
 	return fault;
 }
 
+/* The last close detaches: it cannot be refused. */
+static bool op_close(int nth_fd)
+{
+	struct peer *a = peer_new(kind), *b = peer_new(kind);
+	bool fault;
+	int fd;
+
+	attach(a, b, NBD_CFLAG_DISCONNECT_ON_CLOSE);
+	fd = must_open(DEVICE);
+	/* somebody else may look for partitions still, and would be the last */
+	settle(DEVICE);
+	fail_nth_set(nth_fd, site);
+	close(fd);
+	fault = fail_nth_end(nth_fd);
+	if (!wait_free(DEVICE))
+		broken("the last close did not detach the device");
+	check_usable(DEVICE);
+	peer_free(a);
+	peer_free(b);
+	return fault;
+}
+
+/* A detach that removes the device, too. */
+static bool op_destroy(int nth_fd)
+{
+	struct peer *a = peer_new(kind), *b = peer_new(kind);
+	bool fault;
+	int error;
+
+	error = nl_call(connect_two(NEW_DEVICE, a, b, NBD_CFLAG_DESTROY_ON_DISCONNECT))->error;
+	if (error)
+		broken("CONNECT: %s", errno_name(-error));
+	fail_nth_set(nth_fd, site);
+	error = nl_disconnect(NEW_DEVICE);
+	fault = fail_nth_end(nth_fd);
+	check_error(error);
+	if (error && node_exists(NEW_DEVICE))
+		error = nl_disconnect(NEW_DEVICE);
+	if (node_exists(NEW_DEVICE))
+		broken("the device was not removed: %s", errno_name(-error));
+	peer_free(a);
+	peer_free(b);
+	return fault;
+}
+
+static void check_live(unsigned int wanted)
+{
+	unsigned int live = live_conns(nl_status(DEVICE));
+
+	if (live != wanted)
+		broken("%u connections are live, not %u", live, wanted);
+}
+
 /* The new connection meets the fault: in the slot of one that died, or in place of all. */
 static bool op_reconfigure(int nth_fd, bool replace)
 {
@@ -349,7 +443,7 @@ static bool op_reconfigure(int nth_fd, bool replace)
 	bool fault;
 	int error;
 
-	attach(a, b);
+	attach(a, b, 0);
 	if (!replace)
 		hang_up_and_wait(a);
 	msg = reconnect_msg(DEVICE, c);
@@ -357,8 +451,14 @@ static bool op_reconfigure(int nth_fd, bool replace)
 		msg_put(msg, NBD_ATTR_REPLACE, NULL, 0);
 	error = call_with_fault(nth_fd, msg, &fault);
 	check_error(error);
-	if (!replace && error == -ENOMEM && reconnect(DEVICE, c))
-		broken("the next RECONFIGURE fails");
+	if (error == -ENOMEM) {
+		check_live(replace ? 2 : 1);
+		if (nl_call(msg)->error)
+			broken("the next RECONFIGURE fails");
+		error = 0;
+	}
+	if (!error)
+		check_live(replace ? 1 : 2);
 	check_usable(DEVICE);
 	peer_free(a);
 	peer_free(b);
@@ -381,7 +481,7 @@ static bool op_status(int nth_fd)
 	struct peer *a = peer_new(kind), *b = peer_new(kind);
 	bool fault;
 
-	attach(a, b);
+	attach(a, b, 0);
 	fail_nth_set(nth_fd, site);
 	check_error(nl_call(msg_new(NBD_CMD_STATUS))->error);
 	check_error(nl_call(msg_new_full(NBD_CMD_STATUS, NBD_GENL_VERSION,
@@ -393,16 +493,23 @@ static bool op_status(int nth_fd)
 	return fault;
 }
 
-static bool op_transfer(bool write)
+static bool op_transfer(enum request request)
 {
-	struct transfer t = { .index = DEVICE, .write = write, .nth = site };
+	static const unsigned int types[] = {
+		NBD_CMD_READ, NBD_CMD_WRITE, NBD_CMD_FLUSH, NBD_CMD_TRIM, NBD_CMD_WRITE_ZEROES,
+	};
+	struct transfer t = { .index = DEVICE, .request = request, .nth = site };
 	struct peer *a = peer_new(kind), *b = peer_new(kind);
+	unsigned int before;
 
-	attach(a, b);
+	attach(a, b, 0);
 	/* Not the look for partitions. */
-	transfer_now(DEVICE, false);
+	transfer_now(DEVICE, READ);
+	before = peer_count(a, types[request]) + peer_count(b, types[request]);
 	transfer(&t);
-	check_error(t.ret < 0 ? t.ret : 0);
+	check_error(t.ret);
+	if (!t.ret && peer_count(a, types[request]) + peer_count(b, types[request]) == before)
+		broken("no %s reached the server", request_names[request]);
 	check_usable(DEVICE);
 	peer_free(a);
 	peer_free(b);
@@ -412,13 +519,37 @@ static bool op_transfer(bool write)
 static bool op_read(int nth_fd)
 {
 	(void)nth_fd;
-	return op_transfer(false);
+	return op_transfer(READ);
 }
 
 static bool op_write(int nth_fd)
 {
 	(void)nth_fd;
-	return op_transfer(true);
+	return op_transfer(WRITE);
+}
+
+static bool op_flush(int nth_fd)
+{
+	(void)nth_fd;
+	return op_transfer(FLUSH);
+}
+
+static bool op_trim(int nth_fd)
+{
+	(void)nth_fd;
+	return op_transfer(TRIM);
+}
+
+static bool op_zeroes(int nth_fd)
+{
+	(void)nth_fd;
+	return op_transfer(ZEROES);
+}
+
+static void must_return(struct doit *doit)
+{
+	if (!strcmp(doit_outcome(doit, PATIENCE), "still running"))
+		broken("DO_IT does not return");
 }
 
 /* What was set up through ioctls attaches, and goes again. */
@@ -430,8 +561,7 @@ static void serve_through_ioctls(int fd)
 	if (!wait_size(DEVICE, 2048))
 		broken("DO_IT does not attach: %s", doit_outcome(&doit, 0));
 	nbd_ioctl(fd, NBD_DISCONNECT, 0);
-	if (!strcmp(doit_outcome(&doit, PATIENCE), "still running"))
-		broken("DO_IT does not return");
+	must_return(&doit);
 }
 
 /* The classic order of ioctls, all under one count. */
@@ -490,6 +620,45 @@ static bool op_do_it(int nth_fd)
 	return fault;
 }
 
+/* A call that ends DO_IT: if it is refused, the next one does. */
+static bool op_ioctl_detach(int nth_fd, unsigned int cmd)
+{
+	struct peer *a = peer_new(kind);
+	int fd = must_open(DEVICE);
+	struct doit doit;
+	bool fault;
+	long ret;
+
+	ioctl_setup(fd, peer_fd(a), 512, NBD_FLAG_HAS_FLAGS);
+	doit_start(&doit, fd);
+	if (!wait_size(DEVICE, 2048))
+		broken("DO_IT does not attach: %s", doit_outcome(&doit, 0));
+	fail_nth_set(nth_fd, site);
+	ret = nbd_ioctl(fd, cmd, 0);
+	fault = fail_nth_end(nth_fd);
+	check_error(ret);
+	if (ret)
+		ret = nbd_ioctl(fd, cmd, 0);
+	if (ret)
+		broken("the next %s fails: %s", ioctl_name(cmd), errno_name(-ret));
+	must_return(&doit);
+	nbd_ioctl(fd, NBD_CLEAR_SOCK, 0);
+	close(fd);
+	peer_free(a);
+	check_usable(DEVICE);
+	return fault;
+}
+
+static bool op_ioctl_disconnect(int nth_fd)
+{
+	return op_ioctl_detach(nth_fd, NBD_DISCONNECT);
+}
+
+static bool op_ioctl_clear(int nth_fd)
+{
+	return op_ioctl_detach(nth_fd, NBD_CLEAR_SOCK);
+}
+
 /* With two devices, for what is allocated for a third is the same; DEVICE is made later. */
 static long load(int module)
 {
@@ -534,11 +703,18 @@ static const struct {
 	{ "status", op_status },
 	{ "read", op_read },
 	{ "write", op_write },
+	{ "flush", op_flush },
+	{ "trim", op_trim },
+	{ "zeroes", op_zeroes },
 	{ "reconnect", op_reconnect },
 	{ "replace", op_replace },
 	{ "disconnect", op_disconnect },
+	{ "close", op_close },
+	{ "destroy", op_destroy },
 	{ "ioctls", op_ioctls },
 	{ "do_it", op_do_it },
+	{ "ioctl_disconnect", op_ioctl_disconnect },
+	{ "ioctl_clear", op_ioctl_clear },
 };
 
 static void sweep(bool (*run)(int nth_fd), unsigned int stride)
@@ -558,25 +734,25 @@ static void sweep(bool (*run)(int nth_fd), unsigned int stride)
 
 /* --- at random --- */
 
-/* One life of a device; with @strict nothing may fail. */
+/* One life of a device on connections of @kind; with @strict nothing may fail. */
 static unsigned int one_life(bool strict)
 {
 	struct peer *a, *b, *c;
 	unsigned int failures = 0;
+	enum request request;
 	long ret;
 
-	kind = site % 2 ? PEER_UNIX : PEER_TCP;
 	a = peer_new(kind);
 	b = peer_new(kind);
 	c = peer_new(kind);
 	ret = nl_call(connect_two(DEVICE, a, b, 0))->error;
 	failures += !!ret;
 	if (!is_free(DEVICE)) {
-		failures += transfer_now(DEVICE, true) != BLOCK;
-		failures += transfer_now(DEVICE, false) != BLOCK;
+		for (request = READ; request <= ZEROES; request++)
+			failures += !!transfer_now(DEVICE, request);
 		peer_hang_up(a);
 		failures += !!reconnect(DEVICE, c);
-		failures += transfer_now(DEVICE, true) != BLOCK;
+		failures += !!transfer_now(DEVICE, WRITE);
 	}
 	while (!is_free(DEVICE))
 		nl_disconnect(DEVICE);
@@ -592,10 +768,88 @@ static void storm(unsigned int rounds, bool strict)
 {
 	unsigned int failures = 0;
 
-	for (site = 1; site <= rounds; site++)
+	for (site = 1; site <= rounds; site++) {
+		kind = site % 2 ? PEER_UNIX : PEER_TCP;
 		failures += one_life(strict);
+	}
 	printf("faults: %u failures\ntally: %u lives of a device short of memory\n", failures,
 	       rounds);
+}
+
+/* --- one at a time, in whichever task: the driver's own do most of the I/O --- */
+
+static const char *injector;
+
+static long injector_file(const char *name, const char *text)
+{
+	char path[64], value[16] = "";
+	int fd, len;
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/%s/%s", injector, name);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		err(1, "%s", path);
+	len = text ? write(fd, text, strlen(text)) : read(fd, value, sizeof(value) - 1);
+	if (len < 0)
+		err(1, "%s", path);
+	close(fd);
+	return atol(value);
+}
+
+static void injector_set(const char *name, long number)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%ld", number);
+	injector_file(name, text);
+}
+
+static bool injector_used(void)
+{
+	return !injector_file("times", NULL);
+}
+
+/*
+ * The @nth allocation that the injector counts from here on will fail, and no other. It
+ * counts pages down from a number that can be set. Its count of the others, of which every
+ * @nth fails, can not: here the status is asked for until that fails.
+ */
+static void refuse_nth(unsigned int nth)
+{
+	unsigned int calls;
+
+	injector_set("times", 1);
+	injector_set("probability", 100);
+	if (!strcmp(injector, "fail_page_alloc")) {
+		injector_set("space", nth - 1);
+		return;
+	}
+	injector_set("interval", nth);
+	for (calls = 0; nth > 1 && !injector_used(); calls++) {
+		if (calls > nth)
+			errx(1, "STATUS does not allocate");
+		nl_call(msg_new(NBD_CMD_STATUS));
+	}
+	injector_set("times", 1);
+}
+
+static void sweep_anywhere(unsigned int stride)
+{
+	bool used = true;
+
+	for (site = 1; used; site += stride) {
+		if (site >= SITES_MAX)
+			broken("there is no end of allocations");
+		refuse_nth(site);
+		one_life(false);
+		used = injector_used();
+		injector_set("probability", 0);
+		injected += used;
+		one_life(true);
+	}
+	if (!injected)
+		broken("no allocation was refused");
+	printf("faults: %s\ntally: %u allocations refused\n", injector, injected);
 }
 
 int main(int argc, char **argv)
@@ -612,6 +866,11 @@ int main(int argc, char **argv)
 		errx(1, "the family cannot be found");
 	if (!strcmp(operation, "storm") || !strcmp(operation, "check")) {
 		storm(number, !strcmp(operation, "check"));
+		return 0;
+	}
+	if (!strcmp(operation, "failslab") || !strcmp(operation, "fail_page_alloc")) {
+		injector = operation;
+		sweep_anywhere(number);
 		return 0;
 	}
 	for (i = 0; i < ARRAY_SIZE(operations); i++)

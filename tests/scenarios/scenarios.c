@@ -69,24 +69,6 @@ struct status {
 	unsigned int live;
 };
 
-static unsigned int count_live(const uint8_t *list, size_t len)
-{
-	const uint8_t *item, *state;
-	unsigned int live = 0;
-	size_t item_len;
-	uint32_t value;
-	uint16_t type;
-
-	while ((item = attr_next(&list, &len, &type, &item_len))) {
-		state = attr_find(item, item_len, NBD_CONN_STATE, NULL);
-		if (!state)
-			continue;
-		memcpy(&value, state, sizeof(value));
-		live += value == NBD_CONN_LIVE;
-	}
-	return live;
-}
-
 static uint64_t get_counter(const struct answer *answer, uint16_t type)
 {
 	const uint8_t *counters, *counter;
@@ -103,21 +85,13 @@ static uint64_t get_counter(const struct answer *answer, uint16_t type)
 
 static struct status get_status(void)
 {
-	struct msg *msg = msg_new_full(NBD_CMD_STATUS, NBD_GENL_VERSION,
-				       NLM_F_ACK | NLM_F_DUMP, nl_family);
-	struct status status = { 0 };
-	const uint8_t *conns;
-	struct answer *answer;
-	size_t len;
+	struct answer *answer = nl_status(device_index);
 
-	msg_u32(msg, NBD_ATTR_INDEX, device_index);
-	answer = nl_call(msg);
-	status.deaths = get_counter(answer, NBD_COUNTER_CONN_DEATHS);
-	status.timeouts = get_counter(answer, NBD_COUNTER_TIMEDOUT);
-	conns = attr_find(answer->data, answer->len, NBD_ATTR_CONNS, &len);
-	if (conns)
-		status.live = count_live(conns, len);
-	return status;
+	return (struct status){
+		.deaths = get_counter(answer, NBD_COUNTER_CONN_DEATHS),
+		.timeouts = get_counter(answer, NBD_COUNTER_TIMEDOUT),
+		.live = live_conns(answer),
+	};
 }
 
 static bool all_live(void *arg)

@@ -198,9 +198,7 @@ static void dump_many(void)
 	msg = connect_msg(0, fds, i, MIB);
 	msg_u64(msg, NBD_ATTR_SERVER_FLAGS, MULTI);
 	nl_step("seven-hundred", msg);
-	msg = msg_new_full(NBD_CMD_STATUS, NBD_GENL_VERSION, NLM_F_ACK | NLM_F_DUMP, nl_family);
-	msg_u32(msg, NBD_ATTR_INDEX, 0);
-	answer = nl_call(msg);
+	answer = nl_status(0);
 	conns = attr_find(answer->data, answer->len, NBD_ATTR_CONNS, &len);
 	while (conns && attr_next(&conns, &len, &type, &item))
 		told++;

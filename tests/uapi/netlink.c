@@ -360,6 +360,34 @@ int nl_connected(int index)
 	return connected ? *connected : -ENOENT;
 }
 
+struct answer *nl_status(int index)
+{
+	struct msg *msg = msg_new_full(NBD_CMD_STATUS, NBD_GENL_VERSION,
+				       NLM_F_ACK | NLM_F_DUMP, nl_family);
+
+	msg_u32(msg, NBD_ATTR_INDEX, index);
+	return nl_call(msg);
+}
+
+unsigned int live_conns(const struct answer *answer)
+{
+	const uint8_t *list, *item, *state;
+	size_t len, item_len;
+	unsigned int n = 0;
+	uint32_t value;
+	uint16_t type;
+
+	list = attr_find(answer->data, answer->len, NBD_ATTR_CONNS, &len);
+	while (list && (item = attr_next(&list, &len, &type, &item_len))) {
+		state = attr_find(item, item_len, NBD_CONN_STATE, NULL);
+		if (!state)
+			continue;
+		memcpy(&value, state, sizeof(value));
+		n += value == NBD_CONN_LIVE;
+	}
+	return n;
+}
+
 /* --- multicast --- */
 
 int group_join(void)

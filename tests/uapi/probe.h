@@ -233,6 +233,10 @@ int nl_connect(int index, int fd);
 int nl_disconnect(int index);
 /* STATUS: -errno, or the "connected" of the device, -ENOENT if it is not listed. */
 int nl_connected(int index);
+/* All that our driver tells of the device; the stock one refuses. */
+struct answer *nl_status(int index);
+/* Connections that carry requests, by an answer of nl_status(). */
+unsigned int live_conns(const struct answer *answer);
 struct msg *index_msg(uint8_t cmd, uint32_t index);
 
 /* Join the multicast group; returns the socket. */

@@ -58,25 +58,45 @@ test_create() { each create 50; }
 test_status() { each status; }
 test_read() { each read; }
 test_write() { each write; }
+test_flush() { each flush 1; }
+test_trim() { each trim 1; }
+test_zeroes() { each zeroes 1; }
 test_reconnect() { each reconnect; }
 test_replace() { each replace; }
 test_disconnect() { each disconnect; }
+test_close() { each close 1; }
+test_destroy() { each destroy; }
 test_ioctls() { each ioctls; }
 test_do_it() { each do_it; }
-for function in $(test_functions); do
-	timeouts["$function"]=600
-done
-
-test_random() {
-	local start size slab pages times=1000000
+test_ioctl_disconnect() { each ioctl_disconnect; }
+test_ioctl_clear() { each ioctl_clear; }
+# faults_of_driver SETTING...: of allocations with a function of the driver's on the stack
+faults_of_driver() {
+	local start size
 
 	prepare_faults
 	modprobe nbd
 	read -r start </sys/module/nbd/sections/.text
 	read -r _ size _ < <(grep '^nbd ' /proc/modules)
 	set_faults "require-start=$start" "require-end=$(printf '0x%x' $((start + size)))" \
-		"stacktrace-depth=32" "times=$times" "interval=1" "probability=4"
+		"stacktrace-depth=32" "$@"
 	cleanup_fn set_faults probability=0
+}
+
+# anywhere INJECTOR STRIDE: each allocation in the life of a device, also of the driver's threads
+anywhere() {
+	faults_of_driver interval=1 space=0
+	faults "$1" "$(stride "$2")"
+	TCP=1 faults "$1" "$(stride "$2")"
+}
+
+test_slab_anywhere() { anywhere failslab 11; }
+test_page_anywhere() { anywhere fail_page_alloc 3; }
+
+test_random() {
+	local slab pages times=1000000
+
+	faults_of_driver "times=$times" interval=1 space=0 probability=4
 	faults storm "$(count 500)"
 	set_faults probability=0
 	slab=$((times - $(<"$debugfs"/failslab/times)))
@@ -85,5 +105,9 @@ test_random() {
 	[ "$slab" != 0 ] || fail "no allocation failed"
 	faults check 3
 }
+
+for function in $(test_functions); do
+	timeouts["$function"]=600
+done
 
 run_tests
