@@ -427,38 +427,43 @@ static bool op_destroy(int nth_fd)
 	return fault;
 }
 
-static void check_live(unsigned int wanted)
+static void check_live(unsigned int wanted, const char *when)
 {
 	unsigned int live = live_conns(nl_status(DEVICE));
 
 	if (live != wanted)
-		broken("%u connections are live, not %u", live, wanted);
+		broken("%u connections are live %s, not %u", live, when, wanted);
 }
 
-/* The new connection meets the fault: in the slot of one that died, or in place of all. */
+/* A connection for the slot of one that died, or in place of all. */
+static struct msg *another_msg(struct peer *peer, bool replace)
+{
+	struct msg *msg = reconnect_msg(DEVICE, peer);
+
+	if (replace)
+		msg_put(msg, NBD_ATTR_REPLACE, NULL, 0);
+	return msg;
+}
+
 static bool op_reconfigure(int nth_fd, bool replace)
 {
 	struct peer *a = peer_new(kind), *b = peer_new(kind), *c = peer_new(kind);
-	struct msg *msg;
 	bool fault;
 	int error;
 
 	attach(a, b, 0);
 	if (!replace)
 		hang_up_and_wait(a);
-	msg = reconnect_msg(DEVICE, c);
-	if (replace)
-		msg_put(msg, NBD_ATTR_REPLACE, NULL, 0);
-	error = call_with_fault(nth_fd, msg, &fault);
+	error = call_with_fault(nth_fd, another_msg(c, replace), &fault);
 	check_error(error);
 	if (error == -ENOMEM) {
-		check_live(replace ? 2 : 1);
-		if (nl_call(msg)->error)
-			broken("the next RECONFIGURE fails");
-		error = 0;
+		check_live(replace ? 2 : 1, "after a refusal");
+		error = nl_call(another_msg(c, replace))->error;
+		if (error)
+			broken("the next RECONFIGURE fails: %s", errno_name(-error));
 	}
 	if (!error)
-		check_live(replace ? 1 : 2);
+		check_live(replace ? 1 : 2, "after a RECONFIGURE");
 	check_usable(DEVICE);
 	peer_free(a);
 	peer_free(b);
