@@ -31,7 +31,10 @@ static int bad_line(const struct line *line, struct nbd_err *err)
 	return -EINVAL;
 }
 
-/* Splits at spaces and tabs, ends at "#". Returns the number of fields. */
+/*
+ * Splits at spaces and tabs, ends at a field that begins with "#", which may be part of
+ * an export's name. Returns the number of fields.
+ */
 static int split_line(char *text, struct line *line)
 {
 	static const char space[] = " \t\r\n";
@@ -39,8 +42,7 @@ static int split_line(char *text, struct line *line)
 	int n = 0;
 
 	memset(line->field, 0, sizeof(line->field));
-	text[strcspn(text, "#")] = '\0';
-	for (field = strtok_r(text, space, &save); field;
+	for (field = strtok_r(text, space, &save); field && field[0] != '#';
 	     field = strtok_r(NULL, space, &save)) {
 		if (n < FIELDS)
 			line->field[n] = field;

@@ -3,7 +3,7 @@
  * The ioctl interface: what SET_* calls prepare, and DO_IT, which attaches it.
  *
  * A setup exists from the first SET_* call until the last close of the device. It
- * belongs to the task that gave the first socket, until that socket is cleared.
+ * belongs to the process that gave the first socket, until that socket is cleared.
  */
 #ifndef _NBD_IOCTL_H
 #define _NBD_IOCTL_H

@@ -22,6 +22,7 @@ static const char file[] =
 	"nbd7 host exp a b c\n"
 	"nbd8 host exp bs=1000\n"
 	"nbd9 host exp bs\n"
+	"nbd12 host disk#1 timeout=7 #bs=512\n"
 	"/dev/nbd11 host -";	/* no line end */
 
 static int read_tab(struct nbd_command *cmd, const char *device,
@@ -66,6 +67,13 @@ void test_nbdtab(void)
 	tap_test("nbdtab: tabs, blanks and a comment behind");
 	expect_number(read_tab(&cmd, "/dev/nbd1", &err), 0);
 	expect_text(p->export_name, "data");
+	nbd_command_free(&cmd);
+
+	tap_test("nbdtab: # within a field is no comment");
+	expect_number(read_tab(&cmd, "nbd12", &err), 0);
+	expect_text(p->export_name, "disk#1");
+	expect_number(p->timeout, 7);
+	expect_number(p->block_size, 0);
 	nbd_command_free(&cmd);
 
 	tap_test("nbdtab: a Unix socket and values");

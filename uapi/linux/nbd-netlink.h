@@ -23,9 +23,9 @@
  *   NBD_ATTR_SLOW_TIMEOUT, NBD_ATTR_WRITE_POLICY
  *   Reply: NBD_ATTR_INDEX, NBD_ATTR_SESSION_ID.
  *   Errors: EINVAL (an argument), EBUSY (the device is in use or the socket belongs
- *   to another device), EBADF, ENOTSOCK, ENOTCONN (the socket), ENOMEM, ENODEV (the
- *   module is being removed), EINTR (a signal while the device of that index was being
- *   removed).
+ *   to another device), EBADF, ENOTSOCK, ENOTCONN (the socket), EOPNOTSUPP (a socket
+ *   with kernel TLS), ENOMEM, ENODEV (the module is being removed), EINTR (a signal
+ *   while the device of that index was being removed).
  *
  * NBD_CMD_DISCONNECT: detach. The servers are told goodbye where that does not
  *   wait, in-flight requests fail, and the command returns when the session is gone.
@@ -91,7 +91,10 @@ enum {
 	__NBD_ATTR_MAX,
 
 	NBD_ATTR_EXT_FIRST = 64,
-	/* u32 bytes: the server's block size constraints; 0 or absent: unknown */
+	/*
+	 * u32 bytes: the server's block size constraints; 0 or absent: unknown. The
+	 * smallest is taken and not used: no request is below NBD_ATTR_BLOCK_SIZE_BYTES.
+	 */
 	NBD_ATTR_BLOCK_MIN = NBD_ATTR_EXT_FIRST,
 	NBD_ATTR_BLOCK_PREFERRED,
 	NBD_ATTR_BLOCK_MAX,		/* the largest READ or WRITE payload */
@@ -246,7 +249,7 @@ enum {
 	NBD_CONN_REQUESTS,		/* u64, sent on this connection */
 	NBD_CONN_REPLIES,		/* u64, received */
 	NBD_CONN_INFLIGHT,		/* u32, sent or being sent, unanswered */
-	NBD_CONN_CAUSE,			/* string, why the slot's last connection died */
+	NBD_CONN_CAUSE,			/* string; not sent: NBD_EVENT_CONN_DEAD tells it */
 	NBD_CONN_PAD,
 	__NBD_CONN_MAX,
 };
