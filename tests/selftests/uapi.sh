@@ -27,7 +27,7 @@ ours_only[test_two_drivers]=1
 test_two_drivers() {
 	local stock ours
 
-	stock=$(find "/lib/modules/$(uname -r)/kernel/" -name 'nbd.ko*')
+	stock=$(find "/lib/modules/$(uname -r)/" -path "*/kernel/*/nbd.ko*")
 	ours=$(modinfo --field filename nbd)
 	[ -n "$stock" ] || return 0	# the debug kernel comes without
 	[ "$stock" != "$ours" ]
