@@ -26,17 +26,19 @@
 /* How long NBD_DO_IT may take to begin, and how often to look. */
 #define START_WAIT_MS 5000
 #define START_LOOK_MS 10
-/* The announcement of a lost link may come a little after NBD_DO_IT ended. */
-#define NOTICE_WAIT_MS 200
+/* On a busy machine the announcement of a lost link comes so long after NBD_DO_IT ended. */
+#define NOTICE_WAIT_MS 5000
 
 /**
  * struct service - a device and the process that serves it
  * @record:	the attachment
  * @b:		connections
- * @device:	its node, open
+ * @device:	its node, open, or -1
+ * @file:	the record when NBD_DO_IT ended last; 0 when it was gone
  * @kernel:	to listen to; sock is NULL without a netlink interface
  * @notices:	announces lost links; NULL likewise
  * @link_lost:	one was announced
+ * @detached:	so was the end of the attachment
  * @lost_at:	when the last outage began
  * @mended_at:	when the device was attached again last, or 0
  */
@@ -44,9 +46,11 @@ struct service {
 	struct nbd_record *record;
 	struct nbd_bringup *b;
 	int device;
+	u64 file;
 	struct nbd_kernel kernel;
 	struct nl_sock *notices;
 	bool link_lost;
+	bool detached;
 	s64 lost_at;
 	s64 mended_at;
 };
@@ -70,6 +74,13 @@ static int open_device(struct service *s, struct nbd_err *err)
 				path, strerror(errno));
 	return nbd_fail(err, nbd_exit_of_errno(errno), errno,
 			"cannot open %s: %s", path, strerror(errno));
+}
+
+static void close_device(struct service *s)
+{
+	if (s->device >= 0)
+		close(s->device);
+	s->device = -1;
 }
 
 static int call(struct service *s, unsigned long request, unsigned long arg,
@@ -142,22 +153,35 @@ static void note_link(void *arg, const struct nbd_notice *n)
 		s->link_lost |= n->link_dead;
 	else if (!n->link_dead && n->event == NBD_EVENT_STATE)
 		s->link_lost = n->state == NBD_STATE_FAILED;
+	else if (!n->link_dead && n->event == NBD_EVENT_DETACHED)
+		s->detached = true;
+}
+
+/* Nobody has detached the device, or attached it anew. */
+static bool record_is_ours(const struct service *s)
+{
+	return s->file && nbd_record_id(service_index(s)) == s->file;
 }
 
 /*
  * NBD_DO_IT ends in the same way when the server hung up and when somebody
- * detached the device. The driver announces a lost link only in the first case.
+ * detached the device. The driver announces a lost link only in the first case, and
+ * nbd-client removes the record before the second. The device is not kept meanwhile:
+ * whoever detached it without nbd-client may want to attach it anew.
  */
 static bool was_lost(struct service *s, int do_it_errno)
 {
 	struct pollfd pfd = { .events = POLLIN };
+	s64 until = nbd_now_ms() + NOTICE_WAIT_MS;
 
+	close_device(s);
 	if (do_it_errno == ETIMEDOUT)
 		return true;
 	if (do_it_errno == EINTR || !s->notices)
 		return false;
 	pfd.fd = nbd_notices_fd(s->notices);
-	while (!s->link_lost && poll(&pfd, 1, NOTICE_WAIT_MS) > 0)
+	while (!s->link_lost && !s->detached && record_is_ours(s) &&
+	       poll(&pfd, 1, nbd_poll_timeout(until)) > 0)
 		if (nbd_notices_read(s->notices, note_link, s))
 			break;
 	return s->link_lost;
@@ -165,15 +189,16 @@ static bool was_lost(struct service *s, int do_it_errno)
 
 static void serve_once(struct service *s, int *error)
 {
-	s->link_lost = false;
+	s->link_lost = s->detached = false;
 	*error = ioctl(s->device, NBD_DO_IT) ? errno : 0;
 	ioctl(s->device, NBD_CLEAR_SOCK);
+	s->file = nbd_record_id(service_index(s));
 }
 
 /* The stock driver keeps dead sockets until nobody has the device open any more. */
 static int reopen_device(struct service *s, struct nbd_err *err)
 {
-	close(s->device);
+	close_device(s);
 	return open_device(s, err);
 }
 
@@ -272,6 +297,7 @@ static bool attach_again(struct service *s)
 		s->lost_at = nbd_now_ms();
 	inotify_add_watch(inotify, nbd_folder_enter(NBD_RUN_DIR), IN_DELETE);
 	nbd_folder_leave();
+	open_device(s, &err);	/* nobody else shall have it */
 	while (wait_for_turn(s, inotify, pause ?
 			     nbd_retry_pause(nbd_now_ms() - s->lost_at) : 0)) {
 		up = !try_again(s, &err);
@@ -324,8 +350,9 @@ static int serve(struct service *s, struct nbd_err *err)
 			p->index);
 	} while (p->reconnect != NBD_RECONNECT_NEVER && !is_adopted(s) &&
 		 attach_again(s));
-	close(s->device);
-	nbd_record_remove_session(p->index, 0);
+	close_device(s);
+	if (record_is_ours(s))
+		nbd_record_remove_session(p->index, 0);
 	return ret;
 }
 

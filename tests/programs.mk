@@ -69,4 +69,11 @@ build/tests/refuse.so: tests/tools/refuse.c
 
 programs: build/tests/refuse.so
 
+# for a client that hears late of what the driver announces
+build/tests/late.so: tests/tools/late.c
+	@mkdir -p $(@D)
+	$(CC) $(TEST_CFLAGS) -shared -fPIC -o $@ $<
+
+programs: build/tests/late.so
+
 -include $(TEST_OBJECTS:.o=.d)

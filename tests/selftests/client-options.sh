@@ -115,6 +115,21 @@ test_nonetlink_persist() {
 	detach
 }
 
+# On a busy machine the announcement of the lost connection is late.
+test_nonetlink_persist_late() {
+	local transport=tcp
+
+	start_nbdkit memory 64M
+	use_device nbd0
+	LD_PRELOAD=$top/build/tests/late.so "$NBD_CLIENT" -L -persist 127.0.0.1 "$port" "$dev"
+	allow_log 'error,? (on )?dev nbd0'
+	kill -9 "$server_pid"
+	wait "$server_pid" || true
+	start_server nbdkit -f -p "$port" memory 64M
+	wait_for 20 device_works_again || fail "not reconnected"
+	detach
+}
+
 device_works_again() {
 	connected "$name" && device_works >/dev/null 2>&1
 }
