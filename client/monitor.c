@@ -328,13 +328,6 @@ static void read_notices(struct monitor *m)
 
 /* --- the records --- */
 
-/* With the stock driver the process in NBD_DO_IT reconnects by itself. */
-static bool concerns_us(const struct nbd_record *r)
-{
-	return (!r->params.ioctl_mode || r->session_id) &&
-	       r->params.reconnect != NBD_RECONNECT_NEVER;
-}
-
 static void add_record(struct monitor *m, struct nbd_record *record, u64 file)
 {
 	struct nbd_watch *w = nbd_watch_new(record, file, &m->kernel);
@@ -375,7 +368,7 @@ static void load_record(void *arg, s32 index)
 		m->reload |= ret != -ENOENT && ret != -EINVAL;
 		return;
 	}
-	if (!concerns_us(&record)) {
+	if (!nbd_record_monitored(&record)) {
 		take_early_loss(m, index);
 		nbd_record_free(&record);
 	} else if (w && w->record.session_id == record.session_id &&
@@ -534,7 +527,7 @@ static void count_concern(void *arg, s32 index)
 
 	if (nbd_record_read(&record, index, NULL))
 		return;
-	*(unsigned int *)arg += concerns_us(&record);
+	*(unsigned int *)arg += nbd_record_monitored(&record);
 	nbd_record_free(&record);
 }
 

@@ -495,6 +495,15 @@ bool nbd_record_remove_file(s32 index, u64 id)
 	return true;
 }
 
+/* With the stock driver the process in NBD_DO_IT reconnects by itself. */
+bool nbd_record_monitored(const struct nbd_record *record)
+{
+	const struct nbd_params *params = &record->params;
+
+	return (!params->ioctl_mode || record->session_id) &&
+	       params->reconnect != NBD_RECONNECT_NEVER;
+}
+
 u64 nbd_record_id(s32 index)
 {
 	char buf[64];

@@ -100,6 +100,9 @@ void nbd_record_remove_session(s32 index, u64 session_id);
  */
 bool nbd_record_remove_file(s32 index, u64 id);
 
+/* Whether the device is one that a monitor has to reconnect. */
+bool nbd_record_monitored(const struct nbd_record *record);
+
 /* Changes whenever the record is written; 0 without one. */
 u64 nbd_record_id(s32 index);
 

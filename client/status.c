@@ -327,7 +327,7 @@ static void print_counters(const struct nbd_status *s, FILE *out)
 	fputc('\n', out);
 }
 
-static void print_entry(const struct entry *e, FILE *out)
+static void print_entry(const struct entry *e, bool monitor, FILE *out)
 {
 	const struct nbd_status *s = &e->status;
 	char path[NBD_DEVICE_PATH_MAX];
@@ -347,6 +347,9 @@ static void print_entry(const struct entry *e, FILE *out)
 			"last lost connection" : "because", s->cause);
 	if (e->has_record)
 		print_record(&e->record, out);
+	if (!monitor && e->has_record && nbd_record_monitored(&e->record))
+		fputs("  no monitor runs, so no lost connection comes back:"
+		      " start nbd-client -monitor\n", out);
 	if (s->detailed) {
 		print_timers(e, out);
 		print_counters(s, out);
@@ -355,10 +358,11 @@ static void print_entry(const struct entry *e, FILE *out)
 
 static void print_people(const struct gathering *g, FILE *out)
 {
+	bool monitor = nbd_monitor_runs();
 	size_t i;
 
 	for (i = 0; i < g->n; i++)
-		print_entry(g->entries[i], out);
+		print_entry(g->entries[i], monitor, out);
 }
 
 static int gather_all(struct gathering *g, struct nbd_err *err)

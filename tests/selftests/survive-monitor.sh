@@ -19,6 +19,10 @@ kill_monitor() {
 	wait_for 5 gone_or_reaped "$pid"
 }
 
+tells_of_no_monitor() {
+	"$NBD_CLIENT" -status "$dev" | grep 'no monitor runs'
+}
+
 read_block() {
 	dd if="$dev" of=/dev/null bs=4k count=1 iflag=direct status=none
 }
@@ -37,7 +41,9 @@ test_one_takes_over() {
 
 	start_disk 64M
 	attach "${server_args[@]}" -connections "$conns"
+	! tells_of_no_monitor || fail "a monitor that runs is missed"
 	kill_monitor
+	tells_of_no_monitor
 	read_block
 	restart_server
 	read_block &
