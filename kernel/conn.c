@@ -103,6 +103,7 @@ void nbd_conn_start(struct nbd_conn *conn)
 	 */
 	spin_lock_bh(&conn->lock);
 	WRITE_ONCE(conn->state, NBD_CONN_RUNNING);
+	conn->heard = jiffies;
 	queue_work(nbd_wq, &conn->rx_work);
 	queue_work(nbd_wq, &conn->tx_work);
 	spin_unlock_bh(&conn->lock);
@@ -160,6 +161,7 @@ struct nbd_cmd *nbd_conn_take(struct nbd_conn *conn, u64 cookie)
 	if (cmd) {
 		conn->table[index] = NULL;
 		conn->inflight--;
+		conn->heard = jiffies;
 		if (cmd->is_read) {
 			conn->receiving_since = cmd->issued;
 			WRITE_ONCE(conn->receiving, true);

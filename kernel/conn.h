@@ -150,6 +150,7 @@ struct nbd_burst {
  * @watch:	fires when the oldest command may have exceeded @timeout
  * @excuse:	runs while @tx_blocked, see nbd_socket_excuse()
  * @burial:	the work that nbd_conn_kill() queues
+ * @heard:	jiffies when it was last known to be good: started, or a reply came; under @lock
  * @requests:	sent, under @lock
  * @replies:	received, receiver
  * @nr_table:	entries of @table
@@ -196,6 +197,7 @@ struct nbd_conn {
 	struct timer_list watch;
 	struct timer_list excuse;
 	struct work_struct burial;
+	unsigned long heard;
 	u64 requests;
 	u64 replies;
 	struct rcu_head rcu;

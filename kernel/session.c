@@ -22,12 +22,17 @@
  * is only one connection at a time, it is a suspect after NBD_PARKS_FREE of them and
  * fails after NBD_PARKS_MAX. Suspects are tried one at a time, so that the innocent are
  * not on the connections that the guilty one costs.
+ *
+ * Connections that were silent for NBD_STALE when they got the request prove nothing by
+ * their deaths: the server may have been gone all the time, and each tells it only when
+ * it is used.
  */
 #define NBD_HOPS_FREE		1
 #define NBD_HOPS_MAX		4
 #define NBD_PARKS_FREE		2
 #define NBD_PARKS_MAX		20
 #define NBD_QUARANTINE		(HZ / 5)
+#define NBD_STALE		(2 * HZ)
 
 static atomic64_t session_ids = ATOMIC64_INIT(0);
 
@@ -629,9 +634,12 @@ static bool session_remove_conn(struct nbd_session *session, struct nbd_conn *co
 	return others;
 }
 
-/* Whether @cmd gets another try after the connection died under it. */
-static bool cmd_may_retry(struct nbd_cmd *cmd, bool others)
+/* Whether @cmd gets another try after @conn died under it. */
+static bool cmd_may_retry(struct nbd_cmd *cmd, struct nbd_conn *conn, bool others)
 {
+	if (conn->err == -ECANCELED || conn->err == -ETIMEDOUT ||
+	    time_after(cmd->issued, conn->heard + NBD_STALE))
+		return true;
 	if (others) {
 		cmd->suspect |= ++cmd->hops > NBD_HOPS_FREE;
 		return cmd->hops <= NBD_HOPS_MAX;
@@ -664,12 +672,11 @@ static void session_quarantine(struct nbd_session *session, struct list_head *su
 static void session_inherit(struct nbd_session *session, struct nbd_conn *conn,
 			    struct list_head *cmds, bool others)
 {
-	bool guilty = conn->err != -ECANCELED && conn->err != -ETIMEDOUT;
 	struct nbd_cmd *cmd, *next;
 	LIST_HEAD(suspects);
 
 	list_for_each_entry_safe(cmd, next, cmds, node) {
-		if (guilty && !cmd_may_retry(cmd, others)) {
+		if (!cmd_may_retry(cmd, conn, others)) {
 			list_del_init(&cmd->node);
 			nbd_warn(session->nbd,
 				 "%s at byte %llu fails: connections keep dying under it\n",

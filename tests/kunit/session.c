@@ -112,6 +112,7 @@ static void hops(struct kunit *test)
 
 	KUNIT_ASSERT_TRUE(test, rig_issue(rig, r));
 	while ((conn = rig_owner(rig, r))) {
+		conn->heard = jiffies;	/* however slow this machine is */
 		rig_kill(rig, conn, -EPIPE);
 		deaths++;
 	}
@@ -211,6 +212,35 @@ static void not_guilty(struct kunit *test)
 	rig_expect_none(test, r);
 	KUNIT_EXPECT_EQ(test, (int)r->cmd->parks, 0);
 	KUNIT_EXPECT_EQ(test, (int)r->cmd->hops, 0);
+}
+
+/*
+ * The server is gone and nobody noticed, for nothing was sent: each connection dies of the
+ * first request that it gets, however many there are.
+ */
+static void stale(struct kunit *test)
+{
+	struct rig *rig = rig_new(test, RIG_CONNS, NBD_DEAD_CONN_FOREVER, NBD_WRITE_BACK);
+	struct rig_request *r = rig_request(test, REQ_OP_WRITE);
+	struct nbd_conn *conn;
+	struct nbd_request header;
+	unsigned int deaths = 0, peer, i;
+
+	for (i = 0; i < RIG_CONNS; i++)
+		rig_conn(rig, i)->heard -= 3 * HZ;
+	KUNIT_ASSERT_TRUE(test, rig_issue(rig, r));
+	while ((conn = rig_owner(rig, r))) {
+		rig_kill(rig, conn, -ECONNRESET);
+		deaths++;
+	}
+	KUNIT_EXPECT_EQ(test, deaths, (unsigned int)RIG_CONNS);
+	KUNIT_ASSERT_TRUE(test, rig_parked(rig, r));
+	KUNIT_EXPECT_EQ(test, (int)rig->session->state, (int)NBD_STATE_WAITING);
+
+	peer = rig_connect(test, false);
+	KUNIT_ASSERT_TRUE(test, rig_receive(rig, peer, &header));
+	rig_reply(test, peer, be64_to_cpu(header.cookie), 0);
+	rig_expect_end(test, r, BLK_STS_OK);
 }
 
 /* New connections for all old ones, in one step: what was in flight moves. */
@@ -315,6 +345,7 @@ static struct kunit_case session_cases[] = {
 	KUNIT_CASE(parks),
 	KUNIT_CASE(innocent),
 	KUNIT_CASE(not_guilty),
+	KUNIT_CASE(stale),
 	KUNIT_CASE(replaced),
 	KUNIT_CASE(closed),
 	KUNIT_CASE(outlived),

@@ -149,6 +149,37 @@ test_idle_peer_is_found_dead() {
 	detach
 }
 
+# The server's machine is replaced while the disk is idle, and nobody says so: each of the
+# connections only dies of a request. The monitor sleeps all the while.
+test_all_silently_dead() {
+	local monitor reader how=loss command
+
+	make_links 1
+	choose_address
+	truncate -s 16M image
+	command=(nbdkit -f -i 10.77.0.2 -p "$port" file "$PWD/image")
+	start_far "${command[@]}"
+	attach 10.77.0.2 "$port" -connections 8 -peer-timeout 300
+	cleanup_fn heal_at_end
+	monitor=$(monitor_pid)
+	kill -STOP "$monitor"
+	cleanup_fn kill -CONT "$monitor"
+	cut_link 0
+	stop_process "$server_pid"
+	ip netns exec far ss -Kt src 10.77.0.2 >/dev/null
+	nap 3			# so long at least takes a machine
+	heal_link 0
+	start_far "${command[@]}"
+	assert_equal "$(live_connections)" 9 "that look live"
+	read_one &
+	reader=$!
+	wait_for 30 state_is waiting
+	kill -CONT "$monitor"
+	wait "$reader"
+	assert_equal "$(counter failed)" 0 "requests that failed"
+	detach
+}
+
 # --- stale writes ---
 
 # fill_disk LETTER: its first 4 MiB
