@@ -39,6 +39,7 @@
  * @notices:	announces lost links; NULL likewise
  * @link_lost:	one was announced
  * @detached:	so was the end of the attachment
+ * @ended_at:	when NBD_DO_IT ended last
  * @lost_at:	when the last outage began
  * @mended_at:	when the device was attached again last, or 0
  */
@@ -51,6 +52,7 @@ struct service {
 	struct nl_sock *notices;
 	bool link_lost;
 	bool detached;
+	s64 ended_at;
 	s64 lost_at;
 	s64 mended_at;
 };
@@ -189,8 +191,10 @@ static bool was_lost(struct service *s, int do_it_errno)
 
 static void serve_once(struct service *s, int *error)
 {
-	s->link_lost = s->detached = false;
+	s->link_lost = false;
+	s->detached = false;
 	*error = ioctl(s->device, NBD_DO_IT) ? errno : 0;
+	s->ended_at = nbd_now_ms();
 	ioctl(s->device, NBD_CLEAR_SOCK);
 	s->file = nbd_record_id(service_index(s));
 }
@@ -290,11 +294,11 @@ static bool attach_again(struct service *s)
 {
 	unsigned int limit = s->record->params.reconnect_limit, attempts = 0;
 	int inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	bool pause = nbd_outage_goes_on(s->mended_at), up = false;
+	bool pause = nbd_outage_goes_on(s->mended_at, s->ended_at), up = false;
 	struct nbd_err err;
 
 	if (!pause)
-		s->lost_at = nbd_now_ms();
+		s->lost_at = s->ended_at;
 	inotify_add_watch(inotify, nbd_folder_enter(NBD_RUN_DIR), IN_DELETE);
 	nbd_folder_leave();
 	open_device(s, &err);	/* nobody else shall have it */

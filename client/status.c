@@ -348,8 +348,8 @@ static void print_entry(const struct entry *e, bool monitor, FILE *out)
 	if (e->has_record)
 		print_record(&e->record, out);
 	if (!monitor && e->has_record && nbd_record_monitored(&e->record))
-		fputs("  no monitor runs, so no lost connection comes back:"
-		      " start nbd-client -monitor\n", out);
+		fputs("  no monitor runs, so no lost connection comes back: start nbd-client -monitor\n",
+		      out);
 	if (s->detailed) {
 		print_timers(e, out);
 		print_counters(s, out);

@@ -127,9 +127,9 @@ static s64 with_jitter(s64 ms)
 	return ms - ms / 4 + random() % (ms / 2 + 1);
 }
 
-bool nbd_outage_goes_on(s64 mended_at)
+bool nbd_outage_goes_on(s64 mended_at, s64 lost_at)
 {
-	return mended_at && nbd_now_ms() - mended_at < NBD_WATCH_PROVEN_MS;
+	return mended_at && lost_at - mended_at < NBD_WATCH_PROVEN_MS;
 }
 
 s64 nbd_retry_pause(s64 outage)
@@ -426,7 +426,7 @@ void nbd_watch_lost(struct nbd_watch *w, unsigned int missing,
 	else if (w->state != NBD_WATCH_IDLE)
 		return;
 	w->next_try = nbd_now_ms();
-	if (nbd_outage_goes_on(w->mended_at))
+	if (nbd_outage_goes_on(w->mended_at, w->next_try))
 		w->next_try += nbd_retry_pause(w->next_try - w->lost_at);
 	else if (w->state == NBD_WATCH_IDLE)
 		w->lost_at = w->next_try;

@@ -92,8 +92,8 @@ struct nbd_watch {
 	struct nbd_watch *next;
 };
 
-/* Whether a loss now belongs to the outage that seemed to end at @mended_at. */
-bool nbd_outage_goes_on(s64 mended_at);
+/* Whether a loss at @lost_at belongs to the outage that seemed to end at @mended_at. */
+bool nbd_outage_goes_on(s64 mended_at, s64 lost_at);
 
 /* Milliseconds until the next attempt, after so long an outage. */
 s64 nbd_retry_pause(s64 outage);
