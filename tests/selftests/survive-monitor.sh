@@ -177,7 +177,7 @@ test_broken_server() {
 	if [ "$mode" = ioctl ]; then
 		modprobe nbd
 		use_device nbd0
-		"$NBD_CLIENT" "${server_args[@]}" "$dev" -nonetlink
+		"$NBD_CLIENT" "${server_args[@]}" "$dev" -nonetlink -connections 1
 	else
 		attach "${server_args[@]}" -connections 1
 	fi
