@@ -327,6 +327,9 @@ static void print_counters(const struct nbd_status *s, FILE *out)
 	fputc('\n', out);
 }
 
+static const char no_monitor[] =
+	"  no monitor runs, so no lost connection comes back: start nbd-client -monitor\n";
+
 static void print_entry(const struct entry *e, bool monitor, FILE *out)
 {
 	const struct nbd_status *s = &e->status;
@@ -348,8 +351,7 @@ static void print_entry(const struct entry *e, bool monitor, FILE *out)
 	if (e->has_record)
 		print_record(&e->record, out);
 	if (!monitor && e->has_record && nbd_record_monitored(&e->record))
-		fputs("  no monitor runs, so no lost connection comes back: start nbd-client -monitor\n",
-		      out);
+		fputs(no_monitor, out);
 	if (s->detailed) {
 		print_timers(e, out);
 		print_counters(s, out);
