@@ -126,6 +126,15 @@ static int rx_server_error(struct nbd_conn *conn, struct nbd_cmd *cmd, u32 error
 	return 0;
 }
 
+/* The rest need not be waited for when no reply can have begun. */
+static int rx_part_of_header(struct nbd_conn *conn)
+{
+	if (READ_ONCE(conn->inflight))
+		return 0;
+	nbd_conn_kill(conn, -EPROTO, "protocol violation: data while no request is outstanding");
+	return -EPROTO;
+}
+
 /* A whole header is in rx->raw. -EPROTO if the stream cannot be trusted any more. */
 static int rx_header(struct nbd_conn *conn)
 {
@@ -190,7 +199,7 @@ static int nbd_recv_bytes(struct nbd_conn *conn, struct nbd_source *src, unsigne
 			source_copy(src, rx->raw + rx->have, n);
 			rx->have += n;
 			if (rx->have < NBD_REPLY_SIZE)
-				return 0;
+				return rx_part_of_header(conn);
 			rx->have = 0;
 			err = rx_header(conn);
 		}
