@@ -137,10 +137,10 @@ bool nbd_conn_enqueue(struct nbd_conn *conn, struct nbd_cmd *cmd)
 	cmd->issued = jiffies;
 	conn->table[cmd->index] = cmd;
 	list_add_tail(&cmd->node, &conn->pending);
-	conn->nr_pending++;
-	conn->pending_bytes += nbd_cmd_wire_len(cmd);
-	conn->requests++;
-	conn->inflight++;
+	WRITE_ONCE(conn->nr_pending, conn->nr_pending + 1);
+	WRITE_ONCE(conn->pending_bytes, conn->pending_bytes + nbd_cmd_wire_len(cmd));
+	WRITE_ONCE(conn->requests, conn->requests + 1);
+	WRITE_ONCE(conn->inflight, conn->inflight + 1);
 	conn_arm_watch(conn);
 	spin_unlock_bh(&conn->lock);
 	return true;
@@ -160,7 +160,7 @@ struct nbd_cmd *nbd_conn_take(struct nbd_conn *conn, u64 cookie)
 		cmd = NULL;
 	if (cmd) {
 		conn->table[index] = NULL;
-		conn->inflight--;
+		WRITE_ONCE(conn->inflight, conn->inflight - 1);
 		conn->heard = jiffies;
 		if (cmd->is_read) {
 			conn->receiving_since = cmd->issued;
@@ -198,7 +198,7 @@ void nbd_conn_give_back(struct nbd_conn *conn, struct nbd_cmd *cmd)
 {
 	spin_lock_bh(&conn->lock);
 	conn->table[cmd->index] = cmd;
-	conn->inflight++;
+	WRITE_ONCE(conn->inflight, conn->inflight + 1);
 	spin_unlock_bh(&conn->lock);
 }
 
@@ -362,7 +362,7 @@ static void conn_collect(struct nbd_conn *conn, struct list_head *cmds)
 	unsigned int i;
 
 	spin_lock_bh(&conn->lock);
-	conn->state = NBD_CONN_BURIED;
+	WRITE_ONCE(conn->state, NBD_CONN_BURIED);
 	/* Commands that are not sent to the end are on the lists; a reply may have come. */
 	if (cmd && atomic_read(&cmd->phase) & NBD_CMD_SENT)
 		list_add_tail(&cmd->node, cmds);
@@ -393,7 +393,7 @@ static void nbd_conn_bury(struct work_struct *work)
 		nbd_conn_goodbye(conn);
 	nbd_socket_unhook(conn);
 	/* A write that failed must not be executed after all, once the network is back. */
-	nbd_socket_cut(conn, conn->said_goodbye && idle);
+	nbd_socket_cut(conn, READ_ONCE(conn->said_goodbye) && idle);
 	conn_drain(conn);
 	conn_collect(conn, &cmds);
 	nbd_socket_release(conn);

@@ -122,7 +122,7 @@ struct nbd_burst {
  * @sending:	commands being sent, the first one up to @tx_off
  * @tx_off:	bytes of the first command that the socket has taken
  * @tx_closed:	nothing may be sent any more
- * @said_goodbye: NBD_CMD_DISC is in the socket
+ * @said_goodbye: NBD_CMD_DISC is in the socket; written under @tx_mutex
  * @goodbye:	the NBD_CMD_DISC message
  * @tx_blocked:	a send was cut short for want of space; sk_write_space() goes on
  * @tx_work:	goes on sending when there is space
@@ -139,7 +139,7 @@ struct nbd_burst {
  * @pending:	commands that are to be sent, @nr_pending of them, @pending_bytes on the
  *		wire
  * @generation:	of the next cookie
- * @inflight:	commands in @table
+ * @inflight:	commands in @table; as @nr_pending, written under @lock, read without
  * @receiving:	the payload of a command is being received, which was issued at
  *		@receiving_since; set under @lock, cleared by the receiver
  * @retiring:	replaced: gets no new commands, and dies when its own are answered, or at

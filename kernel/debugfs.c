@@ -52,7 +52,7 @@ static int timeout_get(void *data, u64 *val)
 {
 	struct nbd_session *session = data;
 
-	*val = session->params.timeout * HZ;
+	*val = READ_ONCE(session->params.timeout) * HZ;
 	return 0;
 }
 DEFINE_DEBUGFS_ATTRIBUTE(timeout_fops, timeout_get, NULL, "%llu\n");

@@ -58,7 +58,7 @@ static void device_release(NBD_RELEASE_ARGS)
 	session = nbd_device_session(nbd);
 	if (!session)
 		return;
-	if (session->params.cflags & NBD_CFLAG_DISCONNECT_ON_CLOSE) {
+	if (READ_ONCE(session->params.cflags) & NBD_CFLAG_DISCONNECT_ON_CLOSE) {
 		WRITE_ONCE(nbd->closed_id, session->id);
 		refcount_inc(&nbd->refs);
 		if (!queue_work(nbd_detach_wq, &nbd->close_work))
@@ -701,7 +701,7 @@ static int device_detach(struct nbd_device *nbd, u64 id, unsigned int flags)
 	mutex_lock(&nbd_index_mutex);
 	nbd->busy = false;
 	if (destroy)
-		nbd->dying = true;
+		WRITE_ONCE(nbd->dying, true);
 	mutex_unlock(&nbd_index_mutex);
 	mutex_unlock(&nbd->lock);
 
@@ -779,7 +779,7 @@ void nbd_devices_exit(void)
 
 	while ((nbd = nbd_device_next(0))) {
 		mutex_lock(&nbd_index_mutex);
-		nbd->dying = true;
+		WRITE_ONCE(nbd->dying, true);
 		mutex_unlock(&nbd_index_mutex);
 		device_remove(nbd);
 		nbd_device_put(nbd);

@@ -440,10 +440,10 @@ static int reconfigure_session(struct nbd_session *session, struct genl_info *in
 	}
 	if (err)
 		return err;
-	session->params.timeout = params->timeout;
-	session->params.dead_timeout = params->dead_timeout;
-	session->params.slow_timeout = params->slow_timeout;
-	session->params.cflags = params->cflags;
+	WRITE_ONCE(session->params.timeout, params->timeout);
+	WRITE_ONCE(session->params.dead_timeout, params->dead_timeout);
+	WRITE_ONCE(session->params.slow_timeout, params->slow_timeout);
+	WRITE_ONCE(session->params.cflags, params->cflags);
 	nbd_session_apply_timeouts(session);
 	if (params->size != session->params.size)
 		nbd_session_resize(session, params->size);

@@ -211,7 +211,7 @@ static enum blk_eh_timer_return nbd_timeout(struct request *rq)
 	session = nbd_device_session(nbd);
 	if (!session)
 		return BLK_EH_RESET_TIMER;
-	if (session->params.slow_timeout && !cmd->slow) {
+	if (READ_ONCE(session->params.slow_timeout) && !cmd->slow) {
 		cmd->slow = true;
 		atomic64_inc(&session->counters.slow);
 		nbd_warn(nbd, "%s of %u bytes at byte %llu unanswered for %u s, still waiting\n",

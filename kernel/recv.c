@@ -154,7 +154,7 @@ static int rx_header(struct nbd_conn *conn)
 			      reply.cookie);
 		return -EPROTO;
 	}
-	conn->replies++;
+	WRITE_ONCE(conn->replies, conn->replies + 1);
 	trace_nbd_header_received(nbd_cmd_rq(cmd), cmd->cookie);
 	if (reply.error)
 		return rx_server_error(conn, cmd, reply.error);

@@ -259,7 +259,7 @@ void nbd_session_start(struct nbd_session *session)
 	unsigned int i;
 
 	spin_lock_bh(&session->lock);
-	session->live = slots->nr;
+	WRITE_ONCE(session->live, slots->nr);
 	session_set_state(session, NBD_STATE_LIVE);
 	spin_unlock_bh(&session->lock);
 	atomic64_set(&session->counters.connects, slots->nr);
@@ -484,7 +484,7 @@ static void session_visit(struct nbd_session *session, void (*visit)(struct nbd_
 
 static void conn_flush_pending(struct nbd_conn *conn)
 {
-	if (!list_empty_careful(&conn->pending))
+	if (READ_ONCE(conn->nr_pending))
 		nbd_conn_flush(conn);
 }
 
@@ -497,7 +497,7 @@ void nbd_session_flush(struct nbd_session *session)
 static unsigned long session_time_left(struct nbd_session *session)
 {
 	unsigned long end = session->lost +
-			    nbd_seconds_to_jiffies(session->params.dead_timeout);
+			    nbd_seconds_to_jiffies(READ_ONCE(session->params.dead_timeout));
 
 	return time_after(end, jiffies) ? end - jiffies : 0;
 }
@@ -508,7 +508,7 @@ static unsigned long session_time_left(struct nbd_session *session)
  */
 static void session_wait_or_fail(struct nbd_session *session)
 {
-	u64 wait = session->params.dead_timeout;
+	u64 wait = READ_ONCE(session->params.dead_timeout);
 
 	lockdep_assert_held(&session->lock);
 
@@ -589,7 +589,7 @@ static void session_dead_work(struct work_struct *work)
 	session = container_of(to_delayed_work(work), struct nbd_session, dead_work);
 	spin_lock_bh(&session->lock);
 	failed = session->state == NBD_STATE_WAITING &&
-		 session->params.dead_timeout != NBD_DEAD_CONN_FOREVER;
+		 READ_ONCE(session->params.dead_timeout) != NBD_DEAD_CONN_FOREVER;
 	/* Timers are cut off at some weeks; and the time may have been changed. */
 	if (failed && session_time_left(session)) {
 		mod_delayed_work(nbd_wq, &session->dead_work, session_time_left(session));
@@ -603,7 +603,7 @@ static void session_dead_work(struct work_struct *work)
 	if (!failed)
 		return;
 	nbd_warn(session->nbd, "no connection for %llu s, failing I/O\n",
-		 session->params.dead_timeout);
+		 READ_ONCE(session->params.dead_timeout));
 	session_fail_list(session, &cmds);
 	noio = memalloc_noio_save();
 	nbd_event_state(session);
@@ -625,7 +625,8 @@ static bool session_remove_conn(struct nbd_session *session, struct nbd_conn *co
 	if (conn->slot < slots->nr && slot_conn(slots, conn->slot) == conn) {
 		RCU_INIT_POINTER(slots->conn[conn->slot], NULL);
 		strscpy(session->cause, conn->cause, sizeof(session->cause));
-		if (!--session->live)
+		WRITE_ONCE(session->live, session->live - 1);
+		if (!session->live)
 			session_lost_all(session);
 	}
 	others = session->live;
@@ -701,7 +702,7 @@ static void session_log_death(struct nbd_session *session, struct nbd_conn *conn
 {
 	const char *what;
 
-	if (session->state == NBD_STATE_CLOSING)
+	if (READ_ONCE(session->state) == NBD_STATE_CLOSING)
 		return;
 	if (conn->err == -ECANCELED) {
 		if (conn->retiring && carried)
@@ -712,7 +713,7 @@ static void session_log_death(struct nbd_session *session, struct nbd_conn *conn
 	}
 	if (others)
 		what = "requests move to another connection";
-	else if (session->params.dead_timeout)
+	else if (READ_ONCE(session->params.dead_timeout))
 		what = "requests wait for a new one";
 	else
 		what = "I/O fails";
@@ -766,7 +767,7 @@ static unsigned int session_fill_dead(struct nbd_session *session, struct nbd_co
 		rcu_assign_pointer(slots->conn[i], conns[used]);
 		used++;
 	}
-	session->live += used;
+	WRITE_ONCE(session->live, session->live + used);
 	return used;
 }
 
@@ -828,7 +829,7 @@ static int session_replace_conns(struct nbd_session *session, struct nbd_conn **
 	old = session_slots(session);
 	rcu_assign_pointer(session->slots, slots);
 	WRITE_ONCE(session->spread, nr > session->nbd->tag_set.nr_hw_queues);
-	session->live = nr;
+	WRITE_ONCE(session->live, nr);
 	session_now_live(session);
 	/*
 	 * What they carry is not sent again as long as a server that is well may answer it:
@@ -968,7 +969,7 @@ void nbd_session_resize(struct nbd_session *session, u64 size)
 
 bool nbd_session_can_wait(struct nbd_session *session)
 {
-	return session->params.dead_timeout || READ_ONCE(session->live) > 1;
+	return READ_ONCE(session->params.dead_timeout) || READ_ONCE(session->live) > 1;
 }
 
 void nbd_session_report_error(struct nbd_session *session, struct nbd_cmd *cmd, u32 error)

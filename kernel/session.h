@@ -96,7 +96,8 @@ struct nbd_counters {
  * @nbd:	the device; outlives the session
  * @id:		names this attachment to userspace
  * @refs:	see above
- * @params:	@params.size, timeouts and cflags change under nbd_device.lock
+ * @params:	@params.size, timeouts and cflags change under nbd_device.lock; requests and
+ *		dying connections read them without
  * @pid:	task that attached
  * @nr_table:	commands that can be in flight
  * @lock:	protects @slots, @state, @live, @epoch, @spread, @parked, @retiring, @trial,

@@ -145,8 +145,8 @@ static void xmit_take_pending(struct nbd_conn *conn)
 {
 	spin_lock_bh(&conn->lock);
 	list_splice_tail_init(&conn->pending, &conn->sending);
-	conn->nr_pending = 0;
-	conn->pending_bytes = 0;
+	WRITE_ONCE(conn->nr_pending, 0);
+	WRITE_ONCE(conn->pending_bytes, 0);
 	spin_unlock_bh(&conn->lock);
 }
 
@@ -169,7 +169,7 @@ static void xmit_run(struct nbd_conn *conn)
 	lockdep_assert_held(&conn->tx_mutex);
 
 	while (!conn->tx_closed) {
-		if (!list_empty_careful(&conn->pending))
+		if (READ_ONCE(conn->nr_pending))
 			xmit_take_pending(conn);
 		if (list_empty(&conn->sending))
 			return;
@@ -210,7 +210,7 @@ void nbd_conn_flush(struct nbd_conn *conn)
 		mutex_unlock(&conn->tx_mutex);
 		/* See above. */
 		smp_mb();
-	} while (!list_empty_careful(&conn->pending) && !READ_ONCE(conn->tx_blocked) &&
+	} while (READ_ONCE(conn->nr_pending) && !READ_ONCE(conn->tx_blocked) &&
 		 READ_ONCE(conn->state) == NBD_CONN_RUNNING);
 }
 
@@ -231,7 +231,7 @@ static void xmit_put_off_run(struct nbd_conn *conn)
 	/* A request that is put off from here on is put on a list again. */
 	smp_mb__after_atomic();
 	if (READ_ONCE(conn->nr_pending) == 1 && READ_ONCE(conn->inflight) == 1)
-		conn->burst.lone = NBD_LONE_MEMORY;
+		WRITE_ONCE(conn->burst.lone, NBD_LONE_MEMORY);
 	nbd_conn_flush(conn);
 	nbd_conn_put(conn);
 }
@@ -274,24 +274,30 @@ static void xmit_put_off(struct nbd_conn *conn, struct nbd_txq *q)
 static bool burst_note(struct nbd_conn *conn)
 {
 	struct nbd_burst *burst = &conn->burst;
+	unsigned int now = READ_ONCE(burst->now);
+	unsigned int before = READ_ONCE(burst->before);
+	unsigned int lone = READ_ONCE(burst->lone);
+	bool alone = READ_ONCE(conn->inflight) == 1;
 
-	if (burst->task != current || burst->slept != current->nvcsw) {
-		burst->task = current;
-		burst->slept = current->nvcsw;
-		burst->before = burst->now;
-		burst->now = 0;
-	} else if (READ_ONCE(conn->inflight) == 1 && burst->preempted == current->nivcsw) {
+	if (READ_ONCE(burst->task) != current || READ_ONCE(burst->slept) != current->nvcsw) {
+		WRITE_ONCE(burst->task, current);
+		WRITE_ONCE(burst->slept, current->nvcsw);
+		before = now;
+		now = 0;
+	} else if (alone && READ_ONCE(burst->preempted) == current->nivcsw) {
 		/* It polls for the reply on a CPU of its own. */
-		burst->before = 0;
-		burst->now = 0;
+		before = 0;
+		now = 0;
 	}
-	burst->preempted = current->nivcsw;
-	burst->now++;
-	if (burst->lone && READ_ONCE(conn->inflight) == 1) {
-		burst->lone--;
+	now++;
+	WRITE_ONCE(burst->preempted, current->nivcsw);
+	WRITE_ONCE(burst->before, before);
+	WRITE_ONCE(burst->now, now);
+	if (lone && alone) {
+		WRITE_ONCE(burst->lone, lone - 1);
 		return false;
 	}
-	return burst->now > 1 || burst->before >= NBD_BUSY;
+	return now > 1 || before >= NBD_BUSY;
 }
 
 static bool xmit_batch_full(struct nbd_conn *conn)
@@ -365,7 +371,8 @@ void nbd_conn_goodbye(struct nbd_conn *conn)
 
 	mutex_lock(&conn->tx_mutex);
 	if (!conn->tx_closed && !conn->tx_off)
-		conn->said_goodbye = xmit_sendmsg(conn, &iter, false) == sizeof(*header);
+		WRITE_ONCE(conn->said_goodbye,
+			   xmit_sendmsg(conn, &iter, false) == sizeof(*header));
 	conn->tx_closed = true;
 	mutex_unlock(&conn->tx_mutex);
 }
