@@ -141,6 +141,10 @@ check: packages
 check-debug: packages
 	tests/debug/run
 
+.PHONY: check-kcsan
+check-kcsan: packages
+	tests/debug/run kcsan
+
 .PHONY: fuzz
 fuzz: packages
 	tests/fuzz/run $(or $(SECONDS),20)
@@ -176,6 +180,7 @@ help:
 	@echo 'make check               all tests, in VMs with the kernels 6.1 and 6.12;'
 	@echo '                         TESTS=pattern KERNELS=6.12 FULL=1 STRICT=1'
 	@echo 'make check-debug         the tests on a kernel that checks itself'
+	@echo 'make check-kcsan         some of them on one that looks for data races'
 	@echo 'make static              checkpatch, sparse, analyzers, shellcheck'
 	@echo 'make fuzz SECONDS=N      fuzz each part of nbd-client that reads foreign bytes'
 	@echo 'make soak MINUTES=N      everything at once, for so long'

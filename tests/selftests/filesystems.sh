@@ -39,7 +39,7 @@ filesystem_check() {
 }
 
 kinds=ext4,xfs
-[[ $(uname -r) != *-nbd-debug ]] || kinds=ext4	# it has no other
+[[ $(uname -r) != *-nbd-@(debug|kcsan) ]] || kinds=ext4	# it has no other
 
 timeouts[test_tree]=$(($(count 600) + 240))
 variants[test_tree]=fs:$kinds

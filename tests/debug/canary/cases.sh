@@ -21,6 +21,10 @@ test_nothing() {
 	! commit nothing
 }
 
+test_race() {
+	commit race
+}
+
 test_use_after_free() {
 	commit use-after-free
 }
