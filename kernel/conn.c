@@ -79,11 +79,16 @@ static void conn_detach_session(struct nbd_conn *conn)
 {
 	struct nbd_session *session = conn->session;
 
-	/* The waiter may free the device's state, but not the session: that is ours. */
+	nbd_conn_put(conn);
+	/*
+	 * Whoever waits for the last connection has a reference, and when that is dropped
+	 * the module can be unloaded: ours has to go first. RCU keeps the memory.
+	 */
+	rcu_read_lock();
+	nbd_session_put(session);
 	if (atomic_dec_and_test(&session->unburied))
 		wake_up_all(&session->changed);
-	nbd_conn_put(conn);
-	nbd_session_put(session);
+	rcu_read_unlock();
 }
 
 void nbd_conn_discard(struct nbd_conn *conn)

@@ -693,8 +693,9 @@ static bool op_load(int nth_fd)
 	if (!nl_open())
 		broken("loaded, but there is no family");
 	check_usable(DEVICE);
-	if (result(syscall(SYS_delete_module, "nbd", 0)))
-		broken("the module cannot be unloaded");
+	ret = result(syscall(SYS_delete_module, "nbd", 0));
+	if (ret < 0)
+		broken("the module cannot be unloaded: %s", errno_name(-ret));
 	return fault;
 }
 
