@@ -10,8 +10,6 @@
 qemu_connect() {
 	modprobe nbd
 	use_device nbd0
-	# udev may be reading when the device goes
-	allow_log 'error,? (on )?dev nbd[01], .*(READ|async page read)'
 	qemu-nbd --connect="$dev" --pid-file="$PWD/qemu-nbd.pid" "$@"
 	# NBD_DO_IT comes a little after it has returned
 	wait_for 10 [ -e /sys/block/nbd0/pid ]
