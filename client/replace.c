@@ -54,6 +54,16 @@ static int find_record(struct nbd_kernel *k, s32 index,
 
 static int check_given(const struct nbd_params *params, struct nbd_err *err)
 {
+	const struct {
+		bool given;
+		const char *option;
+	} flags[] = {
+		{ params->readonly, "-readonly" },
+		{ params->swap, "-swap" },
+		{ params->systemd_mark, "-systemd-mark" },
+		{ params->ioctl_mode, "-nonetlink" },
+		{ params->preinit, "-preinit" },
+	};
 	static const struct {
 		u64 given;
 		const char *option;
@@ -66,12 +76,15 @@ static int check_given(const struct nbd_params *params, struct nbd_err *err)
 		{ NBD_GIVEN_RECONNECT, "-persist or -no-persist" },
 		{ NBD_GIVEN_IDENTIFIER, "-identifier" },
 	};
-	const char *option = params->readonly ? "-readonly" : NULL;
+	const char *option = NULL;
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(fixed); i++)
 		if (params->given & fixed[i].given)
 			option = fixed[i].option;
+	for (i = 0; i < ARRAY_SIZE(flags); i++)
+		if (flags[i].given)
+			option = flags[i].option;
 	if (!option)
 		return 0;
 	return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
@@ -105,6 +118,8 @@ static int merge(struct nbd_record *record, const struct nbd_params *params,
 		p->connect_timeout = params->connect_timeout;
 	if (given & NBD_GIVEN_RECONNECT_LIMIT)
 		p->reconnect_limit = params->reconnect_limit;
+	if (params->no_optgo)
+		p->no_optgo = true;
 	p->given |= given & MERGED;
 	if (!params->export_name)
 		return 0;

@@ -263,16 +263,31 @@ test_switch_of_a_waiting_device() {
 
 # What belongs to the attachment is not changed, and above all not believed.
 test_what_cannot_be_replaced() {
+	local option
+
 	start_disk 64M
 	attach "${server_args[@]}"
 	expect_failure "$NBD_CLIENT" -replace -size 1M "${server_args[@]}" "$dev"
 	assert_match "$output" "-size cannot be changed"
-	expect_failure "$NBD_CLIENT" -replace -readonly "${server_args[@]}" "$dev"
-	assert_match "$output" "-readonly cannot be changed"
+	for option in -readonly -swap -systemd-mark -nonetlink; do
+		expect_failure "$NBD_CLIENT" -replace "$option" "${server_args[@]}" "$dev"
+		assert_match "$output" "$option cannot be changed"
+	done
 	truncate -s 32M small
 	start_nbdkit file "$PWD/small"
 	expect_failure "$NBD_CLIENT" -replace "${server_args[@]}" "$dev"
 	assert_match "$output" "shrunk from 67108864 to 33554432"
+	device_works
+	detach
+}
+
+# The new server may be one that only knows the old negotiation.
+test_switch_to_an_old_server() {
+	start_disk 64M
+	attach "${server_args[@]}"
+	start_nbdkit -v file "$PWD/image"
+	"$NBD_CLIENT" -replace -no-optgo "${server_args[@]}" "$dev"
+	grep NBD_OPT_EXPORT_NAME server.log
 	device_works
 	detach
 }
