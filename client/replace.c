@@ -54,37 +54,30 @@ static int find_record(struct nbd_kernel *k, s32 index,
 
 static int check_given(const struct nbd_params *params, struct nbd_err *err)
 {
+	const u64 given = params->given;
 	const struct {
 		bool given;
 		const char *option;
-	} flags[] = {
+	} fixed[] = {
+		{ given & NBD_GIVEN_BLOCK_SIZE, "-block-size" },
+		{ given & NBD_GIVEN_SIZE, "-size" },
+		{ given & NBD_GIVEN_QUEUE_DEPTH, "-queue-depth" },
+		{ given & NBD_GIVEN_READ_AHEAD, "-read-ahead" },
+		{ given & NBD_GIVEN_WRITE_POLICY, "-write-policy" },
+		{ given & NBD_GIVEN_RECONNECT, "-persist or -no-persist" },
+		{ given & NBD_GIVEN_IDENTIFIER, "-identifier" },
 		{ params->readonly, "-readonly" },
 		{ params->swap, "-swap" },
 		{ params->systemd_mark, "-systemd-mark" },
 		{ params->ioctl_mode, "-nonetlink" },
 		{ params->preinit, "-preinit" },
 	};
-	static const struct {
-		u64 given;
-		const char *option;
-	} fixed[] = {
-		{ NBD_GIVEN_BLOCK_SIZE, "-block-size" },
-		{ NBD_GIVEN_SIZE, "-size" },
-		{ NBD_GIVEN_QUEUE_DEPTH, "-queue-depth" },
-		{ NBD_GIVEN_READ_AHEAD, "-read-ahead" },
-		{ NBD_GIVEN_WRITE_POLICY, "-write-policy" },
-		{ NBD_GIVEN_RECONNECT, "-persist or -no-persist" },
-		{ NBD_GIVEN_IDENTIFIER, "-identifier" },
-	};
 	const char *option = NULL;
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(fixed); i++)
-		if (params->given & fixed[i].given)
+		if (fixed[i].given)
 			option = fixed[i].option;
-	for (i = 0; i < ARRAY_SIZE(flags); i++)
-		if (flags[i].given)
-			option = flags[i].option;
 	if (!option)
 		return 0;
 	return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
@@ -118,8 +111,7 @@ static int merge(struct nbd_record *record, const struct nbd_params *params,
 		p->connect_timeout = params->connect_timeout;
 	if (given & NBD_GIVEN_RECONNECT_LIMIT)
 		p->reconnect_limit = params->reconnect_limit;
-	if (params->no_optgo)
-		p->no_optgo = true;
+	p->no_optgo |= params->no_optgo;
 	p->given |= given & MERGED;
 	if (!params->export_name)
 		return 0;

@@ -10,7 +10,8 @@
  * nbd_replace - give an attached device new connections
  * @params:	@index is the device. Servers, export name, number of
  *		connections, the timeouts and @no_optgo are taken from here if
- *		they are given, otherwise they stay; -EINVAL for all else
+ *		they are given, otherwise they stay; -EINVAL for what
+ *		belongs to the attachment
  * @err:	why nothing was changed
  *
  * The new connections are made and negotiated first; then they become the
