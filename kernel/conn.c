@@ -225,24 +225,45 @@ bool nbd_conn_unoffer(struct nbd_conn *conn)
 	return good;
 }
 
-/* When the oldest unanswered command was issued; false if there is none. */
-static bool conn_oldest(struct nbd_conn *conn, unsigned long *oldest)
+/*
+ * Since when the server owes the answer to @cmd. A server that left it unanswered on another
+ * connection and has said nothing on this one since does not get its time anew when the
+ * command can go somewhere else: its silence has begun with its last reply.
+ */
+static unsigned long conn_owes_since(struct nbd_conn *conn, struct nbd_cmd *cmd)
 {
+	lockdep_assert_held(&conn->lock);
+
+	if (conn->retiring && cmd->overdue && time_before(conn->heard, cmd->issued))
+		return conn->heard;
+	return cmd->issued;
+}
+
+/* When the oldest answer will have been owed for the timeout; false if that never comes. */
+static bool conn_deadline(struct nbd_conn *conn, unsigned long *deadline)
+{
+	unsigned long timeout = READ_ONCE(conn->timeout);
 	bool found = READ_ONCE(conn->receiving);
+	unsigned long since, oldest = 0;
 	struct nbd_cmd *cmd;
 	unsigned int i;
 
 	lockdep_assert_held(&conn->lock);
 
+	if (!timeout)
+		return false;
 	if (found)
-		*oldest = conn->receiving_since;
+		oldest = conn->receiving_since;
 	for (i = 0; i < conn->nr_table; i++) {
 		cmd = conn->table[i];
-		if (cmd && (!found || time_before(cmd->issued, *oldest))) {
-			*oldest = cmd->issued;
-			found = true;
-		}
+		if (!cmd)
+			continue;
+		since = conn_owes_since(conn, cmd);
+		if (!found || time_before(since, oldest))
+			oldest = since;
+		found = true;
 	}
+	*deadline = oldest + timeout;
 	return found;
 }
 
@@ -250,10 +271,13 @@ static bool conn_oldest(struct nbd_conn *conn, unsigned long *oldest)
 static void conn_retire_locked(struct nbd_conn *conn)
 {
 	bool idle = !conn->inflight && !READ_ONCE(conn->receiving);
+	unsigned long end = conn->retire_by, deadline;
 
 	lockdep_assert_held(&conn->lock);
 
-	if (!idle && time_before(jiffies, conn->retire_by)) {
+	if (conn_deadline(conn, &deadline) && time_before(deadline, end))
+		end = deadline;
+	if (!idle && time_before(jiffies, end)) {
 		/* Of a batch whose end went to a new connection. */
 		if (conn->nr_pending)
 			queue_work(nbd_wq, &conn->tx_work);
@@ -282,16 +306,16 @@ static void nbd_conn_watch(struct timer_list *timer)
 {
 	struct nbd_conn *conn = nbd_timer_container(conn, timer, watch);
 	unsigned long timeout = READ_ONCE(conn->timeout);
-	unsigned long oldest;
+	unsigned long deadline;
 	bool expired = false;
 
 	spin_lock_bh(&conn->lock);
 	if (conn->state == NBD_CONN_RUNNING && conn->retiring) {
 		conn_retire_locked(conn);
-	} else if (timeout && conn->state == NBD_CONN_RUNNING && conn_oldest(conn, &oldest)) {
-		expired = time_after_eq(jiffies, oldest + timeout);
+	} else if (conn->state == NBD_CONN_RUNNING && conn_deadline(conn, &deadline)) {
+		expired = time_after_eq(jiffies, deadline);
 		if (!expired)
-			mod_timer(&conn->watch, oldest + timeout);
+			mod_timer(&conn->watch, deadline);
 	}
 	spin_unlock_bh(&conn->lock);
 	if (!expired)
@@ -303,12 +327,12 @@ static void nbd_conn_watch(struct timer_list *timer)
 
 void nbd_conn_set_timeout(struct nbd_conn *conn, unsigned long timeout)
 {
-	unsigned long oldest;
+	unsigned long deadline;
 
 	spin_lock_bh(&conn->lock);
 	WRITE_ONCE(conn->timeout, timeout);
-	if (timeout && conn->state == NBD_CONN_RUNNING && conn_oldest(conn, &oldest))
-		mod_timer(&conn->watch, max(oldest + timeout, jiffies + 1));
+	if (conn->state == NBD_CONN_RUNNING && conn_deadline(conn, &deadline))
+		mod_timer(&conn->watch, max(deadline, jiffies + 1));
 	spin_unlock_bh(&conn->lock);
 }
 

@@ -142,8 +142,8 @@ struct nbd_burst {
  * @inflight:	commands in @table; as @nr_pending, written under @lock, read without
  * @receiving:	the payload of a command is being received, which was issued at
  *		@receiving_since; set under @lock, cleared by the receiver
- * @retiring:	replaced: gets no new commands, and dies when its own are answered, or at
- *		@retire_by (jiffies)
+ * @retiring:	replaced: gets no new commands, and dies when its own are answered, at
+ *		@retire_by (jiffies), or when they have exceeded @timeout
  * @retire_node: on session->retiring, under session->lock
  * @cause:	why it died, for people
  * @err:	the same as a negative errno
@@ -252,9 +252,9 @@ __printf(3, 4)
 void nbd_conn_kill(struct nbd_conn *conn, int err, const char *fmt, ...);
 
 /*
- * Gives the connection up as soon as the server has answered what it carries, in some
- * seconds in any case; the caller has seen to it that no commands come any more. Any
- * context.
+ * Gives the connection up as soon as the server has answered what it carries, and no later
+ * than the timeout would, or in some seconds; the caller has seen to it that no commands
+ * come any more. Any context.
  */
 void nbd_conn_retire(struct nbd_conn *conn);
 

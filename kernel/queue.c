@@ -99,6 +99,7 @@ static blk_status_t cmd_prepare(struct nbd_session *session, struct request *rq)
 	cmd->len = type == NBD_CMD_FLUSH ? 0 : blk_rq_bytes(rq);
 	cmd->slow = false;
 	cmd->suspect = false;
+	cmd->overdue = false;
 	cmd->hops = 0;
 	cmd->parks = 0;
 	cmd->started = jiffies;

@@ -62,6 +62,7 @@ struct nbd_session;
  * @is_read:	payload comes in
  * @slow:	was counted and logged as slow
  * @suspect:	connections died under it: it is sent again alone, see session.c
+ * @overdue:	the connection that it was on was given up for its silence, while others lived
  * @hops:	connections in a row that died under it while others lived
  * @parks:	times it had to wait for a connection because the last one died under it
  * @stamp:	write generation that a flush covers, see session.c
@@ -80,6 +81,7 @@ struct nbd_cmd {
 	bool is_read;
 	bool slow;
 	bool suspect;
+	bool overdue;
 	u8 hops;
 	u8 parks;
 	u64 stamp;

@@ -686,6 +686,7 @@ static void session_inherit(struct nbd_session *session, struct nbd_conn *conn,
 			session_fail(session, cmd, nbd_status_from_errno(conn->err));
 			continue;
 		}
+		cmd->overdue = others && conn->err == -ETIMEDOUT;
 		atomic64_inc(&session->counters.resent);
 		if (cmd->suspect)
 			list_move_tail(&cmd->node, &suspects);

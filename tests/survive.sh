@@ -201,8 +201,14 @@ start_work() {
 	wait_for 20 in_flight
 }
 
+# dd_took FILE: milliseconds, from the report of a dd in that file; without the start of a
+# process, which is slow in the guest
+dd_took() {
+	sed -nE 's/.* copied, ([0-9.e-]+) s,.*/\1/p' "$1" | awk '{ printf "%d", $1 * 1000 }'
+}
+
 # timed_dd STATUS ARGUMENT...: dd must end with that; its report is in dd.out, and took
-# is the milliseconds of it, without the start of a process, which is slow in the guest
+# says how long it took
 timed_dd() {
 	local wanted=$1 status=0
 
@@ -210,7 +216,7 @@ timed_dd() {
 	dd "$@" 2>dd.out || status=$?
 	cat dd.out
 	assert_equal "$status" "$wanted" "status of dd"
-	took=$(sed -nE 's/.* copied, ([0-9.e-]+) s,.*/\1/p' dd.out | awk '{ printf "%d", $1 * 1000 }')
+	took=$(dd_took dd.out)
 }
 
 # --- the monitor ---

@@ -9,6 +9,9 @@
 #define HOPS	4
 #define PARKS	20
 
+/* Jiffies that a connection may be silent. */
+#define SILENCE	(60 * HZ)
+
 /* Without a connection a command waits; the next connection gets it, under a new name. */
 static void parked_and_sent_again(struct kunit *test)
 {
@@ -243,6 +246,54 @@ static void stale(struct kunit *test)
 	rig_expect_end(test, r, BLK_STS_OK);
 }
 
+/*
+ * A request whose connection was given up for silence, and which then is on a connection
+ * with a timeout that is replaced. Says whether it has moved to the new one. That happens
+ * without regard to the time to answer, which does not end here.
+ */
+static bool moves_on(struct kunit *test, bool heard_since)
+{
+	struct rig *rig = rig_new(test, 2, NBD_DEAD_CONN_FOREVER, NBD_WRITE_BACK);
+	struct rig_request *r = rig_request(test, REQ_OP_WRITE);
+	struct nbd_conn *old;
+	bool moved;
+
+	KUNIT_ASSERT_TRUE(test, rig_issue(rig, r));
+	rig_kill(rig, rig_owner(rig, r), -ETIMEDOUT);
+	old = rig_owner(rig, r);
+	KUNIT_ASSERT_NOT_NULL(test, old);
+	KUNIT_ASSERT_TRUE(test, refcount_inc_not_zero(&old->refs));
+	nbd_conn_set_timeout(old, SILENCE);
+	spin_lock_bh(&old->lock);
+	old->heard = heard_since ? jiffies : jiffies - SILENCE;
+	r->cmd->issued = jiffies - 1;
+	spin_unlock_bh(&old->lock);
+	rig_connect(test, true);
+	spin_lock_bh(&old->lock);
+	old->retire_by = jiffies + SILENCE;
+	spin_unlock_bh(&old->lock);
+	flush_workqueue(nbd_wq);
+	spin_lock_bh(&old->lock);
+	moved = old->table[r->cmd->index] != r->cmd;
+	spin_unlock_bh(&old->lock);
+	if (moved)
+		KUNIT_EXPECT_PTR_EQ(test, rig_owner(rig, r), rig_conn(rig, 0));
+	nbd_conn_put(old);
+	return moved;
+}
+
+/* The server has had its time for it, and is silent here, too. */
+static void silent_when_replaced(struct kunit *test)
+{
+	KUNIT_EXPECT_TRUE(test, moves_on(test, false));
+}
+
+/* The server has answered something on this connection. */
+static void well_when_replaced(struct kunit *test)
+{
+	KUNIT_EXPECT_FALSE(test, moves_on(test, true));
+}
+
 /* New connections for all old ones, in one step: what was in flight moves. */
 static void replaced(struct kunit *test)
 {
@@ -346,6 +397,8 @@ static struct kunit_case session_cases[] = {
 	KUNIT_CASE(innocent),
 	KUNIT_CASE(not_guilty),
 	KUNIT_CASE(stale),
+	KUNIT_CASE(silent_when_replaced),
+	KUNIT_CASE(well_when_replaced),
 	KUNIT_CASE(replaced),
 	KUNIT_CASE(closed),
 	KUNIT_CASE(outlived),

@@ -56,6 +56,55 @@ test_stopped_server_fails_over() {
 	detach
 }
 
+# read_there CPU: the block of that number on that processor, whose connection is the one
+# of the same number
+read_there() {
+	taskset -c "$1" dd if="$dev" of=/dev/null bs=4k count=1 skip="$1" iflag=direct 2>"dd.$1"
+}
+
+# read_on: the other blocks of the second processor, until read.stop is there
+read_on() {
+	until [ -e read.stop ]; do
+		taskset -c 1 dd if="$dev" of=/dev/null bs=4k count=16 skip=16 iflag=direct \
+			status=none
+	done
+}
+
+# The first connection that is given up makes the monitor move the device. A request that
+# comes from there has had its time, unless its new connection is well; what that one
+# carries has the time that it always has, no more.
+variants[test_silence_costs_one_timeout]="other:silent,well"
+test_silence_costs_one_timeout() {
+	local first first_control report readers=() pid
+
+	start_hostile
+	first=$server_uri
+	first_control=$control
+	start_hostile
+	attach "$first" -server "$server_uri" -timeout 3 -connections 2
+	hostile --ctl "$first_control" "never type=read lba=0 end=8192 count=0" "listen off"
+	read_there 0 &
+	readers+=($!)
+	if [ "$other" = well ]; then
+		read_on &
+		readers+=($!)
+		nap 1.5			# another time for the second connection
+		read_there 1
+		touch read.stop
+	fi
+	for pid in "${readers[@]}"; do
+		wait "$pid"
+	done
+	for report in dd.*; do
+		echo "$report: $(dd_took "$report") ms"
+		assert_within "$(dd_took "$report")" 1000 $(($(scaled 2) * 1000 + 3900)) \
+			"milliseconds of a read, less than two timeouts"
+	done
+	[ "$(counter timed_out)" -ge 1 ] || fail "no connection was given up"
+	assert_equal "$(counter failed)" 0 "requests that failed"
+	detach
+}
+
 # With one server only the pause ends when that goes on. TCP, for what is left in a Unix
 # socket is executed then, maybe later than the same block's next write. Not nbdkit, which
 # may fail an assertion of its own when it finds busy connections reset.

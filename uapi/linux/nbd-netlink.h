@@ -40,8 +40,9 @@
  *                                NBD_ATTR_REPLACE for all of them
  *   NBD_ATTR_REPLACE             flag: the sockets given become the device's only
  *                                connections, however many there were; the old ones
- *                                have five seconds to answer what is in flight there,
- *                                then it is sent again
+ *                                have five seconds, or NBD_ATTR_TIMEOUT if that ends
+ *                                sooner, to answer what is in flight there, then it
+ *                                is sent again
  *   NBD_ATTR_SIZE_BYTES, NBD_ATTR_TIMEOUT, NBD_ATTR_DEAD_CONN_TIMEOUT,
  *   NBD_ATTR_CLIENT_FLAGS, NBD_ATTR_BACKEND_IDENTIFIER (compared),
  *   NBD_ATTR_SERVER_FLAGS (compared: EINVAL if the new server lacks something that
