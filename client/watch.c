@@ -75,6 +75,7 @@ static void rest(struct nbd_watch *w)
 {
 	end_attempt(w);
 	w->attempts = 0;
+	w->relapsed = false;
 	w->complaint[0] = '\0';
 	w->state = NBD_WATCH_IDLE;
 }
@@ -226,18 +227,21 @@ static void collect(struct nbd_watch *w, bool in_use)
  * The addresses to try: those that were known last, for a resolver may take
  * its time. While some connections live the others must lead to the same
  * server, since two servers have two caches; one that is suspect is asked
- * first.
+ * first, and last when its answer has been worth nothing.
  */
 static void collect_addresses(struct nbd_watch *w)
 {
 	w->addresses.n = 0;
-	if (!w->live) {
+	if (!w->live && !w->relapsed) {
 		w->addresses = w->record.addresses;
 		return;
 	}
-	collect(w, true);
-	if (w->suspect)
+	if (!w->relapsed)
+		collect(w, true);
+	if (w->suspect || w->relapsed)
 		collect(w, false);
+	if (w->relapsed)
+		collect(w, true);
 }
 
 static void begin_attempt(struct nbd_watch *w)
@@ -399,12 +403,17 @@ static bool attempt_is_too_narrow(const struct nbd_watch *w,
 	       (!live || suspect);
 }
 
+bool nbd_server_relapses(s64 mended_at, s64 lost_at, u32 timeout)
+{
+	return mended_at && lost_at - mended_at <= 2000 * (s64)timeout;
+}
+
 void nbd_watch_lost(struct nbd_watch *w, unsigned int missing,
 		    unsigned int live, bool timed_out)
 {
-	bool suspect = w->suspect ||
-		       (timed_out && live && w->record.params.nservers > 1 &&
-			nbd_kernel_knows(w->kernel, NBD_ATTR_REPLACE));
+	bool doubtful = timed_out && w->record.params.nservers > 1 &&
+			nbd_kernel_knows(w->kernel, NBD_ATTR_REPLACE);
+	bool suspect = w->suspect || (doubtful && live);
 	bool too_narrow = attempt_is_too_narrow(w, live, suspect);
 
 	if (missing > w->missing)
@@ -414,6 +423,9 @@ void nbd_watch_lost(struct nbd_watch *w, unsigned int missing,
 	w->missing = missing;
 	w->live = live;
 	w->suspect = suspect && missing;
+	if (doubtful)
+		w->relapsed |= nbd_server_relapses(w->mended_at, nbd_now_ms(),
+						   w->record.params.timeout);
 	if (!missing) {
 		rest(w);
 		return;

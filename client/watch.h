@@ -51,6 +51,7 @@ enum nbd_watch_state {
  * @missing:	connections to make
  * @live:	connections that the kernel still has
  * @suspect:	the server that has the live connections may be stuck
+ * @relapsed:	the server in use is stuck, though it lets clients in
  * @timeouts:	NBD_COUNTER_TIMEDOUT when the driver was last asked
  * @lost_at:	when the outage began, or the last one
  * @mended_at:	when connections were made again last, or 0
@@ -77,6 +78,7 @@ struct nbd_watch {
 	unsigned int missing;
 	unsigned int live;
 	bool suspect;
+	bool relapsed;
 	u64 timeouts;
 	s64 lost_at;
 	s64 mended_at;
@@ -94,6 +96,13 @@ struct nbd_watch {
 
 /* Whether a loss at @lost_at belongs to the outage that seemed to end at @mended_at. */
 bool nbd_outage_goes_on(s64 mended_at, s64 lost_at);
+
+/*
+ * Whether a server that was connected to at @mended_at, and that has let requests wait for
+ * @timeout (seconds) by @lost_at, has answered nothing but its handshake in between, or not
+ * much.
+ */
+bool nbd_server_relapses(s64 mended_at, s64 lost_at, u32 timeout);
 
 /* Milliseconds until the next attempt, after so long an outage. */
 s64 nbd_retry_pause(s64 outage);
@@ -117,7 +126,8 @@ void nbd_watch_update(struct nbd_watch *watch, struct nbd_record *record,
  * With none missing all is well, also after giving up.
  *
  * A server that lets requests time out is suspect as a whole: if another server
- * answers before it does, all connections are moved there.
+ * answers before it does, all connections are moved there. One that was connected to
+ * not long ago has answered then, and is asked after the others.
  */
 void nbd_watch_lost(struct nbd_watch *watch, unsigned int missing,
 		    unsigned int live, bool timed_out);

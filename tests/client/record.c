@@ -231,6 +231,12 @@ void test_record(void)
 	expect_number(nbd_record_index("/dev/nbd1"), -1);
 	expect_number(nbd_record_index("nbd1p1"), -1);
 
+	tap_test("watch: what a server's handshake is worth");
+	expect(!nbd_server_relapses(0, 3000, 3));
+	expect(nbd_server_relapses(5000, 8000, 3));
+	expect(nbd_server_relapses(5000, 11000, 3));
+	expect(!nbd_server_relapses(5000, 11001, 3));
+
 	tap_test("watch: pauses between attempts");
 	for (i = 0; i < 1000; i++) {
 		pause = nbd_retry_pause(0);

@@ -105,6 +105,27 @@ test_silence_costs_one_timeout() {
 	detach
 }
 
+# A server that lets clients in and then does not answer, as when the disk behind it hangs,
+# is not asked first for ever.
+variants[test_hung_server_fails_over]="transport:tcp,unix conns:1,2"
+test_hung_server_fails_over() {
+	local first first_control
+
+	start_hostile
+	first=$server_uri
+	first_control=$control
+	start_hostile
+	attach "$first" -server "$server_uri" -timeout 2 -connections "$conns"
+	hostile --ctl "$first_control" "never type=read lba=0 end=4096 count=0"
+	read_there 0
+	echo "the read took $(dd_took dd.0) ms"
+	[ "$(ctl "get requests")" -gt 0 ] || fail "the second server was not used"
+	[ "$(counter timed_out)" -ge 2 ] || fail "the first server was not asked twice"
+	assert_equal "$(counter failed)" 0 "requests that failed"
+	wait_for 20 has_live "$conns"
+	detach
+}
+
 # With one server only the pause ends when that goes on. TCP, for what is left in a Unix
 # socket is executed then, maybe later than the same block's next write. Not nbdkit, which
 # may fail an assertion of its own when it finds busy connections reset.
