@@ -29,7 +29,7 @@ test_nonetlink() {
 	assert_equal "$output" "$pid" "output of -c"
 	device_works
 	detach
-	wait_for 5 gone "$pid"
+	wait_for 20 gone "$pid"
 	expect_status 1 "$NBD_CLIENT" -c "$dev"
 }
 
@@ -54,7 +54,7 @@ test_nofork() {
 	else
 		kill "$pid"
 		wait "$pid" || true
-		wait_for 5 is_free
+		wait_for 20 is_free
 	fi
 }
 

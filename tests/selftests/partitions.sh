@@ -34,7 +34,7 @@ test_gpt() {
 	umount mnt
 	detach
 	assert_equal "$(partitions)" "${name}p*" "partitions after detaching"
-	wait_for 5 [ ! -e "${dev}p1" ]
+	wait_for 20 [ ! -e "${dev}p1" ]
 
 	attach "${server_args[@]}"
 	mount "${dev}p2" mnt

@@ -109,7 +109,7 @@ test_dead_server() {
 	start_work_if_full
 	kill_server
 	start_stuck_io
-	wait_for 5 state_is waiting
+	wait_for 20 state_is waiting
 	take_away
 }
 
@@ -267,7 +267,7 @@ test_refused_while_open() {
 	attach "${server_args[@]}"
 	sleep 1000 3<"$dev" &
 	cleanup_fn stop_process $!
-	wait_for 5 holds_open $!
+	wait_for 20 holds_open $!
 	expect_failure "$NBD_CLIENT" -d "$dev"
 	assert_match "$output" "in use"
 	assert_match "$output" "sleep"

@@ -16,7 +16,7 @@ kill_monitor() {
 	pid=$(monitor_pid)
 	[ -n "$pid" ] || fail "no monitor runs"
 	kill -9 "$pid"
-	wait_for 5 gone_or_reaped "$pid"
+	wait_for 20 gone_or_reaped "$pid"
 }
 
 tells_of_no_monitor() {
@@ -32,7 +32,7 @@ start_monitor() {
 	"$NBD_CLIENT" -monitor >>monitor.log 2>&1 &
 	cleanup_fn stop_process $!
 	monitor=$!
-	wait_for 5 monitor_runs
+	wait_for 20 monitor_runs
 }
 
 variants[test_one_takes_over]=$ways
@@ -48,7 +48,7 @@ test_one_takes_over() {
 	restart_server
 	read_block &
 	reader=$!
-	wait_for 5 state_is waiting
+	wait_for 20 state_is waiting
 	start_monitor
 	wait "$reader"
 	has_live "$conns" || wait_for 10 has_live "$conns"
@@ -64,7 +64,7 @@ test_outage_without_monitor() {
 	attach "${server_args[@]}" -connections 2
 	kill_monitor
 	kill_server
-	wait_for 5 state_is waiting
+	wait_for 20 state_is waiting
 	launch
 	start_monitor
 	wait_for 10 has_live 2
@@ -87,7 +87,7 @@ test_next_attach_brings_one() {
 		read_block
 		detach
 	done
-	wait_for 5 no_monitor
+	wait_for 20 no_monitor
 }
 
 no_monitor() {
@@ -108,7 +108,7 @@ test_one_for_all() {
 		monitor_runs
 		detach
 	done
-	wait_for 5 no_monitor
+	wait_for 20 no_monitor
 	assert_equal "$(find /run/nbd -mindepth 1 -name 'nbd*' | wc -l)" 0 "records"
 }
 
@@ -161,7 +161,7 @@ test_started_by_systemd() {
 
 stop_service() {
 	kill "$(<service)"
-	wait_for 5 gone_or_reaped "$(<service)"
+	wait_for 20 gone_or_reaped "$(<service)"
 }
 
 accepted_connections() {
@@ -278,7 +278,7 @@ test_ioctl_process_killed() {
 	read_block
 	pid=$(<"/sys/block/$name/pid")
 	kill -9 "$pid"
-	wait_for 5 gone_or_reaped "$pid"
+	wait_for 20 gone_or_reaped "$pid"
 	"$NBD_CLIENT" -d "$dev"
 	"$NBD_CLIENT" "${server_args[@]}" "$dev"
 	read_block
@@ -324,7 +324,7 @@ start_syslog() {
 	rm -f /dev/log
 	datagrams /dev/log >>syslog &
 	syslog=$!
-	wait_for 5 [ -S /dev/log ]
+	wait_for 20 [ -S /dev/log ]
 }
 
 stop_syslog() {
@@ -358,7 +358,7 @@ test_syslog() {
 	cleanup_fn heal_at_end
 	cut_link 0
 	wait_for 15 logged 4 "no connection is left, I/O waits"
-	wait_for 5 logged 4 "1 of 1 connections are lost: server does not answer at TCP level"
+	wait_for 20 logged 4 "1 of 1 connections are lost: server does not answer at TCP level"
 	heal_link 0
 	wait_for 15 logged 5 "reconnected to 10\.77\.0\.2:[0-9]+ after [0-9.]+ s \(1 connections\)"
 	stop_syslog
@@ -369,7 +369,7 @@ test_syslog() {
 	launch_far "${command[@]}"
 	wait_for 20 logged 4 "cannot reconnect: .*the export has shrunk from 16777216 to 8388608 bytes.*"
 	wait_for 30 logged 3 "gave up after 30 attempts to reconnect: I/O fails"
-	wait_for 5 logged 3 "no connection is left, I/O fails"
+	wait_for 20 logged 3 "no connection is left, I/O fails"
 	detach
 	! said nbd-monitor
 }
@@ -384,7 +384,7 @@ start_unit() {
 	(cd / && exec env -i "$NBD_CLIENT" $arguments) </dev/null >>unit.log 2>&1 &
 	monitor=$!
 	cleanup_fn stop_process "$monitor"
-	wait_for 5 monitor_runs
+	wait_for 20 monitor_runs
 }
 
 test_service() {
@@ -403,8 +403,8 @@ test_service() {
 	restart_server
 	for dev in "$first" "$dev"; do
 		read_block
-		wait_for 5 grep -qE "^<4>$dev: [12] of [12] connections are lost" unit.log
-		wait_for 5 grep -qE "^<5>$dev: reconnected to .* \\([12] connections\\)$" unit.log
+		wait_for 20 grep -qE "^<4>$dev: [12] of [12] connections are lost" unit.log
+		wait_for 20 grep -qE "^<5>$dev: reconnected to .* \\([12] connections\\)$" unit.log
 		detach
 	done
 	monitor_runs
@@ -503,14 +503,14 @@ test_started_in_initramfs() {
 		dev=/dev/$device
 		wait_for 15 state_is live
 		read_block
-		wait_for 5 grep -x "size $((65 << 20))" "$records/$device"
+		wait_for 20 grep -x "size $((65 << 20))" "$records/$device"
 	done
 	from_far
 	in_system "$NBD_CLIENT" -d nbd0
 	assert_equal "$(cd "$records" && echo nbd*)" nbd1 "records"
 	system_monitor_runs
 	in_system "$NBD_CLIENT" -d nbd1
-	wait_for 5 no_system_monitor
+	wait_for 20 no_system_monitor
 	! said 'nbd-monitor: .*(No such file|cannot write)'
 }
 

@@ -96,7 +96,7 @@ test_slow_server() {
 	begin=$(milliseconds)
 	dd if="$dev" of=/dev/null bs=4k count=1 iflag=direct status=none
 	assert_within "$(elapsed "$begin")" $((seconds * 1000)) \
-		$(((seconds + $(scaled 2)) * 1000)) "milliseconds"
+		$(((seconds + $(scaled 5)) * 1000)) "milliseconds"
 	assert_equal "$(counter slow)" 1 "slow requests"
 	assert_equal "$(counter timed_out)" 0 "connections given up"
 	assert_equal "$(counter connection_deaths)" 0 "lost connections"
@@ -135,7 +135,7 @@ test_timeout_moves_request() {
 	ctl "never type=read"
 	begin=$(milliseconds)
 	dd if="$dev" of=/dev/null bs=4k count=1 iflag=direct status=none
-	assert_within "$(elapsed "$begin")" 900 $(($(scaled 2) * 1000 + 1000)) "milliseconds"
+	assert_within "$(elapsed "$begin")" 900 $(($(scaled 5) * 1000 + 1000)) "milliseconds"
 	assert_equal "$(counter timed_out)" 1 "connections given up"
 	assert_equal "$(counter resent)" 1 "requests sent again"
 	assert_equal "$(counter failed)" 0 "requests that failed"

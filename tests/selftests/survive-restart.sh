@@ -106,7 +106,7 @@ test_all_reset_at_once() {
 	assert_equal "$(live_connections)" 9 "live entries"
 	end_load
 	assert_equal "$(counter failed)" 0 "requests that failed"
-	wait_for 5 nothing_in_flight
+	wait_for 20 nothing_in_flight
 	detach
 }
 

@@ -254,7 +254,7 @@ test_switch_of_a_waiting_device() {
 	kill_server
 	dd if="$dev" of=/dev/null bs=4k count=1 iflag=direct status=none &
 	reader=$!
-	wait_for 5 state_is waiting
+	wait_for 20 state_is waiting
 	start_disk 64M
 	"$NBD_CLIENT" -replace "$server_uri" "$dev"
 	wait "$reader"
