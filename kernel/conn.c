@@ -267,17 +267,21 @@ static bool conn_deadline(struct nbd_conn *conn, unsigned long *deadline)
 	return found;
 }
 
+static bool conn_expired(struct nbd_conn *conn)
+{
+	unsigned long deadline;
+
+	return conn_deadline(conn, &deadline) && time_after_eq(jiffies, deadline);
+}
+
 /* Whether the server has answered everything, or has had its time. */
 static void conn_retire_locked(struct nbd_conn *conn)
 {
 	bool idle = !conn->inflight && !READ_ONCE(conn->receiving);
-	unsigned long end = conn->retire_by, deadline;
 
 	lockdep_assert_held(&conn->lock);
 
-	if (conn_deadline(conn, &deadline) && time_before(deadline, end))
-		end = deadline;
-	if (!idle && time_before(jiffies, end)) {
+	if (!idle && time_before(jiffies, conn->retire_by) && !conn_expired(conn)) {
 		/* Of a batch whose end went to a new connection. */
 		if (conn->nr_pending)
 			queue_work(nbd_wq, &conn->tx_work);
