@@ -236,12 +236,9 @@ static void collect_addresses(struct nbd_watch *w)
 		w->addresses = w->record.addresses;
 		return;
 	}
-	if (!w->relapsed)
-		collect(w, true);
+	collect(w, !w->relapsed);
 	if (w->suspect || w->relapsed)
-		collect(w, false);
-	if (w->relapsed)
-		collect(w, true);
+		collect(w, w->relapsed);
 }
 
 static void begin_attempt(struct nbd_watch *w)
