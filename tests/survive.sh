@@ -57,6 +57,24 @@ restart_server() {
 	launch
 }
 
+# start_twins: two hostile servers of one image that do nothing wrong yet; sets
+# twin_uri[0..1] and twin_control[0..1]
+start_twins() {
+	local i
+
+	truncate -s 64M image
+	for i in 0 1; do
+		start_hostile --file "$PWD/image" --size 64M --log "$PWD/log.$i"
+		twin_uri[i]=$server_uri
+		twin_control[i]=$control
+	done
+}
+
+# twin I COMMAND...: to that one
+twin() {
+	hostile --ctl "${twin_control[$1]}" "${@:2}"
+}
+
 # random_nap MILLISECONDS: up to so long. The moment of a failure is what is tested.
 random_nap() {
 	local ms=$((RANDOM % $1 + 1))

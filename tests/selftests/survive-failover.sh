@@ -75,14 +75,11 @@ read_on() {
 # carries has the time that it always has, no more.
 variants[test_silence_costs_one_timeout]="other:silent,well"
 test_silence_costs_one_timeout() {
-	local first first_control report readers=() pid
+	local report readers=() pid
 
-	start_hostile
-	first=$server_uri
-	first_control=$control
-	start_hostile
-	attach "$first" -server "$server_uri" -timeout 3 -connections 2
-	hostile --ctl "$first_control" "never type=read lba=0 end=8192 count=0" "listen off"
+	start_twins
+	attach "${twin_uri[0]}" -server "${twin_uri[1]}" -timeout 3 -connections 2
+	twin 0 "never type=read lba=0 end=8192 count=0" "listen off"
 	read_there 0 &
 	readers+=($!)
 	if [ "$other" = well ]; then
@@ -109,17 +106,12 @@ test_silence_costs_one_timeout() {
 # is not asked first for ever.
 variants[test_hung_server_fails_over]="transport:tcp,unix conns:1,2"
 test_hung_server_fails_over() {
-	local first first_control
-
-	start_hostile
-	first=$server_uri
-	first_control=$control
-	start_hostile
-	attach "$first" -server "$server_uri" -timeout 2 -connections "$conns"
-	hostile --ctl "$first_control" "never type=read lba=0 end=4096 count=0"
+	start_twins
+	attach "${twin_uri[0]}" -server "${twin_uri[1]}" -timeout 2 -connections "$conns"
+	twin 0 "never type=read lba=0 end=4096 count=0"
 	read_there 0
 	echo "the read took $(dd_took dd.0) ms"
-	[ "$(ctl "get requests")" -gt 0 ] || fail "the second server was not used"
+	[ "$(twin 1 "get requests")" -gt 0 ] || fail "the second server was not used"
 	[ "$(counter timed_out)" -ge 2 ] || fail "the first server was not asked twice"
 	assert_equal "$(counter failed)" 0 "requests that failed"
 	wait_for 20 has_live "$conns"

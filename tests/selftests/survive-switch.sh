@@ -5,23 +5,6 @@
 # vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../survive.sh"
 
-# start_twins: two hostile servers of one image that do nothing wrong; sets
-# twin_uri[0..1] and twin_control[0..1]
-start_twins() {
-	local i
-
-	truncate -s 64M image
-	for i in 0 1; do
-		start_hostile --file "$PWD/image" --size 64M --log "$PWD/log.$i"
-		twin_uri[i]=$server_uri
-		twin_control[i]=$control
-	done
-}
-
-twin() {
-	hostile --ctl "${twin_control[$1]}" "${@:2}"
-}
-
 # switch_to I N: to that twin, with N connections; the load goes on there
 switch_to() {
 	local before
