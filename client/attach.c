@@ -215,20 +215,24 @@ static int hand_over(struct nbd_kernel *k, const struct nbd_params *params,
 	return 0;
 }
 
-static void print_attached(const struct nbd_params *params,
-			   const struct nbd_export *export, s32 index,
-			   FILE *out)
+/* Nobody would detach a device that was chosen for a caller who does not learn its name. */
+static int print_attached(const struct nbd_params *params,
+			  const struct nbd_export *export, s32 index,
+			  FILE *out, struct nbd_err *err)
 {
 	char path[NBD_DEVICE_PATH_MAX];
 
 	nbd_device_path(index, path);
-	if (!(params->given & NBD_GIVEN_INDEX)) {
+	if (params->print_device)
 		fprintf(out, "%s\n", path);
-		return;
-	}
-	fprintf(out, "Negotiation: ..size = %lluMB\n",
-		export->size >> 20);
-	fprintf(out, "Connected %s\n", path);
+	else
+		fprintf(out, "Negotiation: ..size = %lluMB\nConnected %s\n",
+			export->size >> 20, path);
+	if (!fflush(out) || params->given & NBD_GIVEN_INDEX)
+		return 0;
+	return nbd_fail(err, NBD_EXIT_FAILURE, errno,
+			"%s was detached again, for its name could not be printed: %s",
+			path, strerror(errno));
 }
 
 /* The device is ours to have: say so before the server is bothered. */
@@ -337,7 +341,8 @@ static int attach_ioctl(const struct nbd_params *params, struct nbd_bringup *b,
 static int attach_netlink(struct nbd_kernel *k, const struct nbd_params *params,
 			  struct nbd_bringup *b,
 			  const struct nbd_address_list *list,
-			  struct nbd_kernel_reply *reply, struct nbd_err *err)
+			  struct nbd_kernel_reply *reply, FILE *out,
+			  struct nbd_err *err)
 {
 	struct nbd_record record;
 	u32 block_size;
@@ -348,9 +353,14 @@ static int attach_netlink(struct nbd_kernel *k, const struct nbd_params *params,
 		return ret;
 	fill_record(&record, params, b, list, reply, block_size);
 	ret = write_down(&record, err);
-	if (ret)
+	if (!ret)
+		ret = print_attached(params, &b->export, reply->index, out,
+				     err);
+	if (ret) {
 		nbd_kernel_disconnect(k, reply->index, reply->session_id, false,
 				      NULL);
+		nbd_record_remove(reply->index);
+	}
 	return ret;
 }
 
@@ -372,14 +382,12 @@ static int attach_device(struct nbd_kernel *k, const struct nbd_params *params,
 	if (lock < 0)
 		return lock;
 	nbd_process_uninterruptible(&signals);
-	ret = attach_netlink(k, params, b, list, &reply, err);
+	ret = attach_netlink(k, params, b, list, &reply, out, err);
 	nbd_process_interruptible(&signals);
 	close(lock);
-	if (ret)
-		return ret;
-	nbd_make_ready(params, reply.index);
-	print_attached(params, &b->export, reply.index, out);
-	return 0;
+	if (!ret)
+		nbd_make_ready(params, reply.index);
+	return ret;
 }
 
 int nbd_bring_up(struct nbd_bringup *b, const struct nbd_params *params,

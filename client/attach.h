@@ -53,7 +53,9 @@ int nbd_bring_up(struct nbd_bringup *b, const struct nbd_params *params,
 /**
  * nbd_attach - attach a device as the user asked
  * @params:	what to attach
- * @out:	gets the device's name, or the classic progress lines
+ * @out:	gets the classic lines, of which the last names the device, or just
+ *		the name; before it is ready to be used, so that whoever is
+ *		interrupted then knows what is attached
  * @err:	why it failed
  *
  * Return: 0 when the device can be used, partitions included; otherwise

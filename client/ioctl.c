@@ -529,6 +529,23 @@ static int run_in_foreground(struct service *s, FILE *out, struct nbd_err *err)
 	return ret;
 }
 
+/* As the original: the size to both outputs. */
+static void print_negotiated(const struct service *s,
+			     const struct nbd_kernel_config *config, FILE *out)
+{
+	char path[NBD_DEVICE_PATH_MAX];
+
+	if (s->record->params.print_device) {
+		fprintf(out, "%s\n", nbd_device_path(service_index(s), path));
+	} else {
+		fprintf(out, "Negotiation: ..size = %lluMB\n",
+			s->b->export.size >> 20);
+		fprintf(stderr, "bs=%llu, sz=%llu bytes\n",
+			config->block_size, config->size);
+	}
+	fflush(out);
+}
+
 int nbd_ioctl_attach(struct nbd_record *record, struct nbd_bringup *b,
 		     const struct nbd_kernel_config *config, FILE *out,
 		     struct nbd_err *err)
@@ -546,12 +563,7 @@ int nbd_ioctl_attach(struct nbd_record *record, struct nbd_bringup *b,
 		return ret;
 	}
 	hand_over(b);
-	fprintf(out, "Negotiation: ..size = %lluMB\n",
-		b->export.size >> 20);
-	fprintf(out, "bs=%llu, sz=%llu bytes\n",
-		config->block_size,
-		config->size);
-	fflush(out);
+	print_negotiated(&s, config, out);
 	if (record->params.nofork)
 		return run_in_foreground(&s, out, err);
 	return run_in_background(&s, out, err);

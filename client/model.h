@@ -76,6 +76,7 @@ enum nbd_reconnect {
  * @readonly:		device is read-only whatever the server says
  * @swap:		device holds swap space
  * @nofork:		stay in the foreground
+ * @print_device:	print nothing but the name of the device
  * @ioctl_mode:		use the ioctl interface
  * @preinit:		the server sends no handshake
  * @no_optgo:		negotiate with NBD_OPT_EXPORT_NAME
@@ -113,6 +114,7 @@ struct nbd_params {
 	bool readonly;
 	bool swap;
 	bool nofork;
+	bool print_device;
 	bool ioctl_mode;
 	bool preinit;
 	bool no_optgo;

@@ -145,6 +145,8 @@ static const struct nbd_option options[] = {
 	  "stay in the foreground" },
 	{ "no-optgo", 'g', "no_optgo", NULL, FLAG, PARAM(no_optgo), 0, 0, 0, 0,
 	  "negotiate with NBD_OPT_EXPORT_NAME, for old servers" },
+	{ "print-device", 0, NULL, NULL, FLAG, PARAM(print_device), 0, 0, 0, 0,
+	  "print the name of the attached device and nothing else" },
 	{ "disconnect", 'd', NULL, "DEVICE", ACTION_DEVICE, 0, 0,
 	  NBD_ACTION_DETACH, 0, 0, "detach the device" },
 	{ "force", 'f', NULL, NULL, FLAG, CMD(force), 0, 0, 0, 0,
@@ -688,7 +690,8 @@ static const char usage[] =
 	"                                                    switch to other connections\n"
 	"       nbd-client -monitor                          reconnect, for a service manager\n"
 	"\n"
-	"Without DEVICE the kernel chooses a free one; its name is printed.\n"
+	"Without DEVICE the kernel chooses a free one. Its name is printed after\n"
+	"\"Connected\", or alone with -print-device.\n"
 	"Long options take one dash or two.\n\n";
 
 void nbd_options_help(FILE *out)

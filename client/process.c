@@ -16,9 +16,25 @@
 
 static char *process_name;
 
+/*
+ * A device or a socket that took the place of a closed one would get what we print. What
+ * takes it instead lets nothing be written, so that this is noticed.
+ */
+static void occupy_standard_descriptors(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDONLY);
+	} while (fd >= STDIN_FILENO && fd < STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
 void nbd_process_init(char **argv)
 {
 	process_name = argv[0];
+	occupy_standard_descriptors();
 }
 
 void nbd_process_mark_for_systemd(void)
@@ -79,6 +95,7 @@ void nbd_process_uninterruptible(sigset_t *old)
 	sigemptyset(&set);
 	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGQUIT);
 	sigaddset(&set, SIGTERM);
 	sigprocmask(SIG_BLOCK, &set, old);
 }

@@ -5,7 +5,10 @@
 
 #include <signal.h>
 
-/* main() tells where the name of the process is. */
+/*
+ * main() tells where the name of the process is. The three standard descriptors are open
+ * afterwards.
+ */
 void nbd_process_init(char **argv);
 
 /* systemd spares processes whose name begins with "@" at shutdown. */
@@ -25,7 +28,7 @@ void nbd_process_allow_descriptors(void);
 
 /*
  * What the driver and the record must both know is not interrupted between the two:
- * SIGHUP, SIGINT and SIGTERM wait until nbd_process_interruptible() gets @old.
+ * SIGHUP, SIGINT, SIGQUIT and SIGTERM wait until nbd_process_interruptible() gets @old.
  */
 void nbd_process_uninterruptible(sigset_t *old);
 void nbd_process_interruptible(const sigset_t *old);

@@ -191,7 +191,7 @@ gone_or_reaped() {
 # attach ARGUMENTS...: nbd-client without a device name; sets $dev and $name, and
 # detaches at the end of the test
 attach() {
-	dev=$("$NBD_CLIENT" "$@")
+	dev=$("$NBD_CLIENT" -print-device "$@")
 	dev=/dev/${dev##*/}
 	name=${dev#/dev/}
 	[ -b "$dev" ] || fail "nbd-client printed '$dev', which is no block device"

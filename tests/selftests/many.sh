@@ -16,7 +16,7 @@ test_parallel() {
 	renice -n -20 -p "$server_pid" >/dev/null
 	cleanup_fn detach_all
 	for ((i = 0; i < n; i++)); do
-		"$NBD_CLIENT" "${server_args[@]}" -connect-timeout 60 >"name.$i" &
+		"$NBD_CLIENT" "${server_args[@]}" -connect-timeout 60 -print-device >"name.$i" &
 		pids+=($!)
 	done
 	for pid in "${pids[@]}"; do

@@ -90,7 +90,7 @@ resize() {
 come_and_go() {
 	local other
 
-	other=$("$NBD_CLIENT" 10.77.0.2 "$disk_port" -readonly -connections $((RANDOM % 4 + 1)))
+	other=$("$NBD_CLIENT" -print-device 10.77.0.2 "$disk_port" -readonly -connections $((RANDOM % 4 + 1)))
 	dd if="/dev/${other##*/}" of=/dev/null bs=64k count=16 iflag=direct status=none
 	"$NBD_CLIENT" -d "$other"
 }

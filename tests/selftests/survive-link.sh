@@ -89,7 +89,7 @@ test_attached_in_a_namespace() {
 	launch_far "${command[@]}"
 	cleanup_fn stop_present_server
 	await_far "${command[@]}"
-	name=$(nsenter --net=/run/netns/far "$NBD_CLIENT" 127.0.0.1 "$port")
+	name=$(nsenter --net=/run/netns/far "$NBD_CLIENT" -print-device 127.0.0.1 "$port")
 	use_device "${name#/dev/}"
 	read_one
 	kill -9 "$server_pid"
