@@ -132,6 +132,9 @@ static blk_status_t nbd_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq
 		/* The requests of a batch are on several connections then. */
 		last |= READ_ONCE(session->spread);
 	}
+	/* The block layer ends it with that, without asking again. */
+	if (unlikely(status != BLK_STS_OK && session))
+		atomic64_inc(&session->counters.failed);
 	rcu_read_unlock();
 
 	if (conn) {
@@ -161,17 +164,20 @@ static void nbd_complete_rq(struct request *rq)
 }
 
 /*
- * The next suspect's turn. The session lives: whoever completes the command, a
- * connection's side or the session itself, is waited for when it closes.
+ * What is not an ordinary success: an error is counted, and the next suspect has its turn.
+ * The session lives: whoever completes the command, a connection's side or the session
+ * itself, is waited for when it closes.
  */
-static void cmd_end_trial(struct nbd_cmd *cmd)
+static void cmd_account_end(struct nbd_cmd *cmd)
 {
 	struct nbd_device *nbd = nbd_cmd_rq(cmd)->q->queuedata;
 	struct nbd_session *session;
 
 	rcu_read_lock();
 	session = rcu_dereference(nbd->session);
-	if (session)
+	if (session && cmd->status != BLK_STS_OK)
+		atomic64_inc(&session->counters.failed);
+	if (session && cmd->suspect)
 		nbd_session_end_trial(session, cmd);
 	rcu_read_unlock();
 }
@@ -184,8 +190,8 @@ void nbd_cmd_release(struct nbd_cmd *cmd, int side, struct io_comp_batch *batch)
 	other &= ~side;
 	if (!(atomic_fetch_or(side, &cmd->phase) & other))
 		return;
-	if (unlikely(cmd->suspect))
-		cmd_end_trial(cmd);
+	if (unlikely(cmd->suspect || cmd->status != BLK_STS_OK))
+		cmd_account_end(cmd);
 	if (cmd->status != BLK_STS_OK ||
 	    !blk_mq_add_to_batch(rq, batch, 0, blk_mq_end_request_batch))
 		blk_mq_complete_request(rq);
@@ -194,8 +200,8 @@ void nbd_cmd_release(struct nbd_cmd *cmd, int side, struct io_comp_batch *batch)
 void nbd_cmd_complete(struct nbd_cmd *cmd, blk_status_t status)
 {
 	cmd->status = status;
-	if (unlikely(cmd->suspect))
-		cmd_end_trial(cmd);
+	if (unlikely(cmd->suspect || status != BLK_STS_OK))
+		cmd_account_end(cmd);
 	blk_mq_complete_request(nbd_cmd_rq(cmd));
 }
 

@@ -353,24 +353,16 @@ bool nbd_session_issue(struct nbd_session *session, struct nbd_cmd *cmd, unsigne
 		      session_park(session, cmd, epoch);
 	} while (err == -EAGAIN);
 	rcu_read_unlock();
-	if (err)
-		atomic64_inc(&session->counters.failed);
 	return !err;
 }
 
-static void session_fail(struct nbd_session *session, struct nbd_cmd *cmd, blk_status_t status)
-{
-	atomic64_inc(&session->counters.failed);
-	nbd_cmd_complete(cmd, status);
-}
-
-static void session_fail_list(struct nbd_session *session, struct list_head *cmds)
+static void cmds_fail(struct list_head *cmds)
 {
 	struct nbd_cmd *cmd, *next;
 
 	list_for_each_entry_safe(cmd, next, cmds, node) {
 		list_del_init(&cmd->node);
-		session_fail(session, cmd, BLK_STS_IOERR);
+		nbd_cmd_complete(cmd, BLK_STS_IOERR);
 	}
 }
 
@@ -559,7 +551,7 @@ static void session_apply_wait(struct nbd_session *session)
 	if (session->state == NBD_STATE_FAILED)
 		list_splice_init(&session->parked, &cmds);
 	spin_unlock_bh(&session->lock);
-	session_fail_list(session, &cmds);
+	cmds_fail(&cmds);
 	if (changed)
 		nbd_event_state(session);
 }
@@ -604,7 +596,7 @@ static void session_dead_work(struct work_struct *work)
 		return;
 	nbd_warn(session->nbd, "no connection for %llu s, failing I/O\n",
 		 READ_ONCE(session->params.dead_timeout));
-	session_fail_list(session, &cmds);
+	cmds_fail(&cmds);
 	noio = memalloc_noio_save();
 	nbd_event_state(session);
 	memalloc_noio_restore(noio);
@@ -683,7 +675,7 @@ static void session_inherit(struct nbd_session *session, struct nbd_conn *conn,
 				 "%s at byte %llu fails: connections keep dying under it\n",
 				 nbd_cmd_name(cmd),
 				 (u64)blk_rq_pos(nbd_cmd_rq(cmd)) << SECTOR_SHIFT);
-			session_fail(session, cmd, nbd_status_from_errno(conn->err));
+			nbd_cmd_complete(cmd, nbd_status_from_errno(conn->err));
 			continue;
 		}
 		cmd->overdue = others && conn->err == -ETIMEDOUT;
@@ -744,7 +736,7 @@ void nbd_session_bury(struct nbd_session *session, struct nbd_conn *conn, struct
 		LIST_HEAD(parked);
 
 		session_take_parked(session, &parked);
-		session_fail_list(session, &parked);
+		cmds_fail(&parked);
 	}
 	session_log_death(session, conn, others, carried);
 	nbd_event_conn_dead(session, conn);
@@ -926,7 +918,7 @@ void nbd_session_close(struct nbd_session *session)
 
 	session_visit(session, conn_dismiss);
 	session_dismiss_retiring(session);
-	session_fail_list(session, &cmds);
+	cmds_fail(&cmds);
 	wait_event(session->changed, !atomic_read(&session->unburied));
 	cancel_delayed_work_sync(&session->dead_work);
 	cancel_delayed_work_sync(&session->kick_work);

@@ -282,6 +282,7 @@ static void send_and_reply(struct kunit *test)
 		rig_expect_end(test, r, cases[i].status);
 	}
 	KUNIT_EXPECT_PTR_EQ(test, rig_conn(rig, 0), conn);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&rig->session->counters.failed), 2);
 }
 
 /* A reply to what is not sent yet, however well it guesses, kills the connection. */

@@ -383,6 +383,22 @@ static void strict(struct kunit *test)
 			peer = rig_connect(test, false);
 		}
 	}
+	KUNIT_EXPECT_EQ(test, atomic64_read(&rig->session->counters.failed), 1);
+}
+
+/* What dispatch refuses, which the block layer ends by itself, is counted there. */
+static void refused(struct kunit *test)
+{
+	struct rig *rig = rig_new(test, 1, NBD_DEAD_CONN_FOREVER, NBD_WRITE_BACK);
+	struct rig_request *r = rig_request(test, REQ_OP_WRITE);
+	struct blk_mq_queue_data data = { .rq = r->rq, .last = true };
+
+	rig->session->params.flags |= NBD_FLAG_READ_ONLY;
+	KUNIT_EXPECT_EQ(test, (int)nbd_mq_ops.queue_rq(r->rq->mq_hctx, &data),
+			(int)BLK_STS_IOERR);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&rig->session->counters.failed), 1);
+	nbd_cmd_complete(r->cmd, BLK_STS_OK);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&rig->session->counters.failed), 1);
 }
 
 static struct kunit_case session_cases[] = {
@@ -403,6 +419,7 @@ static struct kunit_case session_cases[] = {
 	KUNIT_CASE(closed),
 	KUNIT_CASE(outlived),
 	KUNIT_CASE(strict),
+	KUNIT_CASE(refused),
 	{ }
 };
 

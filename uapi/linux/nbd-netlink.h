@@ -272,7 +272,12 @@ enum {
 	NBD_COUNTER_CONN_DEATHS,	/* connections that died, for whatever reason */
 	NBD_COUNTER_CONNECTS,		/* connections that were added, the first included */
 	NBD_COUNTER_SERVER_ERRORS,	/* error replies */
-	NBD_COUNTER_FAILED,		/* requests that ended in an error for the application */
+	/*
+	 * Requests that ended in an error, each once and whatever the reason: the server's
+	 * answer, a flush that NBD_WRITE_STRICT fails, connections that keep dying, none at
+	 * all, a refusal by the driver. A flush that several writes share is one request.
+	 */
+	NBD_COUNTER_FAILED,
 	NBD_COUNTER_PAD,
 	__NBD_COUNTER_MAX,
 };
