@@ -78,18 +78,18 @@ static int fit_size(struct nbd_kernel_config *c,
 				"%s %llu bytes, which no block device can have",
 				whose, c->size);
 	rest = c->size % c->block_size;
-	if (!rest)
-		return 0;
 	if (c->size == rest)
 		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
 				"%s %llu bytes, less than one block of %llu",
 				whose, c->size,
 				c->block_size);
-	return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
-			"%s %llu bytes, which is not a multiple of the block size %llu: -size %llu leaves out the last %llu bytes",
-			whose, c->size,
-			c->block_size,
-			c->size - rest, rest);
+	if (rest && params->given & NBD_GIVEN_SIZE)
+		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
+				"%s %llu bytes, which is not a multiple of the block size %llu: -size %llu leaves out the last %llu bytes",
+				whose, c->size, c->block_size, c->size - rest,
+				rest);
+	c->size -= rest;
+	return 0;
 }
 
 int nbd_fit(struct nbd_kernel_config *config, const struct nbd_params *params,
@@ -183,9 +183,15 @@ static int fit_export(struct nbd_kernel_config *config,
 	char name[600];
 	int ret = nbd_fit(config, params, &b->export, err);
 
+	nbd_export_text(params, name, sizeof(name));
 	if (ret)
-		nbd_err_prefix(err, "%s",
-			       nbd_export_text(params, name, sizeof(name)));
+		nbd_err_prefix(err, "%s", name);
+	else if (config->size < b->export.size &&
+		 !(params->given & NBD_GIVEN_SIZE))
+		fprintf(stderr,
+			"nbd-client: %s has %llu bytes, of which the device lacks the last %llu, which are no whole block of %llu\n",
+			name, b->export.size, b->export.size - config->size,
+			config->block_size);
 	return ret;
 }
 

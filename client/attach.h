@@ -18,6 +18,8 @@
  * @export:	the server's conditions
  * @err:	says where they contradict each other, or the kernel's limits
  *
+ * A device has whole blocks only: what the export has behind the last is left out.
+ *
  * Return: 0 or -EINVAL.
  */
 int nbd_fit(struct nbd_kernel_config *config, const struct nbd_params *params,

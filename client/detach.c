@@ -138,8 +138,13 @@ static u64 recorded_session(s32 index, bool *has_record)
 static int disconnect(struct nbd_kernel *k, s32 index, bool force,
 		      struct nbd_err *err)
 {
+	char path[NBD_DEVICE_PATH_MAX];
 	pid_t pid;
 
+	if (!nbd_device_exists(index))
+		return nbd_fail(err, NBD_EXIT_FAILURE, ENODEV,
+				"%s does not exist, so it cannot be detached",
+				nbd_device_path(index, path));
 	if (nbd_device_pid(index, &pid) == -ENOENT)
 		return 0;
 	if (!force)

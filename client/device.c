@@ -38,6 +38,21 @@ static s32 index_of_name(const char *name)
 	return atoi(digits);
 }
 
+/* The same of the disk, from "nbd<number>p<partition>". */
+static s32 index_of_partition_name(const char *name)
+{
+	char disk[16];
+	size_t len = strcspn(name, "p");
+	const char *digits = name + len + 1;
+
+	if (!name[len] || len >= sizeof(disk) || !*digits ||
+	    strspn(digits, "0123456789") != strlen(digits))
+		return -1;
+	memcpy(disk, name, len);
+	disk[len] = '\0';
+	return index_of_name(disk);
+}
+
 static const char *without_dev(const char *name)
 {
 	return strncmp(name, "/dev/", 5) ? name : name + 5;
@@ -90,12 +105,30 @@ static int index_of_node(const char *path, s32 *index, struct nbd_err *err)
 	return 0;
 }
 
+int nbd_device_parse_disk(const char *name, s32 *index, struct nbd_err *err)
+{
+	*index = index_of_partition_name(without_dev(name));
+	return *index >= 0 ? 0 : nbd_device_parse(name, index, err);
+}
+
 int nbd_device_parse(const char *name, s32 *index, struct nbd_err *err)
 {
 	*index = index_of_name(without_dev(name));
 	if (*index >= 0)
 		return 0;
+	if (index_of_partition_name(without_dev(name)) >= 0)
+		return not_a_device(name,
+				    "is a partition: name the whole device",
+				    err);
 	return index_of_node(name, index, err);
+}
+
+bool nbd_device_exists(s32 index)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/sys/block/nbd%d", index);
+	return !access(path, F_OK);
 }
 
 char *nbd_device_path(s32 index, char *buf)

@@ -27,6 +27,12 @@ bool nbd_device_looks_like(const char *name);
  */
 int nbd_device_parse(const char *name, s32 *index, struct nbd_err *err);
 
+/* The same, where a partition, in form, means the disk that it is on. */
+int nbd_device_parse_disk(const char *name, s32 *index, struct nbd_err *err);
+
+/* Whether the driver has such a device, attached or not. */
+bool nbd_device_exists(s32 index);
+
 /* "/dev/nbd3" in @buf of NBD_DEVICE_PATH_MAX bytes; returns @buf. */
 char *nbd_device_path(s32 index, char *buf);
 

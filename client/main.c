@@ -24,7 +24,7 @@ static int run_check(const struct nbd_command *cmd, struct nbd_err *err)
 	pid_t pid;
 	int ret;
 
-	ret = nbd_device_parse(cmd->device, &index, err);
+	ret = nbd_device_parse_disk(cmd->device, &index, err);
 	if (ret) {
 		/* As the original: a device that does not exist is not attached. */
 		fprintf(stderr, "nbd-client: %s\n", err->text);
@@ -49,11 +49,14 @@ static int run_detach(const struct nbd_command *cmd, struct nbd_err *err)
 	return ret ? ret : nbd_detach(index, cmd->force, err);
 }
 
-/* What is kept for those who reconnect. */
-static int settle_servers(struct nbd_command *cmd, struct nbd_err *err)
+/* Before any server is bothered; and their paths are kept for those who reconnect. */
+static int prepare_attach(struct nbd_command *cmd, struct nbd_err *err)
 {
 	if (cmd->action != NBD_ACTION_ATTACH && cmd->action != NBD_ACTION_REPLACE)
 		return 0;
+	if (!nbd_process_is_privileged())
+		return nbd_fail(err, NBD_EXIT_PERM, EPERM,
+				"only root can attach devices (CAP_SYS_ADMIN in the initial user namespace is needed)");
 	return nbd_servers_absolute(&cmd->params, err);
 }
 
@@ -96,7 +99,7 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	ret = nbd_options_parse(&cmd, argc, argv, &err);
 	if (!ret)
-		ret = settle_servers(&cmd, &err);
+		ret = prepare_attach(&cmd, &err);
 	if (!ret && cmd.action == NBD_ACTION_CHECK)
 		status = run_check(&cmd, &err);
 	else if (!ret)

@@ -294,10 +294,16 @@ static int set_text(const struct nbd_option *o, const char *value,
 static int set_action(struct nbd_command *cmd, const struct nbd_option *o,
 		      const char *device, struct nbd_err *err)
 {
+	if (cmd->action == NBD_ACTION_HELP)
+		return 0;
 	if (cmd->action != NBD_ACTION_ATTACH && cmd->action != o->min &&
 	    o->min != NBD_ACTION_HELP)
 		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
 				"-%s cannot be combined with the other action that was given",
+				o->name);
+	if (device && cmd->device && strcmp(device, cmd->device))
+		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
+				"-%s takes one device, so it can be given once only",
 				o->name);
 	cmd->action = o->min;
 	cmd->device = device;
@@ -374,27 +380,92 @@ int nbd_options_set_tab(struct nbd_command *cmd, const char *name,
 	return -ENOENT;
 }
 
-/* getopt's view of the table. */
-static void build_getopt(struct option *longs, char *shorts)
+/*
+ * The long options of nbd-client 3.24. What abbreviated one of them there does so here,
+ * whatever options were added since.
+ */
+static const char *const classic[] = {
+	"block-size", "cacertfile", "certfile", "check", "connections", "disconnect",
+	"enable-tls", "help", "identifier", "keyfile", "list", "name", "no-optgo", "nofork",
+	"nonetlink", "persist", "preinit", "priority", "readonly", "sdp", "size", "swap",
+	"systemd-mark", "timeout", "tlshostname", "unix", "version",
+};
+
+#define ABBREVIATION_MAX 12
+#define ABBREVIATIONS_MAX 32
+
+/**
+ * struct getopt - getopt's view of the table
+ * @shorts:	letters
+ * @longs:	names and abbreviations, in N_OPTIONS + @n entries and the last
+ * @abbreviation: those that getopt would find ambiguous
+ * @n:		how many of them
+ */
+struct getopt {
+	char shorts[2 * N_OPTIONS + 3];
+	struct option longs[N_OPTIONS + ABBREVIATIONS_MAX + 1];
+	char abbreviation[ABBREVIATIONS_MAX][ABBREVIATION_MAX];
+	unsigned int n;
+};
+
+static unsigned int count_classic(const char *start, size_t len)
 {
+	unsigned int i, n = 0;
+
+	for (i = 0; i < ARRAY_SIZE(classic); i++)
+		n += !strncmp(classic[i], start, len);
+	return n;
+}
+
+static unsigned int count_options(const char *start, size_t len)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < N_OPTIONS; i++)
+		n += !strncmp(options[i].name, start, len);
+	return n;
+}
+
+/* An exact name is preferred to all that begin with it. */
+static void add_abbreviations(struct getopt *g, size_t option)
+{
+	const char *name = options[option].name;
+	size_t len;
+
+	for (len = 2; len < strlen(name) && len < ABBREVIATION_MAX; len++) {
+		if (count_options(name, len) == 1)
+			return;
+		if (count_classic(name, len) != 1 || g->n == ABBREVIATIONS_MAX)
+			continue;
+		memcpy(g->abbreviation[g->n], name, len);
+		g->abbreviation[g->n][len] = '\0';
+		g->longs[N_OPTIONS + g->n] = g->longs[option];
+		g->longs[N_OPTIONS + g->n].name = g->abbreviation[g->n];
+		g->n++;
+	}
+}
+
+static void build_getopt(struct getopt *g)
+{
+	char *shorts = g->shorts;
 	size_t i;
 
+	memset(g, 0, sizeof(*g));
 	*shorts++ = '-';	/* other arguments in order, as option 1 */
 	*shorts++ = ':';	/* a missing argument is reported as ':' */
 	for (i = 0; i < N_OPTIONS; i++) {
-		longs[i].name = options[i].name;
-		longs[i].has_arg = options[i].arg ? required_argument :
-						    no_argument;
-		longs[i].flag = NULL;
-		longs[i].val = OPTION_VALUE(i);
+		g->longs[i].name = options[i].name;
+		g->longs[i].has_arg = options[i].arg ? required_argument :
+						       no_argument;
+		g->longs[i].val = OPTION_VALUE(i);
+		if (count_classic(options[i].name, strlen(options[i].name)))
+			add_abbreviations(g, i);
 		if (!options[i].letter)
 			continue;
 		*shorts++ = options[i].letter;
 		if (options[i].arg)
 			*shorts++ = ':';
 	}
-	memset(&longs[N_OPTIONS], 0, sizeof(longs[0]));
-	*shorts = '\0';
 }
 
 /* Which entry getopt found: by its place for a long name, or by its letter. */
@@ -441,8 +512,9 @@ static int take_oldstyle(struct nbd_command *cmd, const char *arg,
 
 	if (!name)
 		return -ENOENT;
-	fprintf(stderr, "nbd-client: %s: this form is deprecated, see nbd-client --help\n",
-		arg);
+	if (!cmd->tab)	/* else it was said when argv was read first */
+		fprintf(stderr, "nbd-client: %s: this form is deprecated, see nbd-client --help\n",
+			arg);
 	return nbd_options_set_tab(cmd, name, arg + strlen(name) + 1, err);
 }
 
@@ -466,14 +538,13 @@ static int take_argument(struct nbd_command *cmd, struct arguments *args,
 static int parse_argv(struct nbd_command *cmd, struct arguments *args,
 		      int argc, char **argv, struct nbd_err *err)
 {
-	struct option longs[N_OPTIONS + 1];
-	char shorts[2 * N_OPTIONS + 3];
+	struct getopt g;
 	int c, ret, at = 1;
 
-	build_getopt(longs, shorts);
+	build_getopt(&g);
 	optind = 0;
 	opterr = 0;
-	while ((c = getopt_long_only(argc, argv, shorts, longs, NULL)) != -1) {
+	while ((c = getopt_long_only(argc, argv, g.shorts, g.longs, NULL)) != -1) {
 		if (c == '?' || c == ':')
 			return bad_option(c, argv[at], err);
 		if (c == 1)
@@ -592,6 +663,19 @@ static int finish_status(struct nbd_command *cmd, struct arguments *args,
 	return args->n ? take_device(cmd, args->v[0], err) : 0;
 }
 
+static int finish_without(const struct arguments *args, const char *action,
+			  struct nbd_err *err)
+{
+	char clean[128];
+
+	if (!args->n)
+		return 0;
+	return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
+			"too many arguments: %s has no use for \"%s\", and nothing was done",
+			action, nbd_sanitize(clean, sizeof(clean), args->v[0],
+					     strlen(args->v[0])));
+}
+
 static int finish_list(struct nbd_command *cmd, struct arguments *args,
 		       struct nbd_err *err)
 {
@@ -612,6 +696,12 @@ static int check_combination(const struct nbd_command *cmd,
 {
 	const struct nbd_params *p = &cmd->params;
 
+	if (cmd->force && cmd->action != NBD_ACTION_DETACH)
+		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
+				"-force belongs to -disconnect only");
+	if (cmd->json && cmd->action != NBD_ACTION_STATUS)
+		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
+				"-json belongs to -status only");
 	if (cmd->sdp)
 		return nbd_fail(err, NBD_EXIT_UNSUPPORTED, EOPNOTSUPP,
 				"-sdp: Linux has no Sockets Direct Protocol any more; leave the option away to use TCP");
@@ -636,8 +726,13 @@ static int finish(struct nbd_command *cmd, struct arguments *args,
 	case NBD_ACTION_REPLACE:
 		return finish_replace(cmd, args, err);
 	case NBD_ACTION_STATUS:
-	case NBD_ACTION_MONITOR:
 		return finish_status(cmd, args, err);
+	case NBD_ACTION_DETACH:
+		return finish_without(args, "-disconnect", err);
+	case NBD_ACTION_CHECK:
+		return finish_without(args, "-check", err);
+	case NBD_ACTION_MONITOR:
+		return finish_without(args, "-monitor", err);
 	case NBD_ACTION_LIST:
 		return finish_list(cmd, args, err);
 	default:
@@ -645,13 +740,22 @@ static int finish(struct nbd_command *cmd, struct arguments *args,
 	}
 }
 
-/* nbdtab first, then the command line again: that is stronger. */
+/*
+ * nbdtab first, as if nothing had been given, then the command line again: that is
+ * stronger.
+ */
 static int apply_tab(struct nbd_command *cmd, int argc, char **argv,
 		     struct nbd_err *err)
 {
 	struct arguments args = { 0 };
-	int ret = nbd_tab_apply(cmd, err);
+	s32 index = cmd->params.index;
+	int ret;
 
+	nbd_params_free(&cmd->params);
+	nbd_params_init(&cmd->params);
+	cmd->params.index = index;
+	cmd->params.given = NBD_GIVEN_INDEX;
+	ret = nbd_tab_apply(cmd, err);
 	return ret ? ret : parse_argv(cmd, &args, argc, argv, err);
 }
 

@@ -4,11 +4,15 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sched.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -35,6 +39,33 @@ void nbd_process_init(char **argv)
 {
 	process_name = argv[0];
 	occupy_standard_descriptors();
+}
+
+/* All numbers of users mean themselves: what is not so is another user namespace. */
+static bool in_initial_userns(void)
+{
+	FILE *file = fopen("/proc/self/uid_map", "re");
+	unsigned int inside, outside, count;
+	bool initial = true;
+
+	if (!file)
+		return true;
+	if (fscanf(file, "%u %u %u", &inside, &outside, &count) == 3)
+		initial = !inside && !outside && count == UINT32_MAX;
+	fclose(file);
+	return initial;
+}
+
+bool nbd_process_is_privileged(void)
+{
+	struct __user_cap_header_struct header = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+	if (syscall(SYS_capget, &header, data))
+		return true;	/* the driver will tell */
+	return data[0].effective & 1U << CAP_SYS_ADMIN && in_initial_userns();
 }
 
 void nbd_process_mark_for_systemd(void)

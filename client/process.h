@@ -4,12 +4,16 @@
 #define NBD_PROCESS_H
 
 #include <signal.h>
+#include <stdbool.h>
 
 /*
  * main() tells where the name of the process is. The three standard descriptors are open
  * afterwards.
  */
 void nbd_process_init(char **argv);
+
+/* Whether the driver will take a device's connections from us. */
+bool nbd_process_is_privileged(void);
 
 /* systemd spares processes whose name begins with "@" at shutdown. */
 void nbd_process_mark_for_systemd(void);

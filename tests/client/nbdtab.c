@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <linux/nbd-netlink.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "../../client/nbdtab.h"
 #include "../../client/options.h"
+#include "../../client/record.h"
 #include "tap.h"
 
 static const char file[] =
@@ -48,6 +50,112 @@ static void refuse(const char *device, int error, const char *words)
 	expect_number(read_tab(&cmd, device, &err), error);
 	expect_words(err.text, words);
 	nbd_command_free(&cmd);
+}
+
+/* What an option of nbdtab says, and what the command line says to the contrary. */
+static const struct {
+	const char *tab;
+	const char *option;
+	const char *value;
+} contrary[] = {
+	{ "conns=2", "-connections", "3" },
+	{ "bs=1024", "-block-size", "2048" },
+	{ "size=1M", "-size", "2M" },
+	{ "timeout=1", "-timeout", "0" },
+	{ "connect_timeout=1", "-connect-timeout", "2" },
+	{ "peer_timeout=1", "-peer-timeout", "15" },
+	{ "slow_timeout=1", "-slow-timeout", "30" },
+	{ "dead_timeout=1", "-dead-timeout", "forever" },
+	{ "persist", "-no-persist", NULL },
+	{ "no_persist", "-persist", NULL },
+	{ "reconnect_limit=1", "-reconnect-limit", "0" },
+	{ "write_policy=strict", "-write-policy", "back" },
+	{ "queue_depth=1", "-queue-depth", "2" },
+	{ "read_ahead=1", "-read-ahead", "2" },
+	{ "identifier=a", "-identifier", "b" },
+	{ "identifier=a", "-identifier", "" },
+};
+
+/* The record of what "nbd-client -nbdtab @line @option @value nbd0" asks for, to be freed. */
+static char *meaning(const char *line, const char *option, const char *value)
+{
+	char path[] = "/tmp/test-nbdtab.XXXXXX", program[] = "nbd-client";
+	char *argv[7] = { program, "-nbdtab", path, "nbd0", (char *)option, (char *)value };
+	struct nbd_record record = { 0 };
+	struct nbd_command cmd;
+	struct nbd_err err;
+	char *text = NULL;
+	size_t size;
+	FILE *out;
+	int fd = mkstemp(path);
+
+	if (fd >= 0)
+		dprintf(fd, "%s\n", line);
+	close(fd);
+	if (nbd_options_parse(&cmd, option ? value ? 6 : 5 : 4, argv, &err))
+		tap_failure(__FILE__, __LINE__, "%s", err.text);
+	unlink(path);
+	out = open_memstream(&text, &size);
+	record.params = cmd.params;
+	nbd_record_print(&record, out);
+	fclose(out);
+	nbd_command_free(&cmd);
+	return text;
+}
+
+static void test_contrary(const char *with, const char *without, const char *option,
+			  const char *value)
+{
+	char *got, *wanted;
+
+	tap_test("nbdtab: %s: %s %s is stronger", with, option, value ?: "");
+	got = meaning(with, option, value);
+	wanted = meaning(without, option, value);
+	expect_text(got, wanted);
+	free(got);
+	free(wanted);
+}
+
+/* Is every option of nbdtab that has a value in the table? Not those of TLS, not servers. */
+static void test_all_are_contrary(void)
+{
+	static const char others[] =
+		"server= tlshostname= certfile= keyfile= cacertfile= priority=";
+	char *text, *save = NULL, *line, *end;
+	size_t size, i;
+	FILE *out = open_memstream(&text, &size);
+
+	tap_test("nbdtab: the command line is stronger in everything");
+	nbd_options_list(out);
+	fclose(out);
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		end = strchr(line, '=');
+		if (*line == '-' || !end)
+			continue;
+		end[1] = '\0';
+		for (i = 0; i < ARRAY_SIZE(contrary); i++)
+			if (!strncmp(contrary[i].tab, line, strlen(line)))
+				break;
+		if (i == ARRAY_SIZE(contrary) && !strstr(others, line))
+			tap_failure(__FILE__, __LINE__, "%s is not tried", line);
+	}
+	free(text);
+}
+
+static void test_precedence(void)
+{
+	char line[128];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(contrary); i++) {
+		snprintf(line, sizeof(line), "nbd0 host exp %s", contrary[i].tab);
+		test_contrary(line, "nbd0 host exp", contrary[i].option,
+			      contrary[i].value);
+	}
+	test_contrary("nbd0 host exp", "nbd0 host -", "-name", "other");
+	test_contrary("nbd0 host exp", "nbd0 host -", "-name", "");
+	test_contrary("nbd0 nbd://host/exp -", "nbd0 host -", "-name", "other");
+	test_all_are_contrary();
 }
 
 void test_nbdtab(void)
@@ -120,4 +228,5 @@ void test_nbdtab(void)
 	refuse("nbd8", -EINVAL, "tab, line 12: -block-size: \"1000\"");
 	refuse("nbd9", -EINVAL, "tab, line 13: option \"bs\" needs a value");
 	refuse("nbd99", -ENOENT, "no definition of nbd99");
+	test_precedence();
 }

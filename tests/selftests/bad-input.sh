@@ -87,8 +87,13 @@ test_tls_demanded() {
 }
 
 test_size_not_multiple_of_block() {
-	start_nbdkit memory 1049088
-	refused "4096" "1049088" -- "${server_args[@]}" -block-size 4096
+	start_nbdkit memory 1M
+	refused "4096" "1049088" -- "${server_args[@]}" -block-size 4096 -size 1049088
+}
+
+test_less_than_a_block() {
+	start_nbdkit memory 511
+	refused "511 bytes, less than one block of 512" -- "${server_args[@]}"
 }
 
 test_device_in_use() {
@@ -100,13 +105,29 @@ test_device_in_use() {
 }
 
 test_no_permission() {
-	transport=tcp
-	start_nbdkit memory 1M
+	local user
+
 	modprobe nbd
-	expect_failure setpriv --reuid=65534 --regid=65534 --clear-groups \
-		"$NBD_CLIENT" "${server_args[@]}"
-	assert_match "$output" "root|privilege|ermi"
+	# no server listens there, and none is asked
+	for user in "setpriv --reuid=65534 --regid=65534 --clear-groups" "unshare --user --map-root-user"; do
+		# shellcheck disable=SC2086 # words
+		expect_status 4 $user "$NBD_CLIENT" 127.0.0.1 20001
+		assert_match "$output" "^nbd-client: only root can attach devices"
+	done
 	assert_equal "$(connected_devices)" ""
+}
+
+# No device, or two of them: nothing is detached, and that is said.
+test_detach_what() {
+	start_nbdkit memory 1M
+	attach "${server_args[@]}"
+	refused "/dev/nbd99 does not exist" -- -d nbd99
+	refused "no use for \"nbd1\", and nothing was done" -- -d "$dev" nbd1
+	refused "once only" -- -d "$dev" -d nbd1
+	refused "is a partition: name the whole device" -- -d "${dev}p1"
+	connected "$name"
+	detach
+	detach
 }
 
 test_no_module() {

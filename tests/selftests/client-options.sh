@@ -281,6 +281,9 @@ test_check() {
 	assert_match "$output" '^[0-9]+$'
 	same_answer -c /dev/nbd0
 	same_answer -check /dev/nbd0
+	same_answer -c /dev/nbd0p1		# its disk counts
+	same_answer -c nbd0p1
+	same_answer -c /dev/nbd1p1
 	same_answer -c /dev/nbd1		# free
 	same_answer -c /dev/nbd777		# no such device
 	same_answer -c /dev/null

@@ -60,6 +60,30 @@ test_print_device() {
 	done
 }
 
+# What is behind the last whole block is left out, as Debian's does; and said.
+variants[test_odd_size]="mode:netlink,ioctl"
+test_odd_size() {
+	local options=()
+
+	[ "$mode" = netlink ] || options=(-L)
+	truncate -s 1000001 image
+	transport=tcp start_nbdkit file image
+	modprobe nbd
+	use_device nbd0
+	"$debian_client" "${server_args[@]}" /dev/nbd0 "${options[@]}"
+	wait_for 10 connected nbd0
+	assert_equal "$(blockdev --getsize64 "$dev")" 999936 "size with Debian's"
+	wait_for 10 leaves_device_alone
+	"$NBD_CLIENT" -d nbd0
+	"$NBD_CLIENT" "${server_args[@]}" nbd0 "${options[@]}" 2>err
+	assert_equal "$(blockdev --getsize64 "$dev")" 999936 "size"
+	assert_match "$(<err)" 'has 1000001 bytes, of which the device lacks the last 65,'
+	dd if=/dev/urandom of="$dev" bs=999936 count=1 oflag=direct status=none
+	detach
+	"$NBD_CLIENT" -b 4096 "${server_args[@]}" nbd0 "${options[@]}"
+	assert_equal "$(blockdev --getsize64 "$dev")" 999424 "size in blocks of 4096"
+}
+
 # A device that was chosen is given back if its name cannot be printed; one that the
 # caller has named needs no name.
 variants[test_nowhere_to_print]="to:full,closed,pipe"
