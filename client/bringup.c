@@ -12,11 +12,11 @@
 #include "record.h"
 
 /*
- * The head start of an address over the next one. RFC 8305 suggests 250 ms
- * between addresses of one host; another server is a bigger step.
+ * The head start of an address over the next one of the same server, as RFC 8305
+ * suggests, and of a server that has been silent for long over all others.
  */
 #define HEAD_START_MS		250
-#define SERVER_HEAD_START_MS	500
+#define DISTRUSTED_HEAD_START_MS 500
 /* While I/O waits, so long the others may take when one connection is there. */
 #define URGENT_FILL_MS		500
 /* Connections that are made unasked, where the server allows several. */
@@ -60,25 +60,47 @@ static void start_link(struct nbd_bringup *b, struct nbd_link *link,
 		       nbd_now_ms() + b->params->connect_timeout * 1000LL);
 }
 
+/* The next address belongs to another server than the one before it. */
+static bool at_next_server(const struct nbd_bringup *b)
+{
+	const struct nbd_address *next = &b->list->addr[b->next_address];
+
+	return next[0].server != next[-1].server;
+}
+
+/* The links that run are to addresses of the first server, which is not waited for. */
+static bool at_distrusted(const struct nbd_bringup *b)
+{
+	return b->distrust && b->list->addr[b->next_address - 1].server ==
+			      b->list->addr[0].server;
+}
+
 /*
- * Sends the next address into the race and sets the time for the one after. A
- * list is not asked for twice at a time: its entries would mix.
+ * Sets the time when the next address joins those that run. Another server is not raced
+ * against: it is a second choice, maybe with other data. A list is not asked for twice at
+ * a time: its entries would mix.
  */
+static void set_next_start(struct nbd_bringup *b)
+{
+	b->next_start = NBD_NEVER;
+	if (b->next_address == b->list->n || b->goal == NBD_GOAL_LIST)
+		return;
+	if (!at_next_server(b))
+		b->next_start = nbd_now_ms() + HEAD_START_MS;
+	else if (at_distrusted(b))
+		b->next_start = nbd_now_ms() + DISTRUSTED_HEAD_START_MS;
+}
+
+/* Sends the next address into the race. */
 static void start_next_address(struct nbd_bringup *b)
 {
 	struct nbd_link *link = idle_link(b);
-	const struct nbd_address *a, *after;
 
 	b->next_start = NBD_NEVER;
 	if (!link || b->next_address == b->list->n)
 		return;
-	a = &b->list->addr[b->next_address++];
-	start_link(b, link, a);
-	if (b->next_address == b->list->n || b->goal == NBD_GOAL_LIST)
-		return;
-	after = a + 1;
-	b->next_start = nbd_now_ms() + (after->server == a->server ?
-					HEAD_START_MS : SERVER_HEAD_START_MS);
+	start_link(b, link, &b->list->addr[b->next_address++]);
+	set_next_start(b);
 }
 
 void nbd_bringup_start(struct nbd_bringup *b, enum nbd_goal goal,
@@ -98,6 +120,7 @@ void nbd_bringup_start(struct nbd_bringup *b, enum nbd_goal goal,
 	b->goal = goal;
 	b->record = NULL;
 	b->urgent = false;
+	b->distrust = false;
 	b->netns = netns;
 	b->wanted = wanted;
 	b->next_address = 0;
@@ -115,6 +138,12 @@ void nbd_bringup_reconnect(struct nbd_bringup *b,
 	b->urgent = urgent;
 }
 
+void nbd_bringup_distrust(struct nbd_bringup *b)
+{
+	b->distrust = true;
+	set_next_start(b);
+}
+
 /* Ends the race for every link but the winner, which becomes links[0]. */
 static void crown(struct nbd_bringup *b, struct nbd_link *winner)
 {
@@ -130,7 +159,7 @@ static void crown(struct nbd_bringup *b, struct nbd_link *winner)
 		b->links[i].state = NBD_LINK_IDLE;
 	}
 	b->export = b->links[0].hs.export;
-	b->server = b->links[0].address->server;
+	b->address = *b->links[0].address;
 	b->nlinks = 1;
 }
 
@@ -197,6 +226,15 @@ static bool export_fits(const struct nbd_bringup *b, struct nbd_link *link)
 	return false;
 }
 
+/* Whether it is the turn of the next address: those before it @failed, or its time has come. */
+static bool next_is_due(const struct nbd_bringup *b, bool busy, bool failed)
+{
+	if (b->next_address == b->list->n)
+		return false;
+	return !busy || (failed && !at_next_server(b)) ||
+	       nbd_now_ms() >= b->next_start;
+}
+
 static void run_race(struct nbd_bringup *b)
 {
 	bool busy = false, failed = false;
@@ -216,8 +254,7 @@ static void run_race(struct nbd_bringup *b)
 		busy |= nbd_link_busy(link);
 		failed |= was_busy && link->state == NBD_LINK_FAILED;
 	}
-	if (b->next_address < b->list->n &&
-	    (failed || !busy || nbd_now_ms() >= b->next_start)) {
+	if (next_is_due(b, busy, failed)) {
 		start_next_address(b);
 		run_race(b);
 	} else if (!busy) {

@@ -2,10 +2,11 @@
 /*
  * All connections of one attachment, brought up without blocking.
  *
- * First a race: every address of every server gets a link, one after the
- * other with a head start, and the first that ends its handshake wins. Then
- * the others that are wanted are made to the winner's address, and what they
- * report must be the same export. The same code serves the first attach
+ * First a race: every address of a server gets a link, one after the other
+ * with a head start, and the first that ends its handshake wins; the next
+ * server's turn comes when all addresses of those before it have failed. Then
+ * the others that are wanted are made to the winner's address and no other, and
+ * what they report must be the same export. The same code serves the first attach
  * (nbd_bringup_wait) and the monitor's reconnects (in its poll loop).
  */
 #ifndef NBD_BRINGUP_H
@@ -21,7 +22,7 @@ struct nbd_record;
 
 /** enum nbd_bringup_state - where it stands */
 enum nbd_bringup_state {
-	NBD_BRINGUP_RACE,	/* links to different addresses compete */
+	NBD_BRINGUP_RACE,	/* links to different addresses of a server compete */
 	NBD_BRINGUP_FILL,	/* more connections to the winner */
 	NBD_BRINGUP_UP,		/* all there */
 	NBD_BRINGUP_FAILED,	/* err says why */
@@ -34,7 +35,7 @@ enum nbd_bringup_state {
  * @export:	in NBD_BRINGUP_UP: what the server offers
  * @nlinks:	in NBD_BRINGUP_UP: connections, in links[0..@nlinks - 1]
  * @links:	the connections; hand over or close
- * @server:	in NBD_BRINGUP_UP: index of the server that was reached
+ * @address:	in NBD_BRINGUP_UP: where all of them lead
  *
  * The rest is private to bringup.c.
  */
@@ -44,7 +45,7 @@ struct nbd_bringup {
 	struct nbd_export export;
 	unsigned int nlinks;
 	struct nbd_link links[NBD_CONNECTIONS_MAX];
-	unsigned int server;
+	struct nbd_address address;
 
 	const struct nbd_params *params;
 	struct nbd_listing *listing;
@@ -52,6 +53,7 @@ struct nbd_bringup {
 	enum nbd_goal goal;
 	const struct nbd_record *record;
 	bool urgent;
+	bool distrust;
 	int netns;
 	unsigned int wanted;
 	unsigned int next_address;
@@ -85,6 +87,12 @@ void nbd_bringup_start(struct nbd_bringup *b, enum nbd_goal goal,
  */
 void nbd_bringup_reconnect(struct nbd_bringup *b,
 			   const struct nbd_record *record, bool urgent);
+
+/*
+ * The first server of the list has left requests unanswered for long: it is asked first, but
+ * the others are raced against it. Call after nbd_bringup_start().
+ */
+void nbd_bringup_distrust(struct nbd_bringup *b);
 
 /* Go on as far as possible without blocking. */
 void nbd_bringup_run(struct nbd_bringup *b);

@@ -186,7 +186,7 @@ static int hand_over_and_save(struct nbd_kernel *k, struct nbd_record *record,
 	if (ret)
 		return ret;
 	nbd_record_set_export(record, &b->export);
-	record->server = b->server;
+	record->server = b->address.server;
 	record->nconns = b->nlinks;
 	record->addresses = *list;
 	ret = nbd_record_draft(record, err);

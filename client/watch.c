@@ -257,6 +257,8 @@ static void begin_attempt(struct nbd_watch *w)
 			  &w->addresses,
 			  w->suspect ? w->record.nconns : w->missing, w->netns);
 	nbd_bringup_reconnect(w->bringup, &w->record, !w->live);
+	if (w->suspect && !w->relapsed)
+		nbd_bringup_distrust(w->bringup);
 	w->state = NBD_WATCH_CONNECTING;
 }
 
@@ -289,7 +291,7 @@ static void take_resolved(struct nbd_watch *w)
 /* The live connections lead to another server than the new ones. */
 static bool moves(const struct nbd_watch *w)
 {
-	return w->live && w->bringup->server != w->record.server;
+	return w->live && w->bringup->address.server != w->record.server;
 }
 
 /* Connections that go to the driver: what is missing, or all of them when they move. */
@@ -354,7 +356,7 @@ static void attempt_done(struct nbd_watch *w, const struct nbd_kernel_reply *rep
 			  w->record.export.size,
 			  b->export.size);
 	nbd_record_set_export(&w->record, &b->export);
-	w->record.server = b->server;
+	w->record.server = b->address.server;
 	rest(w);
 	save_record(w);
 	if (moved) {
@@ -410,7 +412,7 @@ void nbd_watch_lost(struct nbd_watch *w, unsigned int missing,
 {
 	bool doubtful = timed_out && w->record.params.nservers > 1 &&
 			nbd_kernel_knows(w->kernel, NBD_ATTR_REPLACE);
-	bool suspect = w->suspect || (doubtful && live);
+	bool suspect = w->suspect || doubtful;
 	bool too_narrow = attempt_is_too_narrow(w, live, suspect);
 
 	if (missing > w->missing)

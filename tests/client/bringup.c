@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/nbd.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -27,9 +28,13 @@ enum part {
 	ONE_ONLY,		/* good once, then hangs up */
 	SILENT,			/* accepts and says nothing */
 	ONE_TALKS,		/* good once, then accepts and says nothing */
+	SLOW,			/* good after SLOW_MS */
 	SLAMS,			/* accepts and closes */
 	DROPS_GO,		/* hangs up on NBD_OPT_GO, knows EXPORT_NAME */
 };
+
+/* Longer than any head start, shorter than the time to connect. */
+#define SLOW_MS 700
 
 /** struct server - a child process that listens on a port of 127.0.0.1 */
 struct server {
@@ -87,6 +92,8 @@ static void play(enum part part, int fd, int number)
 
 	if (part == SILENT || (part == ONE_TALKS && number))
 		return;
+	if (part == SLOW)
+		poll(NULL, 0, SLOW_MS);
 	if (part == SLAMS || (part == ONE_ONLY && number)) {
 		close(fd);
 		return;
@@ -140,15 +147,46 @@ struct outcome {
 	s64 ms;
 };
 
-/* As connect_to(); for an attachment that lost connections if there is @record. */
-static struct outcome connect_for(const struct nbd_record *record, bool urgent,
-				  const struct server *servers, int n,
-				  unsigned int wanted)
+/** struct purpose - what the connections are for, beyond the first attach */
+struct purpose {
+	const struct nbd_record *record;	/* it has lost connections */
+	bool urgent;
+	bool distrust;
+	bool one_server;	/* all addresses are of the same */
+};
+
+static struct outcome bring_up(const struct nbd_params *params,
+			       const struct nbd_address_list *list,
+			       unsigned int wanted, const struct purpose *purpose)
 {
 	struct nbd_bringup *b = calloc(1, sizeof(*b));
 	struct outcome o = { .ms = nbd_now_ms() };
+
+	nbd_bringup_start(b, NBD_GOAL_GO, params, NULL, list, wanted, -1);
+	if (purpose->record)
+		nbd_bringup_reconnect(b, purpose->record, purpose->urgent);
+	if (purpose->distrust)
+		nbd_bringup_distrust(b);
+	o.ret = nbd_bringup_wait(b);
+	o.err = b->err;
+	o.nlinks = b->nlinks;
+	o.server = b->address.server;
+	o.size = b->export.size;
+	o.ms = nbd_now_ms() - o.ms;
+	nbd_bringup_close(b);
+	free(b);
+	return o;
+}
+
+/* As connect_to(), with a purpose. */
+static struct outcome connect_for(const struct purpose *purpose,
+				  const struct server *servers, int n,
+				  unsigned int wanted)
+{
 	struct nbd_address_list list;
 	struct nbd_params params;
+	struct outcome o;
+	unsigned int i;
 	char text[32];
 
 	nbd_params_init(&params);
@@ -158,18 +196,10 @@ static struct outcome connect_for(const struct nbd_record *record, bool urgent,
 		expect(!nbd_server_append(&params, text, &o.err));
 	}
 	expect(!nbd_resolve_servers(&params, &list, &o.err));
-	nbd_bringup_start(b, NBD_GOAL_GO, &params, NULL, &list, wanted, -1);
-	if (record)
-		nbd_bringup_reconnect(b, record, urgent);
-	o.ret = nbd_bringup_wait(b);
-	o.err = b->err;
-	o.nlinks = b->nlinks;
-	o.server = b->server;
-	o.size = b->export.size;
-	o.ms = nbd_now_ms() - o.ms;
-	nbd_bringup_close(b);
+	for (i = 0; i < list.n && purpose->one_server; i++)
+		list.addr[i].server = 0;
+	o = bring_up(&params, &list, wanted, purpose);
 	nbd_params_free(&params);
-	free(b);
 	return o;
 }
 
@@ -177,7 +207,7 @@ static struct outcome connect_for(const struct nbd_record *record, bool urgent,
 static struct outcome connect_to(const struct server *servers, int n,
 				 unsigned int wanted)
 {
-	return connect_for(NULL, false, servers, n, wanted);
+	return connect_for(&(struct purpose){ 0 }, servers, n, wanted);
 }
 
 static void expect_failure(enum part part, unsigned int wanted,
@@ -277,7 +307,14 @@ static void test_successes(void)
 	o = connect_to(s, 2, 2);
 	expect_number(o.ret, 0);
 	expect_number(o.server, 1);
-	expect(o.ms >= 400 && o.ms < 950);
+	expect(o.ms >= 950 && o.ms < 3000);
+	stop(&s[0]);
+
+	tap_test("bringup: the first server when it is slow");
+	start(&s[0], SLOW);
+	o = connect_to(s, 2, 1);
+	expect_number(o.ret, 0);
+	expect_number(o.server, 0);
 	stop(&s[0]);
 
 	tap_test("bringup: the first server when both are well");
@@ -288,6 +325,46 @@ static void test_successes(void)
 	stop(&s[1]);
 }
 
+/* Which of them is asked while another one has not answered yet. */
+static void test_races(void)
+{
+	const struct purpose distrust = { .distrust = true };
+	const struct purpose one_server = { .one_server = true };
+	struct server s[4];
+	struct outcome o;
+
+	start(&s[0], SILENT);
+	start(&s[1], GOOD);
+	start(&s[2], SLOW);
+	start(&s[3], GOOD);
+
+	tap_test("bringup: the second address of a server when the first is silent");
+	o = connect_for(&one_server, s, 2, 2);
+	expect_number(o.ret, 0);
+	expect_number(o.nlinks, 2);
+	expect(o.ms >= 200 && o.ms < 950);
+
+	tap_test("bringup: the second server when the first has been silent for long");
+	o = connect_for(&distrust, s, 2, 2);
+	expect_number(o.ret, 0);
+	expect_number(o.server, 1);
+	expect(o.ms >= 400 && o.ms < 950);
+
+	tap_test("bringup: the first server when it answers after all");
+	o = connect_for(&distrust, &s[1], 2, 2);
+	expect_number(o.server, 0);
+	expect(o.ms < 400);
+
+	tap_test("bringup: no race between the other servers");
+	stop(&s[1]);
+	o = connect_for(&distrust, &s[1], 3, 1);
+	expect_number(o.ret, 0);
+	expect_number(o.server, 1);
+	stop(&s[0]);
+	stop(&s[2]);
+	stop(&s[3]);
+}
+
 static void test_reconnects(void)
 {
 	struct nbd_record record = {
@@ -295,19 +372,21 @@ static void test_reconnects(void)
 		.block_size = 512,
 		.nconns = 3,
 	};
+	const struct purpose urgent = { .record = &record, .urgent = true };
+	const struct purpose rest = { .record = &record };
 	struct server s[2];
 	struct outcome o;
 
 	tap_test("bringup: reconnect with what can be had");
 	start(&s[0], ONE_ONLY);
-	o = connect_for(&record, true, s, 1, 3);
+	o = connect_for(&urgent, s, 1, 3);
 	expect_number(o.ret, 0);
 	expect_number(o.nlinks, 1);
 	stop(&s[0]);
 
 	tap_test("bringup: reconnect with what can be had soon");
 	start(&s[0], ONE_TALKS);
-	o = connect_for(&record, true, s, 1, 3);
+	o = connect_for(&urgent, s, 1, 3);
 	expect_number(o.ret, 0);
 	expect_number(o.nlinks, 1);
 	expect(o.ms < 950);
@@ -316,7 +395,7 @@ static void test_reconnects(void)
 	tap_test("bringup: reconnect to the second server when the first does not fit");
 	start(&s[0], NO_MULTI_CONN);
 	start(&s[1], GOOD);
-	o = connect_for(&record, false, s, 2, 3);
+	o = connect_for(&rest, s, 2, 3);
 	expect_number(o.ret, 0);
 	expect_number(o.server, 1);
 	expect_number(o.nlinks, 3);
@@ -326,7 +405,7 @@ static void test_reconnects(void)
 	tap_test("bringup: reconnect to nothing that fits");
 	start(&s[1], SLAMS);
 	record.export.size = 2 << 20;
-	o = connect_for(&record, false, s, 2, 3);
+	o = connect_for(&rest, s, 2, 3);
 	expect(o.ret < 0);
 	expect_number(o.err.status, NBD_EXIT_UNFIT);
 	expect_words(o.err.text, "refused to reconnect");
@@ -339,5 +418,6 @@ void test_bringup(void)
 {
 	test_failures();
 	test_successes();
+	test_races();
 	test_reconnects();
 }

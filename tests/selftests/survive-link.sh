@@ -221,7 +221,7 @@ test_stale_writes() {
 
 	case ${kind%-*} in
 	timeout) options=(-timeout 5) ;;
-	peer) options=(-peer-timeout 5) ;;
+	peer) options=(-peer-timeout 5 -connect-timeout 3) ;;
 	esac
 	make_links 2
 	choose_address
