@@ -226,6 +226,11 @@ char *nbd_address_text(const struct nbd_address *address, char *buf,
 	return buf;
 }
 
+bool nbd_address_same(const struct nbd_address *a, const struct nbd_address *b)
+{
+	return a->len == b->len && !memcmp(&a->sa, &b->sa, a->len);
+}
+
 static bool list_has(const struct nbd_address_list *list,
 		     const struct nbd_address *a)
 {
@@ -233,8 +238,7 @@ static bool list_has(const struct nbd_address_list *list,
 
 	for (i = 0; i < list->n; i++)
 		if (list->addr[i].server == a->server &&
-		    list->addr[i].len == a->len &&
-		    !memcmp(&list->addr[i].sa, &a->sa, a->len))
+		    nbd_address_same(&list->addr[i], a))
 			return true;
 	return false;
 }

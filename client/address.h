@@ -54,6 +54,9 @@ int nbd_resolve(struct nbd_address_list *list, const struct nbd_server *server,
 int nbd_resolve_numeric(struct nbd_address_list *list,
 			const struct nbd_server *server, unsigned int number);
 
+/* They lead to the same place, whichever server each belongs to. */
+bool nbd_address_same(const struct nbd_address *a, const struct nbd_address *b);
+
 /* Whether @list has all addresses of @other, in whatever order. */
 bool nbd_address_list_covers(const struct nbd_address_list *list,
 			     const struct nbd_address_list *other);

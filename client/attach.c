@@ -271,7 +271,7 @@ static void fill_record(struct nbd_record *record,
 	record->session_id = reply->session_id;
 	record->block_size = block_size;
 	record->nconns = b->nlinks;
-	record->server = b->address.server;
+	record->in_use = b->address;
 	record->addresses = *list;
 	if (!nbd_device_pid(reply->index, &pid))
 		record->pid = pid;

@@ -224,6 +224,10 @@ static int reattach(struct service *s, const struct nbd_kernel_config *config,
 			       "the device was detached");
 	if (!ret)
 		ret = configure(s, config, err);
+	if (!ret) {
+		s->record->in_use = s->b->address;
+		nbd_record_write(s->record, NULL);
+	}
 	close(lock);
 	return ret;
 }

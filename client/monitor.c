@@ -310,8 +310,10 @@ static void suspect_stock_links(struct monitor *m)
 	struct nbd_watch *w;
 
 	m->unheard = true;
-	for (w = m->watches; w; w = w->next)
+	for (w = m->watches; w; w = w->next) {
 		w->dead_links = w->record.nconns;
+		w->unsure = true;
+	}
 }
 
 static void read_notices(struct monitor *m)
@@ -346,8 +348,11 @@ static void add_record(struct monitor *m, struct nbd_record *record, u64 file)
 	 * drops the connections that it does not need.
 	 */
 	w->dead_links = take_early_loss(m, w->record.params.index);
-	if (m->unheard && m->kernel.sock && !is_ours(m))
+	w->unsure = w->dead_links;
+	if (m->unheard && m->kernel.sock && !is_ours(m)) {
 		w->dead_links = w->record.nconns;
+		w->unsure = true;
+	}
 }
 
 static void load_record(void *arg, s32 index)

@@ -77,7 +77,8 @@ static const struct field {
 	FIELD("block-max", U32, export.block_max),
 	FIELD("block-size", U32, block_size),
 	FIELD("conns", U32, nconns),
-	FIELD("current-server", U32, server),
+	FIELD("current-server", U32, in_use.server),
+	FIELD("moving", BOOL, moving),
 	FIELD("netns", BOOL, netns),
 };
 
@@ -157,7 +158,6 @@ static void print_server(const struct nbd_server *s, FILE *file)
 
 static void print_address(const struct nbd_address *a, FILE *file)
 {
-	fprintf(file, "address %u ", a->server);
 	print_encoded(file, (const char *)&a->sa, a->len);
 	fputc('\n', file);
 }
@@ -170,8 +170,14 @@ void nbd_record_print(const struct nbd_record *r, FILE *file)
 		print_field(r, &fields[i], file);
 	for (i = 0; i < r->params.nservers; i++)
 		print_server(&r->params.servers[i], file);
-	for (i = 0; i < r->addresses.n; i++)
+	if (r->in_use.len) {
+		fputs("current-address ", file);
+		print_address(&r->in_use, file);
+	}
+	for (i = 0; i < r->addresses.n; i++) {
+		fprintf(file, "address %u ", r->addresses.addr[i].server);
 		print_address(&r->addresses.addr[i], file);
+	}
 }
 
 static int set_field(struct nbd_record *r, const struct field *f, char *value)
@@ -224,23 +230,30 @@ static int set_server(struct nbd_record *r, char *value)
 	return 0;
 }
 
+static int set_bytes(struct nbd_address *a, char *bytes)
+{
+	size_t len = decode(bytes);
+
+	if (len < sizeof(a->sa.ss_family) || len > sizeof(a->sa))
+		return -EINVAL;
+	a->len = len;
+	memcpy(&a->sa, bytes, len);
+	return 0;
+}
+
 static int set_address(struct nbd_record *r, char *value)
 {
 	char *save = NULL, *server = strtok_r(value, " ", &save);
 	char *bytes = strtok_r(NULL, " ", &save);
 	struct nbd_address *a;
-	size_t len;
 
 	if (!bytes || r->addresses.n == NBD_ADDRESSES_MAX)
 		return -EINVAL;
-	len = decode(bytes);
 	a = &r->addresses.addr[r->addresses.n];
-	if (len < sizeof(a->sa.ss_family) || len > sizeof(a->sa) ||
-	    atoi(server) < 0 || atoi(server) >= NBD_SERVERS_MAX)
+	if (set_bytes(a, bytes) || atoi(server) < 0 ||
+	    atoi(server) >= NBD_SERVERS_MAX)
 		return -EINVAL;
 	a->server = atoi(server);
-	a->len = len;
-	memcpy(&a->sa, bytes, len);
 	r->addresses.n++;
 	return 0;
 }
@@ -258,6 +271,8 @@ static int set_line(struct nbd_record *r, char *line)
 		return set_server(r, value);
 	if (!strcmp(line, "address"))
 		return set_address(r, value);
+	if (!strcmp(line, "current-address"))
+		return set_bytes(&r->in_use, value);
 	for (i = 0; i < ARRAY_SIZE(fields); i++)
 		if (!strcmp(line, fields[i].key))
 			return set_field(r, &fields[i], value);
@@ -273,8 +288,28 @@ static bool is_sound(const struct nbd_record *r)
 		if (r->addresses.addr[i].server >= r->params.nservers)
 			return false;
 	return r->params.index >= 0 && r->params.nservers &&
-	       r->server < r->params.nservers &&
+	       r->in_use.server < r->params.nservers &&
 	       r->params.connect_timeout && r->nconns <= NBD_CONNECTIONS_MAX;
+}
+
+/*
+ * Earlier releases noted the server only. That is enough where it has no name: a name may
+ * have meant something else when the connections were made.
+ */
+static void complete_address(struct nbd_record *r)
+{
+	const unsigned int server = r->in_use.server;
+	struct nbd_address_list list = { 0 };
+
+	if (!r->in_use.len &&
+	    !nbd_resolve_numeric(&list, &r->params.servers[server], server) &&
+	    list.n == 1)
+		r->in_use = list.addr[0];
+}
+
+bool nbd_record_knows_address(const struct nbd_record *r)
+{
+	return r->in_use.len && !r->moving;
 }
 
 int nbd_record_parse(struct nbd_record *r, FILE *file, struct nbd_err *err)
@@ -293,8 +328,10 @@ int nbd_record_parse(struct nbd_record *r, FILE *file, struct nbd_err *err)
 	free(line);
 	if (!ret && !is_sound(r))
 		ret = -EINVAL;
-	if (!ret)
+	if (!ret) {
+		complete_address(r);
 		return 0;
+	}
 	nbd_record_free(r);
 	return nbd_fail(err, NBD_EXIT_FAILURE, -ret,
 			"the record is damaged (line %u of it)", number);

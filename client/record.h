@@ -29,7 +29,10 @@
  *		apart where there are no sessions
  * @block_size:	logical block size in use
  * @nconns:	connections
- * @server:	index of the server in use
+ * @in_use:	where all live connections lead; @len is 0 in a record of a release that did
+ *		not note it, of a server that has a name
+ * @moving:	they are about to be exchanged for connections to somewhere else, or have
+ *		been, if whoever does that did not come to its end
  * @netns:	connections are made in the namespace that is kept open by
  *		NBD_RUN_DIR/netns/nbdN, not in the initial one
  * @addresses:	what the servers' names meant when they were last resolved
@@ -41,7 +44,8 @@ struct nbd_record {
 	u32 pid;
 	u32 block_size;
 	u32 nconns;
-	u32 server;
+	struct nbd_address in_use;
+	bool moving;
 	bool netns;
 	struct nbd_address_list addresses;
 };
@@ -87,6 +91,9 @@ void nbd_record_free(struct nbd_record *record);
 int nbd_record_parse(struct nbd_record *record, FILE *file,
 		     struct nbd_err *err);
 void nbd_record_print(const struct nbd_record *record, FILE *file);
+
+/* Whether it is certain that @record->in_use is where the live connections lead. */
+bool nbd_record_knows_address(const struct nbd_record *record);
 
 /* Remove the record and the namespace of a device; it is no error if none is. */
 void nbd_record_remove(s32 index);

@@ -95,7 +95,7 @@ static int merge(struct nbd_record *record, const struct nbd_params *params,
 	if (params->nservers) {
 		memcpy(p->servers, params->servers, sizeof(p->servers));
 		p->nservers = params->nservers;
-		record->server = 0;
+		record->in_use.server = 0;
 	}
 	if (given & NBD_GIVEN_CONNECTIONS)
 		p->connections = params->connections;
@@ -186,7 +186,8 @@ static int hand_over_and_save(struct nbd_kernel *k, struct nbd_record *record,
 	if (ret)
 		return ret;
 	nbd_record_set_export(record, &b->export);
-	record->server = b->address.server;
+	record->in_use = b->address;
+	record->moving = false;
 	record->nconns = b->nlinks;
 	record->addresses = *list;
 	ret = nbd_record_draft(record, err);

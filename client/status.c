@@ -211,7 +211,7 @@ static void json_record(struct nbd_json *j, const struct nbd_record *r)
 		nbd_json_text(j, NULL, nbd_server_text(&p->servers[i], text,
 						       sizeof(text)));
 	nbd_json_close(j, ']');
-	nbd_json_text(j, "server", nbd_server_text(&p->servers[r->server],
+	nbd_json_text(j, "server", nbd_server_text(&p->servers[r->in_use.server],
 						   text, sizeof(text)));
 	json_timeout(j, "peer_timeout", p->peer_timeout, 0);
 	nbd_json_bool(j, "reconnect", p->reconnect != NBD_RECONNECT_NEVER);
@@ -274,10 +274,10 @@ static void print_record(const struct nbd_record *r, FILE *out)
 
 	fprintf(out, "  %s at %s\n",
 		nbd_export_text(&r->params, name, sizeof(name)),
-		nbd_server_text(&r->params.servers[r->server], text,
+		nbd_server_text(&r->params.servers[r->in_use.server], text,
 				sizeof(text)));
 	for (i = 0; i < r->params.nservers; i++)
-		if (i != r->server)
+		if (i != r->in_use.server)
 			fprintf(out, "  or at %s\n",
 				nbd_server_text(&r->params.servers[i], text,
 						sizeof(text)));

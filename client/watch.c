@@ -11,6 +11,7 @@
 #include "attach.h"
 #include "clock.h"
 #include "log.h"
+#include "target.h"
 #include "watch.h"
 
 static s32 watch_index(const struct nbd_watch *w)
@@ -108,6 +109,7 @@ void nbd_watch_update(struct nbd_watch *w, struct nbd_record *record, u64 file)
 	w->file = file;
 	w->dirty = true;
 	w->unsaved = false;
+	w->suspect = false;
 	update_session(w);
 }
 
@@ -208,44 +210,37 @@ static void attempt_failed(struct nbd_watch *w, const char *why)
 		      nbd_retry_pause(nbd_now_ms() - w->lost_at);
 }
 
-/* Appends the known addresses of the server in use, or of the others. */
-static void collect(struct nbd_watch *w, bool in_use)
+/* What nbd_targets() has to know. */
+static u64 situation(const struct nbd_watch *w)
 {
-	const struct nbd_address_list *known = &w->record.addresses;
-	unsigned int i;
+	u64 situation = 0;
 
-	for (i = 0; i < known->n; i++) {
-		const struct nbd_address *a = &known->addr[i];
-		bool matches = a->server == w->record.server;
-
-		if (matches == in_use)
-			w->addresses.addr[w->addresses.n++] = *a;
-	}
+	if (w->live || w->unsure)
+		situation |= NBD_TARGET_LIVE;
+	if (nbd_kernel_knows(w->kernel, NBD_ATTR_REPLACE))
+		situation |= NBD_TARGET_MOVABLE;
+	if (w->suspect)
+		situation |= NBD_TARGET_SUSPECT;
+	if (w->relapsed)
+		situation |= NBD_TARGET_RELAPSED;
+	return situation;
 }
 
-/*
- * The addresses to try: those that were known last, for a resolver may take
- * its time. While some connections live the others must lead to the same
- * server, since two servers have two caches; one that is suspect is asked
- * first, and last when its answer has been worth nothing.
- */
-static void collect_addresses(struct nbd_watch *w)
+/* All that the device has, if they may have to take the place of those that live. */
+static unsigned int links_to_make(const struct nbd_watch *w)
 {
-	w->addresses.n = 0;
-	if (!w->live && !w->relapsed) {
-		w->addresses = w->record.addresses;
-		return;
-	}
-	collect(w, !w->relapsed);
-	if (w->suspect || w->relapsed)
-		collect(w, w->relapsed);
+	if (w->suspect || (w->live && !nbd_record_knows_address(&w->record)))
+		return w->record.nconns;
+	return w->missing;
 }
 
 static void begin_attempt(struct nbd_watch *w)
 {
-	collect_addresses(w);
+	nbd_targets(&w->addresses, &w->record, situation(w));
 	if (!w->addresses.n) {
-		attempt_failed(w, "no address of the server is known yet");
+		attempt_failed(w, w->live || w->unsure ?
+			       "where the other connections lead is not known: attach the device anew" :
+			       "no address of the server is known yet");
 		return;
 	}
 	w->bringup = calloc(1, sizeof(*w->bringup));
@@ -254,8 +249,7 @@ static void begin_attempt(struct nbd_watch *w)
 		return;
 	}
 	nbd_bringup_start(w->bringup, NBD_GOAL_GO, &w->record.params, NULL,
-			  &w->addresses,
-			  w->suspect ? w->record.nconns : w->missing, w->netns);
+			  &w->addresses, links_to_make(w), w->netns);
 	nbd_bringup_reconnect(w->bringup, &w->record, !w->live);
 	if (w->suspect && !w->relapsed)
 		nbd_bringup_distrust(w->bringup);
@@ -264,7 +258,8 @@ static void begin_attempt(struct nbd_watch *w)
 
 /*
  * A name that means something else by now restarts the attempt, if that has come to
- * nothing yet; with these addresses, for the next answer may be another one again.
+ * nothing yet; with these addresses, for the next answer may be another one again. While
+ * connections live it is their address that counts.
  */
 static void take_resolved(struct nbd_watch *w)
 {
@@ -281,17 +276,23 @@ static void take_resolved(struct nbd_watch *w)
 	w->record.addresses = list;
 	save_record(w);
 	stale = w->state == NBD_WATCH_CONNECTING && !w->bringup->nlinks &&
-		!nbd_address_list_covers(&list, &w->addresses);
+		!w->live && !nbd_address_list_covers(&list, &w->addresses);
 	if (stale) {
 		end_attempt(w);
 		begin_attempt(w);
 	}
 }
 
-/* The live connections lead to another server than the new ones. */
+/* The new connections lead to where the live ones do, or did. */
+static bool stays(const struct nbd_watch *w)
+{
+	return nbd_record_knows_address(&w->record) &&
+	       nbd_address_same(&w->bringup->address, &w->record.in_use);
+}
+
 static bool moves(const struct nbd_watch *w)
 {
-	return w->live && w->bringup->address.server != w->record.server;
+	return w->live && !stays(w);
 }
 
 /* Connections that go to the driver: what is missing, or all of them when they move. */
@@ -310,9 +311,6 @@ static int hand_over(struct nbd_watch *w, struct nbd_kernel_reply *reply,
 	int fds[NBD_CONNECTIONS_MAX];
 	unsigned int i;
 
-	if (!w->kernel->sock)
-		return nbd_fail(err, NBD_EXIT_FAILURE, EIO,
-				"the nbd driver does not answer");
 	for (i = 0; i < b->nlinks; i++)
 		fds[i] = b->links[i].fd;
 	config.fds = fds;
@@ -356,7 +354,9 @@ static void attempt_done(struct nbd_watch *w, const struct nbd_kernel_reply *rep
 			  w->record.export.size,
 			  b->export.size);
 	nbd_record_set_export(&w->record, &b->export);
-	w->record.server = b->address.server;
+	w->record.in_use = b->address;
+	w->record.moving = false;
+	w->unsure = false;
 	rest(w);
 	save_record(w);
 	if (moved) {
@@ -372,29 +372,97 @@ static void attempt_done(struct nbd_watch *w, const struct nbd_kernel_reply *rep
 		nbd_watch_lost(w, w->missing, w->live, false);
 }
 
+/** struct live - connections that the driver has of one device */
+struct live {
+	s32 index;
+	unsigned int n;
+};
+
+static void count_live(void *arg, const struct nbd_status *s)
+{
+	struct live *live = arg;
+
+	if (s->index == live->index)
+		live->n = s->nlive;
+}
+
+/* Somebody has brought connections to a device that had none. The stock driver cannot tell. */
+static bool others_live(const struct nbd_watch *w)
+{
+	struct live live = { .index = watch_index(w) };
+
+	return !w->live &&
+	       !nbd_kernel_status(w->kernel, live.index, count_live, &live, NULL) &&
+	       live.n;
+}
+
+/* Another process has written it, and it is not read yet. */
+static bool record_is_stale(const struct nbd_watch *w)
+{
+	u64 file = nbd_record_id(watch_index(w));
+
+	return file && w->file && file != w->file;
+}
+
+/* Why the connections cannot be used after all, or NULL. */
+static const char *find_obstacle(struct nbd_watch *w)
+{
+	if (!w->kernel->sock)
+		return "the nbd driver does not answer";
+	if (moves(w) && w->bringup->nlinks < w->record.nconns)
+		return "the other address does not take all connections";
+	if (record_is_stale(w) || (!stays(w) && others_live(w))) {
+		w->dirty = true;
+		return "somebody else has changed the connections meanwhile";
+	}
+	return NULL;
+}
+
+/* Whoever reads the record when we are killed now shall not believe what is not so. */
+static void note_target(struct nbd_watch *w)
+{
+	if (stays(w))
+		return;
+	w->record.moving = w->live;
+	if (!w->live)
+		w->record.in_use = w->bringup->address;
+	save_record(w);
+}
+
+static void hand_over_failed(struct nbd_watch *w, const char *why)
+{
+	if (w->record.moving) {
+		w->record.moving = false;
+		save_record(w);
+	}
+	attempt_failed(w, why);
+}
+
 static void attempt_ready(struct nbd_watch *w)
 {
+	const char *obstacle = find_obstacle(w);
 	struct nbd_kernel_reply reply;
 	struct nbd_err err;
 	int ret;
 
-	if (moves(w) && w->bringup->nlinks < w->record.nconns) {
-		attempt_failed(w, "the other server does not take all connections");
+	if (obstacle) {
+		attempt_failed(w, obstacle);
 		return;
 	}
+	note_target(w);
 	ret = hand_over(w, &reply, &err);
 	if (ret == -ESTALE || ret == -ENODEV || ret == -ENOENT) {
 		watch_log(w, LOG_NOTICE, "is not attached any more");
 		end_attempt(w);
 		w->state = NBD_WATCH_GONE;
 	} else if (ret) {
-		attempt_failed(w, err.text);
+		hand_over_failed(w, err.text);
 	} else {
 		attempt_done(w, &reply);
 	}
 }
 
-/* An attempt at one server only, when any would do, or should be compared. */
+/* An attempt at the address in use only, when any would do, or should be compared. */
 static bool attempt_is_too_narrow(const struct nbd_watch *w,
 				  unsigned int live, bool suspect)
 {

@@ -50,7 +50,8 @@ enum nbd_watch_state {
  * @state:	what the watch does
  * @missing:	connections to make
  * @live:	connections that the kernel still has
- * @suspect:	the server that has the live connections may be stuck
+ * @unsure:	the stock driver may have more connections than @live, to @record's address
+ * @suspect:	the server in use may be stuck
  * @relapsed:	the server in use is stuck, though it lets clients in
  * @timeouts:	NBD_COUNTER_TIMEDOUT when the driver was last asked
  * @lost_at:	when the outage began, or the last one
@@ -77,6 +78,7 @@ struct nbd_watch {
 	enum nbd_watch_state state;
 	unsigned int missing;
 	unsigned int live;
+	bool unsure;
 	bool suspect;
 	bool relapsed;
 	u64 timeouts;
@@ -125,9 +127,10 @@ void nbd_watch_update(struct nbd_watch *watch, struct nbd_record *record,
  *
  * With none missing all is well, also after giving up.
  *
- * A server that lets requests time out is suspect as a whole: if another server
- * answers before it does, all connections are moved there. One that was connected to
- * not long ago has answered then, and is asked after the others.
+ * While connections live, others are made to the same address only. But a server that lets
+ * requests time out is suspect as a whole: if another server answers before it does, all
+ * connections are moved there. One that was connected to not long ago has answered then,
+ * and is asked after the others.
  */
 void nbd_watch_lost(struct nbd_watch *watch, unsigned int missing,
 		    unsigned int live, bool timed_out);

@@ -95,7 +95,7 @@ plug_in() {
 attach_ioctl() {
 	modprobe nbd
 	dev=/dev/nbd0 name=nbd0
-	cleanup_fn detach_quietly "$dev"
+	cleanup_fn detach_if_attached "$dev"
 	"$NBD_CLIENT" "$@" -nonetlink "$dev"
 }
 

@@ -30,7 +30,9 @@ static void fill(struct nbd_record *r)
 	r->session_id = 0x123456789abcdef0;
 	r->block_size = 4096;
 	r->nconns = 4;
-	r->server = 1;
+	r->in_use.server = 1;
+	r->in_use.len = 16;
+	memcpy(&r->in_use.sa, "\2\0\52%\177\0\0\2\0\n\r%25\0", 16);
 	r->netns = true;
 	r->addresses.n = 1;
 	r->addresses.addr[0].server = 1;
@@ -74,6 +76,8 @@ static void test_round_trip(void)
 	expect_number(b.params.servers[1].host_len, 9);
 	expect(!memcmp(&a.addresses.addr[0].sa, &b.addresses.addr[0].sa, 16));
 	expect(b.session_id == a.session_id && b.netns);
+	expect(nbd_address_same(&a.in_use, &b.in_use));
+	expect_number(b.in_use.server, 1);
 	nbd_record_free(&a);
 	nbd_record_free(&b);
 	free(first);
@@ -91,9 +95,37 @@ static const char *const damaged[] = {
 	"index 0\nserver 0 1 h\ncurrent-server 1\n",
 	"index 0\nserver 0 1 h\naddress 1 %02%00\n",
 	"index 0\nserver 0 1 h\naddress 0 %02\n",
+	"index 0\nserver 0 1 h\ncurrent-address %02\n",
 	"index 0\nserver 0 1 h\nconns 999\n",
 	"index 0\nserver 0 1 h\nconnect-timeout 0\n",
 };
+
+/* What the release before has written, and whether that tells the address in use. */
+static const struct {
+	const char *text;
+	bool known;
+} old[] = {
+	{ "index 0\nserver 0 1 127.0.0.1\nserver 0 1 h\naddress 0 %02%00\n", true },
+	{ "index 0\nserver 0 1 127.0.0.1\nserver 0 1 h\ncurrent-server 1\naddress 1 %02%00\n",
+	  false },
+	{ "index 0\nserver 1 - /run/s\n", true },
+	{ "index 0\nserver 0 1 ::1\n", true },
+	{ "index 0\nserver 0 1 127.0.0.1\nmoving 1\n", false },
+};
+
+static void test_old(void)
+{
+	struct nbd_record r;
+	struct nbd_err err;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(old); i++) {
+		tap_test("record: the address in use of an old one (%zu)", i + 1);
+		expect_number(parse(&r, old[i].text, &err), 0);
+		expect_number(nbd_record_knows_address(&r), old[i].known);
+		nbd_record_free(&r);
+	}
+}
 
 static void test_damaged(void)
 {
@@ -220,6 +252,7 @@ void test_record(void)
 	int i;
 
 	test_round_trip();
+	test_old();
 	test_damaged();
 	test_changes();
 	test_set_export();

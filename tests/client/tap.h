@@ -59,6 +59,7 @@ void test_record(void);
 void test_fit(void);
 void test_notice(void);
 void test_address(void);
+void test_target(void);
 void test_bringup(void);
 
 #endif /* NBD_TEST_TAP_H */

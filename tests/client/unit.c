@@ -20,6 +20,7 @@ int main(void)
 	test_fit();
 	test_notice();
 	test_address();
+	test_target();
 	test_bringup();
 	return tap_finish();
 }
