@@ -254,15 +254,21 @@ bool nbd_address_list_covers(const struct nbd_address_list *list,
 	return true;
 }
 
-/* Appends those of one server; returns how many there were. */
+unsigned int nbd_addresses_of_each(unsigned int nservers)
+{
+	return nservers > 1 ? NBD_ADDRESSES_MAX / nservers : NBD_ADDRESSES_MAX;
+}
+
+/* Appends at most @room of those of one server; returns how many there were. */
 static unsigned int append_server(struct nbd_address_list *list,
 				  const struct nbd_address_list *from,
-				  unsigned int server)
+				  unsigned int server, unsigned int room)
 {
 	unsigned int i, n = 0;
 
-	for (i = 0; i < from->n && list->n < NBD_ADDRESSES_MAX; i++) {
-		if (from->addr[i].server != server)
+	for (i = 0; i < from->n && n < room; i++) {
+		if (from->addr[i].server != server ||
+		    list->n == NBD_ADDRESSES_MAX)
 			continue;
 		list->addr[list->n++] = from->addr[i];
 		n++;
@@ -271,23 +277,24 @@ static unsigned int append_server(struct nbd_address_list *list,
 }
 
 void nbd_address_list_append(struct nbd_address_list *list,
-			     const struct nbd_address_list *more)
+			     const struct nbd_address_list *more,
+			     unsigned int nservers)
 {
-	unsigned int i;
-
-	for (i = 0; i < more->n && list->n < NBD_ADDRESSES_MAX; i++)
-		list->addr[list->n++] = more->addr[i];
+	if (more->n)
+		append_server(list, more, more->addr[0].server,
+			      nbd_addresses_of_each(nservers));
 }
 
 void nbd_address_list_keep(struct nbd_address_list *list,
 			   const struct nbd_address_list *old,
 			   unsigned int nservers)
 {
+	const unsigned int room = nbd_addresses_of_each(nservers);
 	const struct nbd_address_list fresh = *list;
 	unsigned int i;
 
 	list->n = 0;
 	for (i = 0; i < nservers; i++)
-		if (!append_server(list, &fresh, i))
-			append_server(list, old, i);
+		if (!append_server(list, &fresh, i, room))
+			append_server(list, old, i, room);
 }

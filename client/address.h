@@ -61,9 +61,13 @@ bool nbd_address_same(const struct nbd_address *a, const struct nbd_address *b);
 bool nbd_address_list_covers(const struct nbd_address_list *list,
 			     const struct nbd_address_list *other);
 
-/* Entries beyond the end of @list are dropped. */
+/* How many addresses each of @nservers may have: none displaces those of another. */
+unsigned int nbd_addresses_of_each(unsigned int nservers);
+
+/* Appends the addresses of one of @nservers servers, as many as that may have. */
 void nbd_address_list_append(struct nbd_address_list *list,
-			     const struct nbd_address_list *more);
+			     const struct nbd_address_list *more,
+			     unsigned int nservers);
 
 /* Adds those of @old to @list whose server, of @nservers, has none in @list. */
 void nbd_address_list_keep(struct nbd_address_list *list,

@@ -31,6 +31,15 @@ static int link_fail(struct nbd_link *link, int ret)
 	return ret;
 }
 
+/* The system says only that an argument is invalid. */
+static bool lacks_link(const struct nbd_address *address)
+{
+	const struct sockaddr_in6 *in6 = (const void *)&address->sa;
+
+	return in6->sin6_family == AF_INET6 && !in6->sin6_scope_id &&
+	       IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr);
+}
+
 static void connect_failed(struct nbd_link *link, int error)
 {
 	const char *hint = "";
@@ -39,6 +48,8 @@ static void connect_failed(struct nbd_link *link, int error)
 		hint = ": is a server running there?";
 	else if (error == ENOENT)
 		hint = ": no server has made that socket";
+	else if (error == EINVAL && lacks_link(link->address))
+		hint = ": a link-local address needs the name of the link, as in fe80::1%eth0";
 	link_fail(link, nbd_fail(&link->err, error == EACCES ? NBD_EXIT_PERM :
 				 NBD_EXIT_CONNECT, error,
 				 "cannot connect: %s%s", strerror(error), hint));

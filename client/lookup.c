@@ -147,7 +147,7 @@ static void wait_for_answers(struct lookup *l, s64 deadline)
 }
 
 static int take_answer(struct nbd_address_list *list, const struct answer *a,
-		       struct nbd_err *err)
+		       unsigned int n, struct nbd_err *err)
 {
 	char text[NBD_SERVER_TEXT_MAX];
 
@@ -157,7 +157,7 @@ static int take_answer(struct nbd_address_list *list, const struct answer *a,
 				nbd_server_text(&a->server, text, sizeof(text)));
 	if (a->ret)
 		*err = a->err;
-	nbd_address_list_append(list, &a->list);
+	nbd_address_list_append(list, &a->list, n);
 	return a->ret;
 }
 
@@ -170,7 +170,8 @@ static int take_answers(struct lookup *l, struct nbd_address_list *list,
 
 	pthread_mutex_lock(&l->lock);
 	for (i = 0; i < n; i++) {
-		error = take_answer(list, &l->answer[i], ret ? &later : err);
+		error = take_answer(list, &l->answer[i], n,
+				    ret ? &later : err);
 		if (!ret)
 			ret = error;
 	}

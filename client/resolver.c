@@ -59,12 +59,15 @@ static void finish_job(struct nbd_resolver_job *job,
 
 static void resolve(struct nbd_resolver_job *job, int home)
 {
-	struct nbd_address_list list = { 0 };
+	struct nbd_address_list list = { 0 }, one;
 	unsigned int i;
 
 	setns(job->netns >= 0 ? job->netns : home, CLONE_NEWNET);
-	for (i = 0; i < job->nservers; i++)
-		nbd_resolve(&list, &job->servers[i], i, NULL);
+	for (i = 0; i < job->nservers; i++) {
+		one.n = 0;
+		nbd_resolve(&one, &job->servers[i], i, NULL);
+		nbd_address_list_append(&list, &one, job->nservers);
+	}
 	finish_job(job, &list);
 }
 

@@ -2,8 +2,10 @@
 /*
  * Servers in words.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,6 +139,36 @@ static void split(const char *uri, struct parts *p)
 	p->query.len = strcspn(at, "#");
 }
 
+/* An IPv6 address; *@link is what follows its "%", or empty. */
+static bool parse_ipv6(const char *text, struct in6_addr *address,
+		       const char **link)
+{
+	size_t len = strcspn(text, "%");
+	char copy[INET6_ADDRSTRLEN];
+
+	if (len >= sizeof(copy))
+		return false;
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	*link = text[len] ? text + len + 1 : "";
+	return inet_pton(AF_INET6, copy, address) == 1;
+}
+
+/* What no resolver has to be asked about; NULL if there is nothing wrong. */
+static const char *check_host(const char *host)
+{
+	struct in6_addr address;
+	const char *link;
+
+	if (!strchr(host, ':'))
+		return NULL;
+	if (!parse_ipv6(host, &address, &link))
+		return "with a colon, but no IPv6 address (a port is an argument of its own, or follows an [ADDRESS])";
+	if (IN6_IS_ADDR_LINKLOCAL(&address) && !*link)
+		return "a link-local address, which needs the name of the link, as in fe80::1%eth0";
+	return NULL;
+}
+
 /* host, [host], host:port, with a user name in front that is not needed */
 static const char *split_authority(struct span authority, struct span *host,
 				   struct span *port)
@@ -161,6 +193,8 @@ static const char *split_authority(struct span authority, struct span *host,
 		if (!colon)
 			colon = end;
 		host->len = colon - host->at;
+		if (colon < end && memchr(colon + 1, ':', end - colon - 1))
+			return "the brackets of an IPv6 address are missing: write [ADDRESS], or [ADDRESS]:PORT";
 	}
 	if (colon < end) {
 		port->at = colon + 1;
@@ -195,6 +229,10 @@ static const char *parse_authority(const struct parts *p,
 	server->host_len = strlen(server->host);
 	if (!server->host_len)
 		return "the host is missing";
+	if (server->family == NBD_TCP)
+		why = check_host(server->host);
+	if (why)
+		return why;
 	if (!port.len)
 		memcpy(server->port, NBD_DEFAULT_PORT,
 		       sizeof(NBD_DEFAULT_PORT));
@@ -371,17 +409,28 @@ int nbd_server_add_tcp(struct nbd_params *params, const char *host,
 		       const char *port, struct nbd_err *err)
 {
 	struct nbd_server server = { .family = NBD_TCP };
+	size_t len = strlen(host);
+	const char *why;
 	char text[64];
 
-	server.host_len = strlen(host);
-	if (!server.host_len || server.host_len >= sizeof(server.host))
+	if (len >= 2 && host[0] == '[' && host[len - 1] == ']') {
+		host++;
+		len -= 2;
+	}
+	if (!len || len >= sizeof(server.host))
 		return too_long(host, err);
+	memcpy(server.host, host, len);
+	server.host_len = len;
+	why = check_host(server.host);
+	if (why)
+		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
+				"the host \"%s\" is %s",
+				nbd_sanitize(text, sizeof(text), host, len), why);
 	if (!valid_port(port, NBD_TCP))
 		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
 				"port \"%s\" is not a number from 1 to 65535",
 				nbd_sanitize(text, sizeof(text), port,
 					     strlen(port)));
-	memcpy(server.host, host, server.host_len);
 	snprintf(server.port, sizeof(server.port), "%s", port);
 	return add_server(params, &server, err);
 }
@@ -436,12 +485,15 @@ int nbd_server_append(struct nbd_params *params, const char *text,
 	struct span authority = { .at = text, .len = strlen(text) };
 	char host_text[NBD_HOST_MAX + 1], port_text[16] = NBD_DEFAULT_PORT;
 	struct span host, port;
+	struct in6_addr ipv6;
 	const char *why;
 
 	if (nbd_is_uri(text))
 		return nbd_uri_apply(params, text, err);
 	if (*text == '/')
 		return nbd_server_add_unix(params, text, err);
+	if (parse_ipv6(text, &ipv6, &why))
+		return nbd_server_add_tcp(params, text, port_text, err);
 	why = split_authority(authority, &host, &port);
 	if (why)
 		return bad_uri(text, why, err);

@@ -25,7 +25,10 @@ bool nbd_is_uri(const char *text);
 int nbd_uri_apply(struct nbd_params *params, const char *uri,
 		  struct nbd_err *err);
 
-/* Append one more server; -EINVAL when there are too many or it is too long. */
+/*
+ * Append one more server; -EINVAL when there are too many, it is too long, or looks like an
+ * IPv6 address that it is not. @host may be in brackets.
+ */
 int nbd_server_add_tcp(struct nbd_params *params, const char *host,
 		       const char *port, struct nbd_err *err);
 int nbd_server_add_unix(struct nbd_params *params, const char *path,
@@ -37,7 +40,7 @@ int nbd_server_add_unix(struct nbd_params *params, const char *path,
  */
 int nbd_servers_absolute(struct nbd_params *params, struct nbd_err *err);
 
-/* "HOST", "HOST:PORT", "[IPV6]:PORT", "/path/of/socket" or a URI. */
+/* "HOST", "HOST:PORT", "IPV6", "[IPV6]:PORT", "/path/of/socket" or a URI. */
 int nbd_server_append(struct nbd_params *params, const char *text,
 		      struct nbd_err *err);
 

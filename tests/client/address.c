@@ -16,12 +16,35 @@
 /* Held while nothing is to come back for the name "unanswered". */
 static pthread_mutex_t unanswered = PTHREAD_MUTEX_INITIALIZER;
 
+typedef int resolve_fn(const char *host, const char *port, const struct addrinfo *hints,
+		       struct addrinfo **result);
+
+/* A name with forty addresses. */
+static int resolve_many(resolve_fn *real, const char *port, const struct addrinfo *hints,
+			struct addrinfo **result)
+{
+	char host[16];
+	int i, ret = 0;
+
+	for (i = 40; i && !ret; i--) {
+		struct addrinfo *one;
+
+		snprintf(host, sizeof(host), "127.0.1.%d", i);
+		ret = real(host, port, hints, &one);
+		one->ai_next = i == 40 ? NULL : *result;
+		*result = one;
+	}
+	return ret;
+}
+
 /* Takes the place of the C library's. */
 int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
 		struct addrinfo **result)
 {
-	typeof(getaddrinfo) *real = dlsym(RTLD_NEXT, "getaddrinfo");
+	resolve_fn *real = dlsym(RTLD_NEXT, "getaddrinfo");
 
+	if (!strcmp(host, "many") && !(hints->ai_flags & AI_NUMERICHOST))
+		return resolve_many(real, port, hints, result);
 	if (!strcmp(host, "unanswered") && !(hints->ai_flags & AI_NUMERICHOST)) {
 		pthread_mutex_lock(&unanswered);
 		pthread_mutex_unlock(&unanswered);
@@ -92,8 +115,40 @@ static void test_unanswered(void)
 	expect_number(list.addr[1].server, 1);
 }
 
+static unsigned int of_server(const struct nbd_address_list *list, unsigned int server)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < list->n; i++)
+		n += list->addr[i].server == server;
+	return n;
+}
+
+static void test_many(void)
+{
+	struct nbd_address_list list, old;
+	struct nbd_err err;
+
+	tap_test("address: a name with many addresses leaves room for the next server");
+	expect_number(resolve("many", "127.0.0.2", &list, &err), 0);
+	expect_number(of_server(&list, 0), NBD_ADDRESSES_MAX / 2);
+	expect_number(of_server(&list, 1), 1);
+
+	tap_test("address: and takes it where there is none");
+	expect_number(resolve("many", NULL, &old, &err), 0);
+	expect_number(of_server(&old, 0), NBD_ADDRESSES_MAX);
+
+	tap_test("address: those that were known leave room, too");
+	list.n = 0;
+	nbd_resolve_numeric(&list, &(struct nbd_server){ .host = "127.0.0.2", .port = "1" }, 1);
+	nbd_address_list_keep(&list, &old, 2);
+	expect_number(of_server(&list, 0), NBD_ADDRESSES_MAX / 2);
+	expect_number(of_server(&list, 1), 1);
+}
+
 void test_address(void)
 {
 	test_fork();
+	test_many();
 	test_unanswered();
 }

@@ -226,6 +226,27 @@ static void expect_failure(enum part part, unsigned int wanted,
 	expect(o.ms < 3000);
 }
 
+/* As a name may have it: without the link, the system cannot know where that is. */
+static void test_link_local(void)
+{
+	struct nbd_address_list list = { .n = 1, .addr[0].len = sizeof(struct sockaddr_in6) };
+	struct sockaddr_in6 *in6 = (void *)&list.addr[0].sa;
+	struct nbd_params params;
+	struct outcome o;
+
+	tap_test("bringup: a link-local address without a link");
+	nbd_params_init(&params);
+	in6->sin6_family = AF_INET6;
+	in6->sin6_port = htons(10809);
+	in6->sin6_addr.s6_addr[0] = 0xfe;
+	in6->sin6_addr.s6_addr[1] = 0x80;
+	in6->sin6_addr.s6_addr[15] = 1;
+	o = bring_up(&params, &list, 1, &(struct purpose){ 0 });
+	expect(o.ret < 0);
+	expect_words(o.err.text, "the name of the link, as in fe80::1%eth0");
+	nbd_params_free(&params);
+}
+
 static void test_failures(void)
 {
 	struct server gone;
@@ -417,6 +438,7 @@ static void test_reconnects(void)
 void test_bringup(void)
 {
 	test_failures();
+	test_link_local();
 	test_successes();
 	test_races();
 	test_reconnects();
