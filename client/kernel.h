@@ -46,6 +46,7 @@ struct nbd_kernel {
 #define NBD_CONFIG_WRITE_POLICY		BIT(9)
 #define NBD_CONFIG_SESSION_ID		BIT(10)
 #define NBD_CONFIG_REPLACE		BIT(11)
+#define NBD_CONFIG_REPLACE_NOW		BIT(12)
 
 /**
  * struct nbd_kernel_config - NBD_CMD_CONNECT or NBD_CMD_RECONFIGURE
@@ -192,6 +193,8 @@ struct nbd_status {
 	unsigned int nconns;
 	unsigned int nlive;
 	struct nbd_conn_info conns[NBD_STATUS_CONNS_MAX];
+	u32 retiring;
+	u32 retiring_inflight;
 	u64 counters[NBD_COUNTER_MAX + 1];
 	char cause[NBD_CAUSE_MAX];
 	char identifier[NBD_BACKEND_MAX + 1];

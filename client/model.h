@@ -79,6 +79,7 @@ enum nbd_reconnect {
  * @print_device:	print nothing but the name of the device
  * @ioctl_mode:		use the ioctl interface
  * @preinit:		the server sends no handshake
+ * @replace_now:	with -replace: give the old connections up at once
  * @no_optgo:		negotiate with NBD_OPT_EXPORT_NAME
  * @systemd_mark:	mark processes as not to be killed at shutdown
  * @tls:		TLS is required
@@ -117,6 +118,7 @@ struct nbd_params {
 	bool print_device;
 	bool ioctl_mode;
 	bool preinit;
+	bool replace_now;
 	bool no_optgo;
 	bool systemd_mark;
 	bool tls;

@@ -337,6 +337,9 @@ static void put_config(const struct nbd_kernel *k, struct nl_msg *msg,
 	if (c->set & NBD_CONFIG_REPLACE &&
 	    nbd_kernel_knows(k, NBD_ATTR_REPLACE))
 		nla_put_flag(msg, NBD_ATTR_REPLACE);
+	if (c->set & NBD_CONFIG_REPLACE_NOW &&
+	    nbd_kernel_knows(k, NBD_ATTR_REPLACE_NOW))
+		nla_put_flag(msg, NBD_ATTR_REPLACE_NOW);
 	if (c->identifier && nbd_kernel_knows(k, NBD_ATTR_BACKEND_IDENTIFIER))
 		nla_put_string(msg, NBD_ATTR_BACKEND_IDENTIFIER, c->identifier);
 }

@@ -112,6 +112,8 @@ bool nbd_status_decode(struct nlmsghdr *hdr, struct nbd_status *s)
 		 sizeof(s->identifier));
 	decode_conns(tb[NBD_ATTR_CONNS], s);
 	decode_counters(tb[NBD_ATTR_COUNTERS], s);
+	s->retiring = get_u32(tb[NBD_ATTR_RETIRING]);
+	s->retiring_inflight = get_u32(tb[NBD_ATTR_RETIRING_INFLIGHT]);
 	return true;
 }
 

@@ -155,6 +155,8 @@ static const struct nbd_option options[] = {
 	  0, 0, "print the PID behind the device if it is attached" },
 	{ "replace", 0, NULL, NULL, ACTION, 0, 0, NBD_ACTION_REPLACE, 0, 0,
 	  "move an attached device to another server, connections or both" },
+	{ "now", 0, NULL, NULL, FLAG, PARAM(replace_now), 0, 0, 0, 0,
+	  "with -replace: do not wait for the old server, which is dead" },
 	{ "status", 0, NULL, NULL, ACTION, 0, 0, NBD_ACTION_STATUS, 0, 0,
 	  "show what is attached and how it is" },
 	{ "json", 'j', NULL, NULL, FLAG, CMD(json), 0, 0, 0, 0,
@@ -705,6 +707,9 @@ static int check_combination(const struct nbd_command *cmd,
 	if (cmd->sdp)
 		return nbd_fail(err, NBD_EXIT_UNSUPPORTED, EOPNOTSUPP,
 				"-sdp: Linux has no Sockets Direct Protocol any more; leave the option away to use TCP");
+	if (p->replace_now && cmd->action != NBD_ACTION_REPLACE)
+		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
+				"-now says how to replace connections: it goes with -replace only");
 	if (p->preinit && p->tls)
 		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
 				"-preinit skips the handshake, so it cannot be combined with TLS");

@@ -85,6 +85,15 @@ static int check_given(const struct nbd_params *params, struct nbd_err *err)
 			option);
 }
 
+static int check_now(struct nbd_kernel *k, const struct nbd_params *params,
+		     struct nbd_err *err)
+{
+	if (!params->replace_now || nbd_kernel_knows(k, NBD_ATTR_REPLACE_NOW))
+		return 0;
+	return nbd_fail(err, NBD_EXIT_UNSUPPORTED, EOPNOTSUPP,
+			"the loaded nbd driver does not know -now");
+}
+
 /* What the user gave replaces what the record says. */
 static int merge(struct nbd_record *record, const struct nbd_params *params,
 		 struct nbd_err *err)
@@ -137,6 +146,8 @@ static void fill_config(struct nbd_kernel_config *c, const struct nbd_kernel *k,
 		c->set |= NBD_CONFIG_TIMEOUT;
 	if (given->given & NBD_GIVEN_SLOW_TIMEOUT)
 		c->set |= NBD_CONFIG_SLOW_TIMEOUT;
+	if (given->replace_now)
+		c->set |= NBD_CONFIG_REPLACE_NOW;
 }
 
 static int hand_over(struct nbd_kernel *k, struct nbd_record *record,
@@ -270,7 +281,9 @@ int nbd_replace(const struct nbd_params *params, struct nbd_err *err)
 	if (!ret)
 		ret = nbd_kernel_open(&kernel, false, err);
 	if (!ret) {
-		ret = find_record(&kernel, params->index, &record, err);
+		ret = check_now(&kernel, params, err);
+		if (!ret)
+			ret = find_record(&kernel, params->index, &record, err);
 		if (!ret) {
 			ret = replace_with(&kernel, &record, params, b, err);
 			nbd_record_free(&record);

@@ -194,6 +194,8 @@ static void json_driver(struct nbd_json *j, const struct nbd_status *s)
 	nbd_json_text(j, "write_policy", policy_name(s->write_policy));
 	nbd_json_number(j, "queue_depth", s->queue_depth);
 	json_conns(j, s);
+	nbd_json_number(j, "retiring", s->retiring);
+	nbd_json_number(j, "retiring_inflight", s->retiring_inflight);
 	json_counters(j, s);
 }
 
@@ -312,6 +314,13 @@ static void print_timers(const struct entry *e, FILE *out)
 	fputc('\n', out);
 }
 
+static void print_retiring(const struct nbd_status *s, FILE *out)
+{
+	if (s->retiring)
+		fprintf(out, "  replaced: %u connections, whose server has %u requests to answer\n",
+			s->retiring, s->retiring_inflight);
+}
+
 static void print_counters(const struct nbd_status *s, FILE *out)
 {
 	const char *separator = "  counted: ";
@@ -353,6 +362,7 @@ static void print_entry(const struct entry *e, bool monitor, FILE *out)
 	if (!monitor && e->has_record && nbd_record_monitored(&e->record))
 		fputs(no_monitor, out);
 	if (s->detailed) {
+		print_retiring(s, out);
 		print_timers(e, out);
 		print_counters(s, out);
 	}

@@ -11,9 +11,10 @@
 
 /* How often a blocked peer is excused. */
 #define NBD_EXCUSE_INTERVAL	(2 * HZ)
-/* How often a retiring connection is looked at, and how long its server may take. */
+/* How often a retiring connection is looked at: at first, and after some seconds. */
 #define NBD_RETIRE_INTERVAL	(HZ / 50)
-#define NBD_RETIRE_TIME		(5 * HZ)
+#define NBD_RETIRE_PATIENCE	(5 * HZ)
+#define NBD_RETIRE_INTERVAL_LONG (HZ / 2)
 
 static void nbd_conn_watch(struct timer_list *timer);
 static void nbd_conn_excuse(struct timer_list *timer);
@@ -274,18 +275,28 @@ static bool conn_expired(struct nbd_conn *conn)
 	return conn_deadline(conn, &deadline) && time_after_eq(jiffies, deadline);
 }
 
-/* Whether the server has answered everything, or has had its time. */
-static void conn_retire_locked(struct nbd_conn *conn)
+static unsigned long conn_retire_interval(const struct nbd_conn *conn)
+{
+	if (time_before(jiffies, conn->retired_at + NBD_RETIRE_PATIENCE))
+		return NBD_RETIRE_INTERVAL;
+	return NBD_RETIRE_INTERVAL_LONG;
+}
+
+/*
+ * Whether the server has answered everything, or has had its time. Without a timeout it has
+ * all the time that it needs: what it works on must not be sent to another one meanwhile.
+ */
+static void conn_retire_locked(struct nbd_conn *conn, bool at_once)
 {
 	bool idle = !conn->inflight && !READ_ONCE(conn->receiving);
 
 	lockdep_assert_held(&conn->lock);
 
-	if (!idle && time_before(jiffies, conn->retire_by) && !conn_expired(conn)) {
+	if (!idle && !at_once && !conn_expired(conn)) {
 		/* Of a batch whose end went to a new connection. */
 		if (conn->nr_pending)
 			queue_work(nbd_wq, &conn->tx_work);
-		mod_timer(&conn->watch, jiffies + NBD_RETIRE_INTERVAL);
+		mod_timer(&conn->watch, jiffies + conn_retire_interval(conn));
 		return;
 	}
 	conn_set_dying(conn, -ECANCELED);
@@ -293,14 +304,15 @@ static void conn_retire_locked(struct nbd_conn *conn)
 		sizeof(conn->cause));
 }
 
-void nbd_conn_retire(struct nbd_conn *conn)
+void nbd_conn_retire(struct nbd_conn *conn, bool at_once)
 {
 	spin_lock_bh(&conn->lock);
 	/* One that is dying has lost what only a retiring one can tell. */
 	if (conn->state == NBD_CONN_RUNNING) {
+		if (!conn->retiring)
+			conn->retired_at = jiffies;
 		WRITE_ONCE(conn->retiring, true);
-		conn->retire_by = jiffies + NBD_RETIRE_TIME;
-		conn_retire_locked(conn);
+		conn_retire_locked(conn, at_once);
 	}
 	spin_unlock_bh(&conn->lock);
 }
@@ -315,7 +327,7 @@ static void nbd_conn_watch(struct timer_list *timer)
 
 	spin_lock_bh(&conn->lock);
 	if (conn->state == NBD_CONN_RUNNING && conn->retiring) {
-		conn_retire_locked(conn);
+		conn_retire_locked(conn, false);
 	} else if (conn->state == NBD_CONN_RUNNING && conn_deadline(conn, &deadline)) {
 		expired = time_after_eq(jiffies, deadline);
 		if (!expired)
@@ -335,7 +347,9 @@ void nbd_conn_set_timeout(struct nbd_conn *conn, unsigned long timeout)
 
 	spin_lock_bh(&conn->lock);
 	WRITE_ONCE(conn->timeout, timeout);
-	if (conn->state == NBD_CONN_RUNNING && conn_deadline(conn, &deadline))
+	if (conn->state == NBD_CONN_RUNNING && conn->retiring)
+		conn_retire_locked(conn, false);
+	else if (conn->state == NBD_CONN_RUNNING && conn_deadline(conn, &deadline))
 		mod_timer(&conn->watch, max(deadline, jiffies + 1));
 	spin_unlock_bh(&conn->lock);
 }

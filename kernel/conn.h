@@ -142,8 +142,8 @@ struct nbd_burst {
  * @inflight:	commands in @table; as @nr_pending, written under @lock, read without
  * @receiving:	the payload of a command is being received, which was issued at
  *		@receiving_since; set under @lock, cleared by the receiver
- * @retiring:	replaced: gets no new commands, and dies when its own are answered, at
- *		@retire_by (jiffies), or when they have exceeded @timeout
+ * @retiring:	replaced at @retired_at (jiffies): gets no new commands, and dies when its
+ *		own are answered or have exceeded @timeout
  * @retire_node: on session->retiring, under session->lock
  * @cause:	why it died, for people
  * @err:	the same as a negative errno
@@ -190,7 +190,7 @@ struct nbd_conn {
 	bool receiving;
 	unsigned long receiving_since;
 	bool retiring;
-	unsigned long retire_by;
+	unsigned long retired_at;
 	struct list_head retire_node;
 	char cause[NBD_CAUSE_LEN];
 	int err;
@@ -252,11 +252,11 @@ __printf(3, 4)
 void nbd_conn_kill(struct nbd_conn *conn, int err, const char *fmt, ...);
 
 /*
- * Gives the connection up as soon as the server has answered what it carries, and no later
- * than the timeout would, or in some seconds; the caller has seen to it that no commands
- * come any more. Any context.
+ * Gives the connection up as soon as the server has answered what it carries, however long
+ * that takes, or the timeout is exceeded; with @at_once whatever is unanswered. The caller
+ * has seen to it that no commands come any more. May be called again. Any context.
  */
-void nbd_conn_retire(struct nbd_conn *conn);
+void nbd_conn_retire(struct nbd_conn *conn, bool at_once);
 
 /* The transmit side is blocked, or still is. */
 void nbd_conn_blocked(struct nbd_conn *conn);

@@ -34,6 +34,7 @@ static const struct nla_policy nbd_attr_policy[NBD_ATTR_EXT_MAX + 1] = {
 	[NBD_ATTR_REPLACE]		= { .type = NLA_FLAG },
 	[NBD_ATTR_IF_UNUSED]		= { .type = NLA_FLAG },
 	[NBD_ATTR_SESSION_ID]		= { .type = NLA_U64 },
+	[NBD_ATTR_REPLACE_NOW]		= { .type = NLA_FLAG },
 };
 
 static const struct nla_policy nbd_sock_policy[NBD_SOCK_MAX + 1] = {
@@ -412,6 +413,10 @@ static int check_sockets(struct nbd_session *session, struct genl_info *info, un
 		NL_SET_ERR_MSG(info->extack, "new server does not support several connections");
 		return -EINVAL;
 	}
+	if (!info->attrs[NBD_ATTR_REPLACE] && info->attrs[NBD_ATTR_REPLACE_NOW]) {
+		NL_SET_ERR_MSG(info->extack, "nothing is to be replaced now");
+		return -EINVAL;
+	}
 	if (!info->attrs[NBD_ATTR_REPLACE])
 		return 0;
 	if (!nr) {
@@ -426,6 +431,13 @@ static int check_sockets(struct nbd_session *session, struct genl_info *info, un
 	return 0;
 }
 
+static enum nbd_takeover takeover_wanted(struct genl_info *info)
+{
+	if (info->attrs[NBD_ATTR_REPLACE_NOW])
+		return NBD_REPLACE_NOW;
+	return info->attrs[NBD_ATTR_REPLACE] ? NBD_REPLACE : NBD_FILL_DEAD;
+}
+
 /* Sockets first: whatever follows may need a connection. */
 static int reconfigure_session(struct nbd_session *session, struct genl_info *info,
 			       const struct nbd_params *params, struct nbd_sock_list *list)
@@ -435,7 +447,7 @@ static int reconfigure_session(struct nbd_session *session, struct genl_info *in
 
 	if (list->nr) {
 		err = nbd_session_add_socks(session, list->socks, list->nr,
-					    info->attrs[NBD_ATTR_REPLACE], &added, info->extack);
+					    takeover_wanted(info), &added, info->extack);
 		list->nr = 0;
 	}
 	if (err)
@@ -633,6 +645,16 @@ static int put_conns(struct sk_buff *skb, struct nbd_session *session)
 	return err;
 }
 
+static int put_retiring(struct sk_buff *skb, struct nbd_session *session)
+{
+	unsigned int inflight, nr = nbd_session_retiring(session, &inflight);
+
+	if (nla_put_u32(skb, NBD_ATTR_RETIRING, nr) ||
+	    nla_put_u32(skb, NBD_ATTR_RETIRING_INFLIGHT, inflight))
+		return -EMSGSIZE;
+	return 0;
+}
+
 static int put_counters(struct sk_buff *skb, struct nbd_counters *c)
 {
 	const struct {
@@ -699,7 +721,8 @@ static int put_session(struct sk_buff *skb, struct nbd_session *session)
 		return -EMSGSIZE;
 	if (cause[0] && nla_put_string(skb, NBD_ATTR_CAUSE, cause))
 		return -EMSGSIZE;
-	return put_conns(skb, session) ?: put_counters(skb, &session->counters);
+	return put_conns(skb, session) ?: put_retiring(skb, session) ?:
+		put_counters(skb, &session->counters);
 }
 
 /* Room for all that put_status() tells, but for the connections. */

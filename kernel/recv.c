@@ -114,7 +114,7 @@ static int rx_server_error(struct nbd_conn *conn, struct nbd_cmd *cmd, u32 error
 
 	WRITE_ONCE(conn->receiving, false);
 	atomic64_inc(&session->counters.server_errors);
-	if (err == -ESHUTDOWN && nbd_session_can_wait(session)) {
+	if (err == -ESHUTDOWN && nbd_session_can_wait(session, conn)) {
 		/* The burial finds it there and has it sent again. */
 		nbd_conn_give_back(conn, cmd);
 		nbd_conn_kill(conn, err, "server is shutting down");

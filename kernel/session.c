@@ -556,6 +556,33 @@ static void session_apply_wait(struct nbd_session *session)
 		nbd_event_state(session);
 }
 
+/* Calls @visit with each replaced connection, under session->lock. */
+static void session_visit_retiring(struct nbd_session *session,
+				   void (*visit)(struct nbd_conn *conn))
+{
+	struct nbd_conn *conn;
+
+	spin_lock_bh(&session->lock);
+	list_for_each_entry(conn, &session->retiring, retire_node)
+		visit(conn);
+	spin_unlock_bh(&session->lock);
+}
+
+unsigned int nbd_session_retiring(struct nbd_session *session, unsigned int *inflight)
+{
+	struct nbd_conn *conn;
+	unsigned int nr = 0;
+
+	*inflight = 0;
+	spin_lock_bh(&session->lock);
+	list_for_each_entry(conn, &session->retiring, retire_node) {
+		*inflight += READ_ONCE(conn->inflight) + READ_ONCE(conn->receiving);
+		nr++;
+	}
+	spin_unlock_bh(&session->lock);
+	return nr;
+}
+
 static void conn_apply_timeout(struct nbd_conn *conn)
 {
 	nbd_conn_set_timeout(conn, nbd_seconds_to_jiffies(conn->session->params.timeout));
@@ -568,6 +595,7 @@ void nbd_session_apply_timeouts(struct nbd_session *session)
 	blk_queue_rq_timeout(session->nbd->disk->queue,
 			     min_t(unsigned long, nbd_seconds_to_jiffies(slow), INT_MAX));
 	session_visit(session, conn_apply_timeout);
+	session_visit_retiring(session, conn_apply_timeout);
 	session_apply_wait(session);
 }
 
@@ -793,12 +821,36 @@ static int session_add_conns(struct nbd_session *session, struct nbd_conn **conn
 	return err;
 }
 
+/*
+ * What they carry is not sent again as long as a server that lives may answer it: it would
+ * be done twice, and the second time perhaps after newer writes. Their burials do not find
+ * them in a slot any more: they change no state. Returns how many there are.
+ */
+static unsigned int session_retire_conns(struct nbd_session *session, struct nbd_slots *old,
+					 bool at_once)
+{
+	unsigned int i, nr = 0;
+	struct nbd_conn *conn;
+
+	lockdep_assert_held(&session->lock);
+
+	for (i = 0; i < old->nr; i++) {
+		conn = slot_conn(old, i);
+		if (!conn)
+			continue;
+		list_add(&conn->retire_node, &session->retiring);
+		nr++;
+	}
+	list_for_each_entry(conn, &session->retiring, retire_node)
+		nbd_conn_retire(conn, at_once);
+	return nr;
+}
+
 /* Publishes the connections as the only ones and retires the old ones. */
 static int session_replace_conns(struct nbd_session *session, struct nbd_conn **conns,
-				 unsigned int nr, struct nbd_added *added)
+				 unsigned int nr, bool at_once, struct nbd_added *added)
 {
 	struct nbd_slots *slots = slots_alloc(nr), *old;
-	struct nbd_conn *conn;
 	unsigned int i;
 
 	if (!slots) {
@@ -824,19 +876,7 @@ static int session_replace_conns(struct nbd_session *session, struct nbd_conn **
 	WRITE_ONCE(session->spread, nr > session->nbd->tag_set.nr_hw_queues);
 	WRITE_ONCE(session->live, nr);
 	session_now_live(session);
-	/*
-	 * What they carry is not sent again as long as a server that is well may answer it:
-	 * it would do it twice, and the second time perhaps after newer writes. Their burials
-	 * do not find them in a slot any more: they change no state.
-	 */
-	for (i = 0; i < old->nr; i++) {
-		conn = slot_conn(old, i);
-		if (!conn)
-			continue;
-		list_add(&conn->retire_node, &session->retiring);
-		nbd_conn_retire(conn);
-		added->closed++;
-	}
+	added->closed = session_retire_conns(session, old, at_once);
 	spin_unlock_bh(&session->lock);
 	kfree_rcu(old, rcu);
 	added->used = nr;
@@ -865,7 +905,8 @@ static void session_start_conns(struct nbd_session *session, struct nbd_conn **c
 }
 
 int nbd_session_add_socks(struct nbd_session *session, struct socket **socks, unsigned int nr,
-			  bool replace, struct nbd_added *added, struct netlink_ext_ack *extack)
+			  enum nbd_takeover how, struct nbd_added *added,
+			  struct netlink_ext_ack *extack)
 {
 	struct nbd_conn **conns;
 	int err;
@@ -877,10 +918,10 @@ int nbd_session_add_socks(struct nbd_session *session, struct socket **socks, un
 		return -ENOMEM;
 	}
 	err = conns_create(session, socks, conns, nr, extack);
-	if (!err && replace)
-		err = session_replace_conns(session, conns, nr, added);
-	else if (!err)
+	if (!err && how == NBD_FILL_DEAD)
 		err = session_add_conns(session, conns, nr, added);
+	else if (!err)
+		err = session_replace_conns(session, conns, nr, how == NBD_REPLACE_NOW, added);
 	if (err == -ESHUTDOWN)
 		nbd_extack_text(extack, "device is being detached");
 	if (added->used)
@@ -895,15 +936,10 @@ static void conn_dismiss(struct nbd_conn *conn)
 	nbd_conn_kill(conn, -ECANCELED, "detached");
 }
 
-/* No connection is left that would take what these carry. */
-static void session_dismiss_retiring(struct nbd_session *session)
+/* A retiring one: no connection is left that would take what it carries. */
+static void conn_dismiss_locked(struct nbd_conn *conn)
 {
-	struct nbd_conn *conn;
-
-	spin_lock_bh(&session->lock);
-	list_for_each_entry(conn, &session->retiring, retire_node)
-		nbd_conn_kill(conn, -ECANCELED, "detached");
-	spin_unlock_bh(&session->lock);
+	nbd_conn_kill(conn, -ECANCELED, "detached");
 }
 
 void nbd_session_close(struct nbd_session *session)
@@ -917,7 +953,7 @@ void nbd_session_close(struct nbd_session *session)
 	spin_unlock_bh(&session->lock);
 
 	session_visit(session, conn_dismiss);
-	session_dismiss_retiring(session);
+	session_visit_retiring(session, conn_dismiss_locked);
 	cmds_fail(&cmds);
 	wait_event(session->changed, !atomic_read(&session->unburied));
 	cancel_delayed_work_sync(&session->dead_work);
@@ -960,9 +996,11 @@ void nbd_session_resize(struct nbd_session *session, u64 size)
 	nbd_event_resized(session);
 }
 
-bool nbd_session_can_wait(struct nbd_session *session)
+bool nbd_session_can_wait(struct nbd_session *session, const struct nbd_conn *conn)
 {
-	return READ_ONCE(session->params.dead_timeout) || READ_ONCE(session->live) > 1;
+	unsigned int own = !READ_ONCE(conn->retiring);
+
+	return READ_ONCE(session->params.dead_timeout) || READ_ONCE(session->live) > own;
 }
 
 void nbd_session_report_error(struct nbd_session *session, struct nbd_cmd *cmd, u32 error)

@@ -191,14 +191,26 @@ struct nbd_added {
 	unsigned int closed;
 };
 
+/**
+ * enum nbd_takeover - what becomes of the live connections when others are added
+ * @NBD_FILL_DEAD:	they stay: the new ones take the place of dead ones
+ * @NBD_REPLACE:	they retire when their servers have answered what they carry
+ * @NBD_REPLACE_NOW:	they end at once, and so do those that retire already
+ */
+enum nbd_takeover {
+	NBD_FILL_DEAD,
+	NBD_REPLACE,
+	NBD_REPLACE_NOW,
+};
+
 /*
- * Connects dead slots to @socks, or with @replace makes them the only connections, to
- * which new commands go; the old ones answer what they carry, see nbd_conn_retire().
+ * Connects dead slots to @socks, or makes them the only connections, to which new commands
+ * go; see nbd_conn_retire() for the old ones.
  * Takes the sockets over in every case; all or nothing. nbd_device.lock is held.
  * -ENOMEM, -EBUSY, -ENOTCONN, -ESHUTDOWN while closing.
  */
 int nbd_session_add_socks(struct nbd_session *session, struct socket **socks,
-			  unsigned int nr, bool replace, struct nbd_added *added,
+			  unsigned int nr, enum nbd_takeover how, struct nbd_added *added,
 			  struct netlink_ext_ack *extack);
 
 /*
@@ -234,8 +246,11 @@ void nbd_session_account_reply(struct nbd_conn *conn, struct nbd_cmd *cmd);
  */
 void nbd_session_report_error(struct nbd_session *session, struct nbd_cmd *cmd, u32 error);
 
-/* True if there is something to wait for when one connection goes. */
-bool nbd_session_can_wait(struct nbd_session *session);
+/* True if there is something to wait for when @conn goes. */
+bool nbd_session_can_wait(struct nbd_session *session, const struct nbd_conn *conn);
+
+/* How many connections retire, and how many commands their servers have not answered. */
+unsigned int nbd_session_retiring(struct nbd_session *session, unsigned int *inflight);
 
 /* Changes the size of an attached device, in bytes, live. nbd_device.lock is held. */
 void nbd_session_resize(struct nbd_session *session, u64 size);

@@ -342,7 +342,7 @@ static void half_payload(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, rig_parked(rig, r));
 
 	memset(data, 0x55, RIG_BYTES);
-	peer = rig_connect(test, false);
+	peer = rig_connect(test, NBD_FILL_DEAD);
 	KUNIT_ASSERT_TRUE(test, rig_receive(rig, peer, &header));
 	KUNIT_EXPECT_EQ(test, be32_to_cpu(header.len), (u32)RIG_BYTES);
 	rig_reply(test, peer, be64_to_cpu(header.cookie), 0);

@@ -41,7 +41,7 @@ struct nbd_conn *rig_conn(struct rig *rig, unsigned int slot)
 	return rcu_dereference_protected(rig_slots(rig)->conn[slot], true);
 }
 
-unsigned int rig_connect(struct kunit *test, bool replace)
+unsigned int rig_connect(struct kunit *test, enum nbd_takeover how)
 {
 	struct rig *rig = test->priv;
 	struct socket *sock = rig_socket(test);
@@ -49,7 +49,7 @@ unsigned int rig_connect(struct kunit *test, bool replace)
 	int err;
 
 	mutex_lock(&rig->nbd->lock);
-	err = nbd_session_add_socks(rig->session, &sock, 1, replace, &added, NULL);
+	err = nbd_session_add_socks(rig->session, &sock, 1, how, &added, NULL);
 	mutex_unlock(&rig->nbd->lock);
 	KUNIT_ASSERT_EQ(test, err, 0);
 	KUNIT_ASSERT_EQ(test, added.used, 1U);

@@ -66,11 +66,8 @@ void rig_exit(struct kunit *test);
 /* Detaches, if that has not happened yet. */
 void rig_detach(struct rig *rig);
 
-/*
- * A new connection for a dead slot, or with @replace as the only one; the number of
- * its peer.
- */
-unsigned int rig_connect(struct kunit *test, bool replace);
+/* A new connection, for a dead slot or as the only one; the number of its peer. */
+unsigned int rig_connect(struct kunit *test, enum nbd_takeover how);
 
 /* A started request of that operation, as nbd_queue_rq() prepares it. */
 struct rig_request *rig_request(struct kunit *test, enum req_op op);

@@ -4,6 +4,7 @@
  * written out here again, because they are promises: a request is tried on four more
  * connections while others live, on twenty where there is one at a time.
  */
+#include <linux/net.h>
 #include "harness.h"
 
 #define HOPS	4
@@ -28,7 +29,7 @@ static void parked_and_sent_again(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, (int)rig->session->state, (int)NBD_STATE_WAITING);
 	rig_expect_none(test, r);
 
-	peer = rig_connect(test, false);
+	peer = rig_connect(test, NBD_FILL_DEAD);
 	KUNIT_EXPECT_EQ(test, (int)rig->session->state, (int)NBD_STATE_LIVE);
 	KUNIT_ASSERT_TRUE(test, rig_receive(rig, peer, &second));
 	KUNIT_EXPECT_EQ(test, second.from, first.from);
@@ -50,7 +51,7 @@ static void issued_without_connection(struct kunit *test)
 	rig_kill(rig, rig_conn(rig, 0), -EPIPE);
 	KUNIT_ASSERT_TRUE(test, rig_issue(rig, r));
 	KUNIT_EXPECT_TRUE(test, rig_parked(rig, r));
-	peer = rig_connect(test, false);
+	peer = rig_connect(test, NBD_FILL_DEAD);
 	KUNIT_ASSERT_TRUE(test, rig_receive(rig, peer, &header));
 	rig_reply(test, peer, be64_to_cpu(header.cookie), 0);
 	rig_expect_end(test, r, BLK_STS_OK);
@@ -97,7 +98,7 @@ static void back_from_failed(struct kunit *test)
 	unsigned int peer;
 
 	rig_kill(rig, rig_conn(rig, 0), -EPIPE);
-	peer = rig_connect(test, false);
+	peer = rig_connect(test, NBD_FILL_DEAD);
 	KUNIT_ASSERT_TRUE(test, rig_issue(rig, r));
 	nbd_conn_flush(rig_conn(rig, 0));
 	KUNIT_ASSERT_TRUE(test, rig_receive(rig, peer, &header));
@@ -162,7 +163,7 @@ static void parks(struct kunit *test)
 	while (!atomic_read(&r->ends) && deaths < 2 * PARKS) {
 		rig_kill(rig, rig_conn(rig, 0), -EPIPE);
 		deaths++;
-		rig_connect(test, false);
+		rig_connect(test, NBD_FILL_DEAD);
 	}
 	KUNIT_EXPECT_EQ(test, deaths, (unsigned int)PARKS + 1);
 	rig_expect_end(test, r, BLK_STS_IOERR);
@@ -193,7 +194,7 @@ static void innocent(struct kunit *test)
 			break;
 		rig_kill(rig, rig_conn(rig, 0), -EPIPE);
 		deaths++;
-		peer = rig_connect(test, false);
+		peer = rig_connect(test, NBD_FILL_DEAD);
 	}
 	KUNIT_EXPECT_EQ(test, deaths, (unsigned int)PARKS + 1);
 	rig_expect_end(test, other, BLK_STS_OK);
@@ -210,7 +211,7 @@ static void not_guilty(struct kunit *test)
 	KUNIT_ASSERT_TRUE(test, rig_issue(rig, r));
 	for (i = 0; i < PARKS + 5; i++) {
 		rig_kill(rig, rig_conn(rig, 0), i % 2 ? -ETIMEDOUT : -ECANCELED);
-		rig_connect(test, false);
+		rig_connect(test, NBD_FILL_DEAD);
 	}
 	rig_expect_none(test, r);
 	KUNIT_EXPECT_EQ(test, (int)r->cmd->parks, 0);
@@ -240,7 +241,7 @@ static void stale(struct kunit *test)
 	KUNIT_ASSERT_TRUE(test, rig_parked(rig, r));
 	KUNIT_EXPECT_EQ(test, (int)rig->session->state, (int)NBD_STATE_WAITING);
 
-	peer = rig_connect(test, false);
+	peer = rig_connect(test, NBD_FILL_DEAD);
 	KUNIT_ASSERT_TRUE(test, rig_receive(rig, peer, &header));
 	rig_reply(test, peer, be64_to_cpu(header.cookie), 0);
 	rig_expect_end(test, r, BLK_STS_OK);
@@ -268,10 +269,7 @@ static bool moves_on(struct kunit *test, bool heard_since)
 	old->heard = heard_since ? jiffies : jiffies - SILENCE;
 	r->cmd->issued = jiffies - 1;
 	spin_unlock_bh(&old->lock);
-	rig_connect(test, true);
-	spin_lock_bh(&old->lock);
-	old->retire_by = jiffies + SILENCE;
-	spin_unlock_bh(&old->lock);
+	rig_connect(test, NBD_REPLACE);
 	flush_workqueue(nbd_wq);
 	spin_lock_bh(&old->lock);
 	moved = old->table[r->cmd->index] != r->cmd;
@@ -294,22 +292,91 @@ static void well_when_replaced(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, moves_on(test, true));
 }
 
-/* New connections for all old ones, in one step: what was in flight moves. */
+/* What a server has is its own, however long it takes; new commands go to the new one. */
 static void replaced(struct kunit *test)
 {
-	struct rig *rig = rig_new(test, 3, NBD_DEAD_CONN_FOREVER, NBD_WRITE_BACK);
+	struct rig *rig = rig_new(test, 1, NBD_DEAD_CONN_FOREVER, NBD_WRITE_BACK);
 	struct rig_request *r = rig_request(test, REQ_OP_WRITE);
+	struct rig_request *later = rig_request(test, REQ_OP_WRITE);
+	unsigned int peer, inflight;
 	struct nbd_request header;
-	unsigned int peer;
 
 	KUNIT_ASSERT_TRUE(test, rig_issue(rig, r));
-	peer = rig_connect(test, true);
+	nbd_session_flush(rig->session);
+	KUNIT_ASSERT_TRUE(test, rig_receive(rig, 0, &header));
+	/* As if that were a long time ago: only the timeout could end it. */
+	r->cmd->issued = jiffies - SILENCE;
+	peer = rig_connect(test, NBD_REPLACE);
+	KUNIT_ASSERT_TRUE(test, rig_issue(rig, later));
+	nbd_session_flush(rig->session);
 	flush_workqueue(nbd_wq);
 	KUNIT_EXPECT_EQ(test, rig->session->live, 1U);
 	KUNIT_EXPECT_EQ(test, (int)rig->session->state, (int)NBD_STATE_LIVE);
-	KUNIT_ASSERT_TRUE(test, rig_receive(rig, peer, &header));
-	rig_reply(test, peer, be64_to_cpu(header.cookie), 0);
+	KUNIT_EXPECT_EQ(test, nbd_session_retiring(rig->session, &inflight), 1U);
+	KUNIT_EXPECT_EQ(test, inflight, 1U);
+	rig_expect_none(test, r);
+	rig_reply(test, 0, be64_to_cpu(header.cookie), 0);
 	rig_expect_end(test, r, BLK_STS_OK);
+	KUNIT_ASSERT_TRUE(test, rig_receive(rig, peer, &header));
+	KUNIT_EXPECT_EQ(test, be64_to_cpu(header.cookie), later->cmd->cookie);
+	rig_reply(test, peer, be64_to_cpu(header.cookie), 0);
+	rig_expect_end(test, later, BLK_STS_OK);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&rig->session->counters.resent), 0);
+}
+
+/* A request on a connection that retires; true if @move makes it come to the new one. */
+static bool leaves(struct kunit *test, void (*move)(struct kunit *test))
+{
+	struct rig *rig = rig_new(test, 1, NBD_DEAD_CONN_FOREVER, NBD_WRITE_BACK);
+	struct rig_request *r = rig_request(test, REQ_OP_WRITE);
+	unsigned int inflight;
+
+	KUNIT_ASSERT_TRUE(test, rig_issue(rig, r));
+	rig_connect(test, NBD_REPLACE);
+	flush_workqueue(nbd_wq);
+	KUNIT_EXPECT_EQ(test, nbd_session_retiring(rig->session, &inflight), 1U);
+	r->cmd->issued = jiffies - SILENCE;
+	move(test);
+	flush_workqueue(nbd_wq);
+	return rig_owner(rig, r) == rig_conn(rig, 0);
+}
+
+static void replace_now(struct kunit *test)
+{
+	rig_connect(test, NBD_REPLACE_NOW);
+}
+
+static void end_the_old_one(struct kunit *test)
+{
+	struct rig *rig = test->priv;
+
+	kernel_sock_shutdown(rig->peers[0], SHUT_RDWR);
+}
+
+static void set_a_timeout(struct kunit *test)
+{
+	struct rig *rig = test->priv;
+
+	rig->session->params.timeout = SILENCE / HZ / 2;
+	mutex_lock(&rig->nbd->lock);
+	nbd_session_apply_timeouts(rig->session);
+	mutex_unlock(&rig->nbd->lock);
+}
+
+/* What ends a server's time: the word, its connection's end, and a timeout. */
+static void replaced_now(struct kunit *test)
+{
+	KUNIT_EXPECT_TRUE(test, leaves(test, replace_now));
+}
+
+static void replaced_and_dead(struct kunit *test)
+{
+	KUNIT_EXPECT_TRUE(test, leaves(test, end_the_old_one));
+}
+
+static void replaced_and_late(struct kunit *test)
+{
+	KUNIT_EXPECT_TRUE(test, leaves(test, set_a_timeout));
 }
 
 /* Detaching ends everything, wherever it is, once; nothing is taken afterwards. */
@@ -380,7 +447,7 @@ static void strict(struct kunit *test)
 		rig_expect_end(test, r, cases[i].status);
 		if (i == 0) {
 			rig_kill(rig, rig_conn(rig, 0), -EPIPE);
-			peer = rig_connect(test, false);
+			peer = rig_connect(test, NBD_FILL_DEAD);
 		}
 	}
 	KUNIT_EXPECT_EQ(test, atomic64_read(&rig->session->counters.failed), 1);
@@ -416,6 +483,9 @@ static struct kunit_case session_cases[] = {
 	KUNIT_CASE(silent_when_replaced),
 	KUNIT_CASE(well_when_replaced),
 	KUNIT_CASE(replaced),
+	KUNIT_CASE(replaced_now),
+	KUNIT_CASE(replaced_and_dead),
+	KUNIT_CASE(replaced_and_late),
 	KUNIT_CASE(closed),
 	KUNIT_CASE(outlived),
 	KUNIT_CASE(strict),

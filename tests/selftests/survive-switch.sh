@@ -5,12 +5,12 @@
 # vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../survive.sh"
 
-# switch_to I N: to that twin, with N connections; the load goes on there
+# switch_to I N [OPTION...]: to that twin, with N connections; the load goes on there
 switch_to() {
 	local before
 
 	before=$(twin "$1" "get requests")
-	"$NBD_CLIENT" -replace -connections "$2" "${twin_uri[$1]}" "$dev"
+	"$NBD_CLIENT" -replace "${@:3}" -connections "$2" "${twin_uri[$1]}" "$dev"
 	assert_equal "$(live_connections)" $(($2 + 1)) "live entries, the device's included"
 	twin $((1 - $1)) "wait tx_conns=0"
 	twin "$1" "wait requests>=$((before + 1)) timeout=$(scaled 30)"
@@ -97,14 +97,14 @@ test_switch_below_file_system() {
 	detach
 }
 
-# A server that is well answers what it has: it would execute a request late that is sent
-# again to another one.
+# A server that lives answers what it has, however long it takes: it would execute a
+# request late that is sent again to another one.
 test_switch_waits_for_answers() {
 	local writer
 
 	start_twins
 	attach "${twin_uri[0]}" -connections 2
-	twin 0 "hold type=write t=1s count=0"
+	twin 0 "hold type=write t=8s count=0"
 	head -c 4096 /dev/zero | tr '\0' K >block
 	dd if=block of="$dev" bs=4k count=1 oflag=direct status=none &
 	writer=$!
@@ -112,14 +112,22 @@ test_switch_waits_for_answers() {
 	"$NBD_CLIENT" -replace -connections 3 "${twin_uri[1]}" "$dev"
 	assert_equal "$(twin 0 "get outstanding")" 1 "requests at the old server"
 	dd if="$dev" of=copy bs=4k skip=1 count=1 iflag=direct status=none
+	wait_for 10 retiring_is 1 1
+	"$NBD_CLIENT" -status "$dev" | grep "replaced: 1 connections, whose server has 1 requests"
 	wait "$writer"
 	twin 0 "wait tx_conns=0"
+	wait_for 10 retiring_is 0 0
 	assert_equal "$(counter resent)" 0 "requests that were sent again"
 	! grep " write " log.1 || fail "the new server got the write, too"
 	dd if="$dev" of=copy bs=4k count=1 iflag=direct status=none
 	cmp block copy
 	check_twins
 	detach
+}
+
+# retiring_is CONNECTIONS REQUESTS: so many were replaced and still live, with so many
+retiring_is() {
+	[ "$(counter retiring) $(counter retiring_inflight)" = "$1 $2" ]
 }
 
 # start_unanswered_read: on a device at twin 0, which has it; sets reader
@@ -144,7 +152,9 @@ test_detach_after_switch() {
 	assert_equal "$status" 1 "exit status of the reader"
 }
 
-# What the old server does not answer is sent again on the new connections.
+# What the old server does not answer is sent again on the new connections when the
+# administrator says that it is dead: at once, or with a second switch-over.
+variants[test_switch_with_requests_in_flight]="switches:one,two"
 test_switch_with_requests_in_flight() {
 	local reader
 
@@ -152,12 +162,31 @@ test_switch_with_requests_in_flight() {
 	twin 0 "fill from=0 len=4096 byte=75"
 	start_unanswered_read
 	expect_log "$name: replaced connection [01]: what its server has not answered is sent again"
-	switch_to 1 3
+	if [ "$switches" = two ]; then
+		"$NBD_CLIENT" -replace "${twin_uri[1]}" "$dev"
+		wait_for 10 retiring_is 1 1
+	fi
+	switch_to 1 3 -now
 	wait "$reader"
 	assert_equal "$(tr -d K <block | wc -c)" 0 "bytes that are not the server's"
 	[ "$(counter resent)" -ge 1 ] || fail "nothing was sent again"
 	assert_match "$(lost_requests log.0)" "^lost: .*: read 0 0 4096\$" "twin 0's log alone"
 	assert_equal "$(lost_requests log.0 log.1)" "" "requests that no server answered"
+	detach
+}
+
+# Or when its connection dies.
+test_switch_before_the_end() {
+	local reader
+
+	start_twins
+	start_unanswered_read
+	"$NBD_CLIENT" -replace "${twin_uri[1]}" "$dev"
+	! gone_or_reaped "$reader" || fail "the read has ended"
+	twin 0 "kill all how=rst"
+	wait "$reader"
+	wait_for 10 retiring_is 0 0
+	assert_equal "$(counter resent)" 1 "requests that were sent again"
 	detach
 }
 
@@ -192,6 +221,8 @@ test_refused_switch() {
 	detach
 	expect_failure "$NBD_CLIENT" -replace "${twin_uri[0]}" "$dev"
 	assert_match "$output" "not attached"
+	expect_failure "$NBD_CLIENT" -now "${twin_uri[0]}" "$dev"
+	assert_match "$output" "-now .* -replace only"
 }
 
 # waits_for_lock PID: in flock()

@@ -40,9 +40,11 @@
  *                                NBD_ATTR_REPLACE for all of them
  *   NBD_ATTR_REPLACE             flag: the sockets given become the device's only
  *                                connections, however many there were; the old ones
- *                                have five seconds, or NBD_ATTR_TIMEOUT if that ends
- *                                sooner, to answer what is in flight there, then it
- *                                is sent again
+ *                                retire: what is in flight there is sent again when
+ *                                they die or exceed NBD_ATTR_TIMEOUT, and not before
+ *   NBD_ATTR_REPLACE_NOW         flag, with NBD_ATTR_REPLACE: the old connections, and
+ *                                those that retire already, are given up at once, and
+ *                                what is in flight there is sent again
  *   NBD_ATTR_SIZE_BYTES, NBD_ATTR_TIMEOUT, NBD_ATTR_DEAD_CONN_TIMEOUT,
  *   NBD_ATTR_CLIENT_FLAGS, NBD_ATTR_BACKEND_IDENTIFIER (compared),
  *   NBD_ATTR_SERVER_FLAGS (compared: EINVAL if the new server lacks something that
@@ -113,7 +115,7 @@ enum {
 	/* u64, not 0: names one attachment, never used again while the module is loaded */
 	NBD_ATTR_SESSION_ID,
 	NBD_ATTR_SOCKETS_USED,		/* u32, reply: sockets that became connections */
-	NBD_ATTR_SOCKETS_CLOSED,	/* u32, reply: live connections that retire */
+	NBD_ATTR_SOCKETS_CLOSED,	/* u32, reply: live connections that were replaced */
 	NBD_ATTR_STATE,			/* u32, enum nbd_device_state; STATUS, EVENT */
 	NBD_ATTR_OPENERS,		/* u32; STATUS */
 	NBD_ATTR_CONNS,			/* nest of NBD_CONN_ITEM; STATUS */
@@ -124,6 +126,10 @@ enum {
 	NBD_ATTR_SINCE_MS,		/* u64 milliseconds in the present state; STATUS */
 	NBD_ATTR_CONN_SLOT,		/* u32, which connection; EVENT */
 	NBD_ATTR_PAD,
+	/* flag; RECONFIGURE: only for servers that are dead, or one write may be done twice */
+	NBD_ATTR_REPLACE_NOW,
+	NBD_ATTR_RETIRING,		/* u32 replaced connections that still live; STATUS */
+	NBD_ATTR_RETIRING_INFLIGHT,	/* u32 requests that they wait for; STATUS */
 	__NBD_ATTR_EXT_MAX,
 };
 
