@@ -9,7 +9,7 @@
 #include "queue.h"
 #include "session.h"
 
-/* How often a blocked peer is excused. */
+/* How often a peer that has requests to answer is excused. */
 #define NBD_EXCUSE_INTERVAL	(2 * HZ)
 /* How often a retiring connection is looked at: at first, and after some seconds. */
 #define NBD_RETIRE_INTERVAL	(HZ / 50)
@@ -129,6 +129,12 @@ static void conn_arm_watch(struct nbd_conn *conn)
 		mod_timer(&conn->watch, jiffies + timeout);
 }
 
+static void conn_arm_excuse(struct nbd_conn *conn)
+{
+	if (!timer_pending(&conn->excuse))
+		mod_timer(&conn->excuse, jiffies + NBD_EXCUSE_INTERVAL);
+}
+
 bool nbd_conn_enqueue(struct nbd_conn *conn, struct nbd_cmd *cmd)
 {
 	spin_lock_bh(&conn->lock);
@@ -148,6 +154,7 @@ bool nbd_conn_enqueue(struct nbd_conn *conn, struct nbd_cmd *cmd)
 	WRITE_ONCE(conn->requests, conn->requests + 1);
 	WRITE_ONCE(conn->inflight, conn->inflight + 1);
 	conn_arm_watch(conn);
+	conn_arm_excuse(conn);
 	spin_unlock_bh(&conn->lock);
 	return true;
 }
@@ -354,27 +361,24 @@ void nbd_conn_set_timeout(struct nbd_conn *conn, unsigned long timeout)
 	spin_unlock_bh(&conn->lock);
 }
 
-void nbd_conn_blocked(struct nbd_conn *conn)
-{
-	spin_lock_bh(&conn->lock);
-	if (conn->state == NBD_CONN_RUNNING && !timer_pending(&conn->excuse))
-		mod_timer(&conn->excuse, jiffies + NBD_EXCUSE_INTERVAL);
-	spin_unlock_bh(&conn->lock);
-}
-
+/*
+ * Runs while commands are under way. The last bytes of one may be in the socket, and wait
+ * there for a server that reads nothing.
+ */
 static void nbd_conn_excuse(struct timer_list *timer)
 {
 	struct nbd_conn *conn = nbd_timer_container(conn, timer, excuse);
 
-	if (!READ_ONCE(conn->tx_blocked))
-		return;
-	nbd_socket_excuse(&conn->socket);
-	/* It may have been memory that was lacking, of which no callback tells. */
+	if (READ_ONCE(conn->inflight))
+		nbd_socket_excuse(&conn->socket);
 	spin_lock_bh(&conn->lock);
-	if (conn->state == NBD_CONN_RUNNING)
-		queue_work(nbd_wq, &conn->tx_work);
+	if (conn->state == NBD_CONN_RUNNING && conn->inflight) {
+		/* It may have been memory that was lacking, of which no callback tells. */
+		if (READ_ONCE(conn->tx_blocked))
+			queue_work(nbd_wq, &conn->tx_work);
+		conn_arm_excuse(conn);
+	}
 	spin_unlock_bh(&conn->lock);
-	nbd_conn_blocked(conn);
 }
 
 /* Ends the transmit side and the workers. The receiver has no callbacks any more. */

@@ -148,7 +148,7 @@ struct nbd_burst {
  * @cause:	why it died, for people
  * @err:	the same as a negative errno
  * @watch:	fires when the oldest command may have exceeded @timeout
- * @excuse:	runs while @tx_blocked, see nbd_socket_excuse()
+ * @excuse:	runs while commands are @inflight, see nbd_socket_excuse()
  * @burial:	the work that nbd_conn_kill() queues
  * @heard:	jiffies when it was last known to be good: started, or a reply came; under @lock
  * @requests:	sent, under @lock
@@ -257,9 +257,6 @@ void nbd_conn_kill(struct nbd_conn *conn, int err, const char *fmt, ...);
  * has seen to it that no commands come any more. May be called again. Any context.
  */
 void nbd_conn_retire(struct nbd_conn *conn, bool at_once);
-
-/* The transmit side is blocked, or still is. */
-void nbd_conn_blocked(struct nbd_conn *conn);
 
 /* Sets the timeout of a running connection, in jiffies. */
 void nbd_conn_set_timeout(struct nbd_conn *conn, unsigned long timeout);

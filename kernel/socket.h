@@ -81,7 +81,7 @@ int nbd_socket_recv(struct nbd_socket *s, struct msghdr *msg);
 /*
  * A peer whose receive window is full, but whose TCP answers, is slow and not dead:
  * keeps TCP_USER_TIMEOUT from ending the connection. To be called every few seconds
- * while a send is blocked; softirq.
+ * while requests are unanswered; softirq.
  */
 void nbd_socket_excuse(struct nbd_socket *s);
 

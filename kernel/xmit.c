@@ -182,7 +182,6 @@ static void xmit_run(struct nbd_conn *conn)
 		ret = xmit_sendmsg(conn, &iter, more);
 		if (ret == -EAGAIN) {
 			xmit_short(conn);
-			nbd_conn_blocked(conn);
 			return;
 		}
 		WRITE_ONCE(conn->tx_blocked, false);

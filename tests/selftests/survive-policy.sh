@@ -109,6 +109,49 @@ test_slow_server() {
 	detach
 }
 
+slow_is_counted() {
+	[ "$(counter slow)" -gt 0 ]
+}
+
+# A server that reads nothing, so that the end of a request stays in our socket: its TCP
+# answers, so it is no dead peer.
+test_full_window() {
+	local writer
+
+	transport=tcp
+	start_hostile --size 16M --rcvbuf 65536
+	attach "${server_args[@]}" -connections 1 -peer-timeout 3 -slow-timeout $((6 + $(scaled 3)))
+	kill -STOP "$server_pid"
+	dd if=/dev/zero of="$dev" bs=512k count=1 oflag=direct status=none &
+	writer=$!
+	wait_for 30 slow_is_counted
+	kill -CONT "$server_pid"
+	wait "$writer"
+	assert_equal "$(counter connection_deaths)" 0 "lost connections"
+	expect_log 'unanswered for [0-9]+ s, still waiting'
+	detach
+}
+
+# However a device is attached, a slow server is given up only if that was asked for.
+variants[test_no_timeout_by_default]="how:host,uri,nbdtab,ioctl"
+test_no_timeout_by_default() {
+	transport=tcp
+	start_hostile --size 16M
+	case $how in
+	host) attach 127.0.0.1 "$port" ;;
+	uri) attach "$server_uri" ;;
+	nbdtab)
+		echo "nbd0 127.0.0.1 - port=$port" >tab
+		modprobe nbd
+		use_device nbd0
+		"$NBD_CLIENT" -nbdtab "$PWD/tab" nbd0
+		;;
+	ioctl) attach_ioctl 127.0.0.1 "$port" ;;
+	esac
+	assert_equal "$(status_field timeout)" null "the request timeout"
+	detach
+}
+
 # All three timers are shown by their names.
 test_three_timers() {
 	start_hostile --size 16M
