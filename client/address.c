@@ -193,6 +193,13 @@ int nbd_resolve(struct nbd_address_list *list, const struct nbd_server *server,
 	}
 }
 
+bool nbd_address_is_path(const struct nbd_address *address)
+{
+	const struct sockaddr_un *un = (const void *)&address->sa;
+
+	return un->sun_family == AF_UNIX && un->sun_path[0];
+}
+
 static void unix_text(const struct nbd_address *address, char *buf, size_t size)
 {
 	const struct sockaddr_un *un = (const void *)&address->sa;

@@ -57,6 +57,9 @@ int nbd_resolve_numeric(struct nbd_address_list *list,
 /* They lead to the same place, whichever server each belongs to. */
 bool nbd_address_same(const struct nbd_address *a, const struct nbd_address *b);
 
+/* It is the path of a Unix socket: what it leads to depends on what is mounted. */
+bool nbd_address_is_path(const struct nbd_address *address);
+
 /* Whether @list has all addresses of @other, in whatever order. */
 bool nbd_address_list_covers(const struct nbd_address_list *list,
 			     const struct nbd_address_list *other);

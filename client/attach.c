@@ -118,11 +118,11 @@ int nbd_fit(struct nbd_kernel_config *config, const struct nbd_params *params,
 }
 
 int nbd_resolve_servers(const struct nbd_params *params,
+			const struct nbd_place *place,
 			struct nbd_address_list *list, struct nbd_err *err)
 {
-	s64 deadline = nbd_now_ms() + params->connect_timeout * 1000LL;
-	int ret = nbd_lookup(list, params->servers, params->nservers, deadline,
-			     err);
+	int ret = nbd_lookup_at(list, place, params->servers, params->nservers,
+				params->connect_timeout, err);
 
 	return list->n ? 0 : ret;
 }
@@ -297,8 +297,10 @@ static int bring_monitor(const struct nbd_params *params, struct nbd_err *err)
 
 static int write_down(struct nbd_record *record, struct nbd_err *err)
 {
-	int ret = nbd_record_keep_netns(record, err);
+	int ret;
 
+	nbd_namespaces_drop(record->params.index, NULL);
+	ret = nbd_namespaces_keep(&record->namespaces, &record->params, err);
 	if (!ret)
 		ret = nbd_record_write(record, err);
 	if (ret)
@@ -379,7 +381,7 @@ static int attach_device(struct nbd_kernel *k, const struct nbd_params *params,
 	sigset_t signals;
 	int lock, ret;
 
-	ret = nbd_bring_up(b, params, list, err);
+	ret = nbd_bring_up(b, params, list, &nbd_here, err);
 	if (ret)
 		return ret;
 	if (params->ioctl_mode)
@@ -397,13 +399,14 @@ static int attach_device(struct nbd_kernel *k, const struct nbd_params *params,
 }
 
 int nbd_bring_up(struct nbd_bringup *b, const struct nbd_params *params,
-		 const struct nbd_address_list *list, struct nbd_err *err)
+		 const struct nbd_address_list *list,
+		 const struct nbd_place *place, struct nbd_err *err)
 {
 	int ret;
 
 	nbd_bringup_start(b, NBD_GOAL_GO, params, NULL, list,
 			  params->given & NBD_GIVEN_CONNECTIONS ?
-			  params->connections : NBD_CONNECTIONS_AUTO, -1);
+			  params->connections : NBD_CONNECTIONS_AUTO, place);
 	ret = nbd_bringup_wait(b);
 	if (ret)
 		*err = b->err;
@@ -428,7 +431,7 @@ int nbd_attach(const struct nbd_params *params, FILE *out,
 	ret = b ? check_driver(&kernel, params, err) :
 		  nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
 	if (!ret)
-		ret = nbd_resolve_servers(params, &list, err);
+		ret = nbd_resolve_servers(params, &nbd_here, &list, err);
 	if (!ret) {
 		ret = attach_device(&kernel, params, b, &list, out, err);
 		nbd_bringup_close(b);
@@ -499,14 +502,15 @@ static int fetch_list(const struct nbd_params *params, struct entries *entries,
 	};
 	struct nbd_address_list list;
 	struct nbd_bringup *b;
-	int ret = nbd_resolve_servers(params, &list, err);
+	int ret = nbd_resolve_servers(params, &nbd_here, &list, err);
 
 	if (ret)
 		return ret;
 	b = calloc(1, sizeof(*b));
 	if (!b)
 		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
-	nbd_bringup_start(b, NBD_GOAL_LIST, params, &listing, &list, 1, -1);
+	nbd_bringup_start(b, NBD_GOAL_LIST, params, &listing, &list, 1,
+			  &nbd_here);
 	ret = nbd_bringup_wait(b);
 	if (ret)
 		*err = b->err;

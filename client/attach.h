@@ -32,9 +32,11 @@ u64 nbd_dead_timeout(const struct nbd_kernel *k,
 /* "export "name"" or "the default export", printable; returns @buf. */
 char *nbd_export_text(const struct nbd_params *params, char *buf, size_t size);
 
-/* Addresses of all servers; fails only if none of them has any. */
+/* Addresses of all servers, asked for at @place; fails only if none of them has any. */
 struct nbd_address_list;
+struct nbd_place;
 int nbd_resolve_servers(const struct nbd_params *params,
+			const struct nbd_place *place,
 			struct nbd_address_list *list, struct nbd_err *err);
 
 /*
@@ -50,7 +52,8 @@ int nbd_watch_over(struct nbd_record *record, struct nbd_err *err);
 /* Connections to an export, for attaching and for -replace; blocks. */
 struct nbd_bringup;
 int nbd_bring_up(struct nbd_bringup *b, const struct nbd_params *params,
-		 const struct nbd_address_list *list, struct nbd_err *err);
+		 const struct nbd_address_list *list,
+		 const struct nbd_place *place, struct nbd_err *err);
 
 /**
  * nbd_attach - attach a device as the user asked

@@ -56,7 +56,7 @@ static struct nbd_link *idle_link(struct nbd_bringup *b)
 static void start_link(struct nbd_bringup *b, struct nbd_link *link,
 		       const struct nbd_address *address)
 {
-	nbd_link_start(link, b->goal, b->params, b->listing, address, b->netns,
+	nbd_link_start(link, b->goal, b->params, b->listing, address, b->place,
 		       nbd_now_ms() + b->params->connect_timeout * 1000LL);
 }
 
@@ -107,7 +107,7 @@ void nbd_bringup_start(struct nbd_bringup *b, enum nbd_goal goal,
 		       const struct nbd_params *params,
 		       struct nbd_listing *listing,
 		       const struct nbd_address_list *list,
-		       unsigned int wanted, int netns)
+		       unsigned int wanted, const struct nbd_place *place)
 {
 	unsigned int i;
 
@@ -121,7 +121,7 @@ void nbd_bringup_start(struct nbd_bringup *b, enum nbd_goal goal,
 	b->record = NULL;
 	b->urgent = false;
 	b->distrust = false;
-	b->netns = netns;
+	b->place = place;
 	b->wanted = wanted;
 	b->next_address = 0;
 	for (i = 0; i < NBD_CONNECTIONS_MAX; i++) {

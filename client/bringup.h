@@ -54,7 +54,7 @@ struct nbd_bringup {
 	const struct nbd_record *record;
 	bool urgent;
 	bool distrust;
-	int netns;
+	const struct nbd_place *place;
 	unsigned int wanted;
 	unsigned int next_address;
 	s64 next_start;
@@ -68,13 +68,13 @@ struct nbd_bringup {
  * @listing:	for NBD_GOAL_LIST
  * @list:	addresses, at least one; must outlive @b
  * @wanted:	connections, or NBD_CONNECTIONS_AUTO
- * @netns:	network namespace to connect in, or -1 for the caller's
+ * @place:	where to connect from; must outlive @b
  */
 void nbd_bringup_start(struct nbd_bringup *b, enum nbd_goal goal,
 		       const struct nbd_params *params,
 		       struct nbd_listing *listing,
 		       const struct nbd_address_list *list,
-		       unsigned int wanted, int netns);
+		       unsigned int wanted, const struct nbd_place *place);
 
 /**
  * nbd_bringup_reconnect - the connections are for an attachment that lost some

@@ -21,6 +21,7 @@
 #include "ioctl.h"
 #include "log.h"
 #include "process.h"
+#include "resolver.h"
 #include "watch.h"
 
 /* How long NBD_DO_IT may take to begin, and how often to look. */
@@ -39,6 +40,8 @@
  * @notices:	announces lost links; NULL likewise
  * @link_lost:	one was announced
  * @detached:	so was the end of the attachment
+ * @resolver:	asks for the servers' names anew
+ * @resolved:	nbd_resolver_start()'s, or -1
  * @ended_at:	when NBD_DO_IT ended last
  * @lost_at:	when the last outage began
  * @mended_at:	when the device was attached again last, or 0
@@ -52,6 +55,8 @@ struct service {
 	struct nl_sock *notices;
 	bool link_lost;
 	bool detached;
+	struct nbd_resolver_job resolver;
+	int resolved;
 	s64 ended_at;
 	s64 lost_at;
 	s64 mended_at;
@@ -232,16 +237,36 @@ static int reattach(struct service *s, const struct nbd_kernel_config *config,
 	return ret;
 }
 
-/* A name that cannot be resolved now keeps the addresses that it had last. */
-static void update_addresses(struct nbd_record *record)
+static void start_resolver(struct service *s)
 {
-	struct nbd_address_list list;
-	struct nbd_err err;
+	const struct nbd_params *p = &s->record->params;
+	struct nbd_resolver_job *job = &s->resolver;
 
-	nbd_resolve_servers(&record->params, &list, &err);
-	nbd_address_list_keep(&list, &record->addresses,
-			      record->params.nservers);
-	record->addresses = list;
+	job->place = nbd_here;
+	job->seconds = p->connect_timeout;
+	job->nservers = p->nservers;
+	memcpy(job->servers, p->servers, sizeof(job->servers));
+	s->resolved = nbd_resolver_start(NULL);
+}
+
+/*
+ * A name that cannot be resolved now keeps the addresses that it had last. They are tried
+ * while it is asked for again.
+ */
+static void update_addresses(struct service *s)
+{
+	struct nbd_record *record = s->record;
+	struct nbd_address_list list;
+
+	if (s->resolved < 0)
+		return;
+	nbd_resolver_run();
+	if (nbd_resolver_take(&s->resolver, &list)) {
+		nbd_address_list_keep(&list, &record->addresses,
+				      record->params.nservers);
+		record->addresses = list;
+	}
+	nbd_resolver_submit(&s->resolver);
 }
 
 static int try_again(struct service *s, struct nbd_err *err)
@@ -249,9 +274,9 @@ static int try_again(struct service *s, struct nbd_err *err)
 	struct nbd_kernel_config config = { 0 };
 	int ret;
 
-	update_addresses(s->record);
+	update_addresses(s);
 	ret = nbd_bring_up(s->b, &s->record->params, &s->record->addresses,
-			   err);
+			   &nbd_here, err);
 	if (ret)
 		return ret;
 	ret = nbd_check_export(s->record, s->b->nlinks, &s->b->export, err);
@@ -303,6 +328,8 @@ static bool attach_again(struct service *s)
 
 	if (!pause)
 		s->lost_at = s->ended_at;
+	if (s->resolved < 0)
+		start_resolver(s);
 	inotify_add_watch(inotify, nbd_folder_enter(NBD_RUN_DIR), IN_DELETE);
 	nbd_folder_leave();
 	open_device(s, &err);	/* nobody else shall have it */
@@ -313,6 +340,7 @@ static bool attach_again(struct service *s)
 			break;
 		pause = true;
 	}
+	nbd_resolver_abandon(&s->resolver);
 	s->mended_at = nbd_now_ms();
 	nbd_log(up ? LOG_NOTICE : LOG_ERR, "/dev/nbd%d: %s",
 		service_index(s), up ? "reconnected" : "not reconnected");
@@ -554,7 +582,7 @@ int nbd_ioctl_attach(struct nbd_record *record, struct nbd_bringup *b,
 		     const struct nbd_kernel_config *config, FILE *out,
 		     struct nbd_err *err)
 {
-	struct service s = { .record = record, .b = b };
+	struct service s = { .record = record, .b = b, .resolved = -1 };
 	int ret = open_device(&s, err);
 
 	if (ret)

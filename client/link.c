@@ -8,7 +8,6 @@
 #include <linux/nbd.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -20,12 +19,19 @@
 /* How long to leave a Unix server alone whose backlog is full. */
 #define BACKLOG_RETRY_MS 20
 
+static void end_helper(struct nbd_link *link)
+{
+	if (link->state == NBD_LINK_ELSEWHERE)
+		nbd_helper_end(&link->helper);
+}
+
 static int link_fail(struct nbd_link *link, int ret)
 {
 	char text[NBD_ADDRESS_TEXT_MAX];
 
 	nbd_err_prefix(&link->err, "%s",
 		       nbd_address_text(link->address, text, sizeof(text)));
+	end_helper(link);
 	link->state = NBD_LINK_FAILED;
 	nbd_link_close(link);
 	return ret;
@@ -78,29 +84,6 @@ static void set_tcp_options(int fd, unsigned int peer_timeout)
 	int_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, peer_timeout * 1000);
 }
 
-/* A socket belongs to the namespace that its maker is in at that moment. */
-static int socket_in_netns(int family, int netns)
-{
-	const int type = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
-	int home, fd, error;
-
-	if (netns < 0)
-		return socket(family, type, 0);
-	home = nbd_folder_open("/proc/thread-self/ns/net", O_RDONLY, 0);
-	if (home < 0)
-		return -1;
-	fd = setns(netns, CLONE_NEWNET) ? -1 : socket(family, type, 0);
-	error = errno;
-	if (setns(home, CLONE_NEWNET) && fd >= 0) {
-		error = errno;
-		close(fd);
-		fd = -1;
-	}
-	close(home);
-	errno = error;
-	return fd;
-}
-
 static void begin_handshake(struct nbd_link *link)
 {
 	struct nbd_params params = *link->params;
@@ -125,28 +108,75 @@ static void begin_handshake(struct nbd_link *link)
 	link->state = NBD_LINK_HANDSHAKE;
 }
 
+static void connect_went(struct nbd_link *link, int error)
+{
+	if (!error || error == EISCONN) {
+		begin_handshake(link);
+	} else if (error == EINPROGRESS || error == EINTR) {
+		link->state = NBD_LINK_CONNECTING;
+	} else if (error == EAGAIN) {
+		link->state = NBD_LINK_RETRY;
+		link->retry_at = nbd_now_ms() + BACKLOG_RETRY_MS;
+	} else {
+		connect_failed(link, error);
+	}
+}
+
+/* In the helper: the socket is the link's own, and the path is looked up there. */
+static void connect_elsewhere(void *arg, int ret, int out)
+{
+	const struct nbd_link *link = arg;
+	int error = -ret;
+
+	if (!ret && connect(link->fd, (const void *)&link->address->sa,
+			    link->address->len))
+		error = errno;
+	if (write(out, &error, sizeof(error)) != sizeof(error))
+		_exit(1);
+}
+
+static void start_helper(struct nbd_link *link)
+{
+	unsigned int seconds = link->params->connect_timeout;
+	int ret = nbd_helper_start(&link->helper, link->place, link->fd,
+				   seconds, connect_elsewhere, link);
+
+	if (ret)
+		connect_failed(link, -ret);
+	else
+		link->state = NBD_LINK_ELSEWHERE;
+}
+
+static void finish_helper(struct nbd_link *link)
+{
+	struct pollfd pfd = { .fd = link->helper.fd, .events = POLLIN };
+	int error;
+
+	if (poll(&pfd, 1, 0) <= 0)
+		return;
+	if (!nbd_helper_read(&link->helper, &error, sizeof(error)))
+		error = ETIMEDOUT;
+	nbd_helper_end(&link->helper);
+	connect_went(link, error);
+}
+
 static void try_connect(struct nbd_link *link)
 {
 	const struct nbd_address *a = link->address;
 
-	if (!nbd_folder_connect(link->fd, &a->sa, a->len) ||
-	    errno == EISCONN) {
-		begin_handshake(link);
-	} else if (errno == EINPROGRESS || errno == EINTR) {
-		link->state = NBD_LINK_CONNECTING;
-	} else if (errno == EAGAIN) {
-		link->state = NBD_LINK_RETRY;
-		link->retry_at = nbd_now_ms() + BACKLOG_RETRY_MS;
-	} else {
-		connect_failed(link, errno);
-	}
+	if (link->place->mnt >= 0 && nbd_address_is_path(a))
+		start_helper(link);
+	else
+		connect_went(link, nbd_folder_connect(link->fd, &a->sa, a->len) ?
+			     errno : 0);
 }
 
 static void open_socket(struct nbd_link *link)
 {
 	int family = link->address->sa.ss_family;
 
-	link->fd = socket_in_netns(family, link->netns);
+	link->fd = nbd_place_socket(link->place, family, SOCK_STREAM |
+				    SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (link->fd < 0) {
 		link_fail(link, nbd_fail(&link->err, NBD_EXIT_CONNECT, errno,
 					 "cannot make a socket: %s",
@@ -161,8 +191,8 @@ static void open_socket(struct nbd_link *link)
 void nbd_link_start(struct nbd_link *link, enum nbd_goal goal,
 		    const struct nbd_params *params,
 		    struct nbd_listing *listing,
-		    const struct nbd_address *address, int netns,
-		    s64 deadline)
+		    const struct nbd_address *address,
+		    const struct nbd_place *place, s64 deadline)
 {
 	link->fd = -1;
 	link->address = address;
@@ -170,7 +200,7 @@ void nbd_link_start(struct nbd_link *link, enum nbd_goal goal,
 	link->params = params;
 	link->listing = listing;
 	link->goal = goal;
-	link->netns = netns;
+	link->place = place;
 	link->without_go = false;
 	open_socket(link);
 }
@@ -240,6 +270,8 @@ void nbd_link_run(struct nbd_link *link)
 {
 	if (link->state == NBD_LINK_RETRY && nbd_now_ms() >= link->retry_at)
 		try_connect(link);
+	if (link->state == NBD_LINK_ELSEWHERE)
+		finish_helper(link);
 	if (link->state == NBD_LINK_CONNECTING)
 		finish_connect(link);
 	if (link->state == NBD_LINK_HANDSHAKE)
@@ -249,7 +281,8 @@ void nbd_link_run(struct nbd_link *link)
 
 bool nbd_link_busy(const struct nbd_link *link)
 {
-	return link->state == NBD_LINK_CONNECTING ||
+	return link->state == NBD_LINK_ELSEWHERE ||
+	       link->state == NBD_LINK_CONNECTING ||
 	       link->state == NBD_LINK_RETRY ||
 	       link->state == NBD_LINK_HANDSHAKE;
 }
@@ -258,7 +291,10 @@ struct pollfd nbd_link_poll(const struct nbd_link *link)
 {
 	struct pollfd pfd = { .fd = -1 };
 
-	if (link->state == NBD_LINK_CONNECTING) {
+	if (link->state == NBD_LINK_ELSEWHERE) {
+		pfd.fd = link->helper.fd;
+		pfd.events = POLLIN;
+	} else if (link->state == NBD_LINK_CONNECTING) {
 		pfd.fd = link->fd;
 		pfd.events = POLLOUT;
 	} else if (link->state == NBD_LINK_HANDSHAKE) {
@@ -290,6 +326,7 @@ void nbd_link_close(struct nbd_link *link)
 {
 	if (link->fd < 0)
 		return;
+	end_helper(link);
 	if (link->state == NBD_LINK_UP && link->goal == NBD_GOAL_GO)
 		say_goodbye(link);
 	close(link->fd);

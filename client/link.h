@@ -10,12 +10,14 @@
 #include <poll.h>
 
 #include "address.h"
+#include "helper.h"
 #include "negotiate.h"
 #include "util.h"
 
 /** enum nbd_link_state - what the link waits for */
 enum nbd_link_state {
 	NBD_LINK_IDLE,		/* not started */
+	NBD_LINK_ELSEWHERE,	/* a process that connects in another mount namespace */
 	NBD_LINK_CONNECTING,	/* connect() is under way */
 	NBD_LINK_RETRY,		/* Unix socket with a full backlog: a moment */
 	NBD_LINK_HANDSHAKE,	/* the server */
@@ -47,7 +49,8 @@ struct nbd_link {
 	const struct nbd_params *params;
 	struct nbd_listing *listing;
 	enum nbd_goal goal;
-	int netns;
+	const struct nbd_place *place;
+	struct nbd_helper helper;
 	bool without_go;
 	struct nbd_socket_transport transport;
 };
@@ -59,14 +62,14 @@ struct nbd_link {
  * @params:	must outlive the link
  * @listing:	for NBD_GOAL_LIST
  * @address:	where to; must outlive the link
- * @netns:	network namespace to connect in, or -1 for the caller's
+ * @place:	where to connect from; must outlive the link
  * @deadline:	when to give up
  */
 void nbd_link_start(struct nbd_link *link, enum nbd_goal goal,
 		    const struct nbd_params *params,
 		    struct nbd_listing *listing,
-		    const struct nbd_address *address, int netns,
-		    s64 deadline);
+		    const struct nbd_address *address,
+		    const struct nbd_place *place, s64 deadline);
 
 /* Go on as far as possible without blocking. */
 void nbd_link_run(struct nbd_link *link);

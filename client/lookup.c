@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -203,4 +204,82 @@ int nbd_lookup(struct nbd_address_list *list, const struct nbd_server *servers,
 	}
 	put_lookup(l);
 	return ret;
+}
+
+/* --- in a process of its own --- */
+
+/* How much longer the process may take than the names. */
+#define GRACE_SECONDS 3
+
+/** struct question - what that process is to do */
+struct question {
+	const struct nbd_server *servers;
+	unsigned int n;
+	unsigned int seconds;
+};
+
+static void answer_question(void *arg, int ret, int out)
+{
+	const struct question *q = arg;
+	struct nbd_answer a = { .ret = ret };
+
+	if (ret)
+		nbd_fail(&a.err, NBD_EXIT_CONNECT, -ret,
+			 "cannot enter the namespaces of the attachment: %s",
+			 strerror(-ret));
+	else
+		a.ret = nbd_lookup(&a.list, q->servers, q->n,
+				   nbd_now_ms() + q->seconds * 1000LL, &a.err);
+	if (write(out, &a, sizeof(a)) != sizeof(a))
+		_exit(1);
+}
+
+int nbd_lookup_begin(struct nbd_helper *helper, const struct nbd_place *place,
+		     const struct nbd_server *servers, unsigned int n,
+		     unsigned int seconds)
+{
+	struct question q = { .servers = servers, .n = n, .seconds = seconds };
+
+	return nbd_helper_start(helper, place, -1, seconds + GRACE_SECONDS,
+				answer_question, &q);
+}
+
+void nbd_lookup_end(struct nbd_helper *helper, struct nbd_answer *answer)
+{
+	if (!nbd_helper_read(helper, answer, sizeof(*answer))) {
+		memset(answer, 0, sizeof(*answer));
+		answer->ret = nbd_fail(&answer->err, NBD_EXIT_TIMEOUT, ETIMEDOUT,
+				       "the names were not resolved in time");
+	}
+	nbd_helper_end(helper);
+}
+
+static bool is_here(const struct nbd_place *place)
+{
+	return place->net < 0 && place->mnt < 0;
+}
+
+int nbd_lookup_at(struct nbd_address_list *list, const struct nbd_place *place,
+		  const struct nbd_server *servers, unsigned int n,
+		  unsigned int seconds, struct nbd_err *err)
+{
+	s64 deadline = nbd_now_ms() + seconds * 1000LL;
+	struct nbd_answer answer;
+	struct nbd_helper helper;
+	struct pollfd pfd = { .events = POLLIN };
+	int ret;
+
+	if (is_here(place))
+		return nbd_lookup(list, servers, n, deadline, err);
+	ret = nbd_lookup_begin(&helper, place, servers, n, seconds);
+	if (ret)
+		return nbd_fail(err, NBD_EXIT_FAILURE, -ret,
+				"cannot start a process: %s", strerror(-ret));
+	pfd.fd = helper.fd;
+	poll(&pfd, 1, nbd_poll_timeout(deadline + GRACE_SECONDS * 1000));
+	nbd_lookup_end(&helper, &answer);
+	*list = answer.list;
+	if (answer.ret)
+		*err = answer.err;
+	return answer.ret;
 }

@@ -9,6 +9,7 @@
 #define NBD_LOOKUP_H
 
 #include "address.h"
+#include "helper.h"
 
 /**
  * nbd_lookup - the addresses of several servers
@@ -23,5 +24,39 @@
  */
 int nbd_lookup(struct nbd_address_list *list, const struct nbd_server *servers,
 	       unsigned int n, s64 deadline, struct nbd_err *err);
+
+/**
+ * struct nbd_answer - what became of a lookup
+ * @ret:	as of nbd_lookup()
+ * @list:	its addresses
+ * @err:	why not
+ */
+struct nbd_answer {
+	int ret;
+	struct nbd_address_list list;
+	struct nbd_err err;
+};
+
+/**
+ * nbd_lookup_begin - the same, in a process of its own
+ * @helper:	readable when it is over; nbd_lookup_end() it
+ * @place:	where to ask
+ * @servers:	the servers
+ * @n:		how many, at most NBD_SERVERS_MAX
+ * @seconds:	the time
+ *
+ * Return: 0 or a negative errno.
+ */
+int nbd_lookup_begin(struct nbd_helper *helper, const struct nbd_place *place,
+		     const struct nbd_server *servers, unsigned int n,
+		     unsigned int seconds);
+
+/* Takes the answer, and ends the process. */
+void nbd_lookup_end(struct nbd_helper *helper, struct nbd_answer *answer);
+
+/* As nbd_lookup(), at @place; blocks. */
+int nbd_lookup_at(struct nbd_address_list *list, const struct nbd_place *place,
+		  const struct nbd_server *servers, unsigned int n,
+		  unsigned int seconds, struct nbd_err *err);
 
 #endif /* NBD_LOOKUP_H */

@@ -509,6 +509,7 @@ static int open_descriptors(struct monitor *m, struct nbd_err *err)
 		return nbd_fail(err, NBD_EXIT_FAILURE, errno,
 				"cannot watch %s: %s", NBD_RUN_DIR,
 				strerror(errno));
+	nbd_resolver_warm_up();
 	m->resolved = nbd_resolver_start(err);
 	return m->resolved < 0 ? m->resolved : 0;
 }
@@ -604,7 +605,7 @@ static void loop_once(struct monitor *m)
 	if (pollfds[2].revents)
 		m->quit = true;
 	if (pollfds[3].revents)
-		nbd_resolver_ack();
+		nbd_resolver_run();
 }
 
 static void prepare_poll(void)
@@ -621,14 +622,14 @@ static int start(struct monitor *m, struct nbd_err *err)
 {
 	int ret;
 
-	/* Stock drivers announce their events in the initial namespace only. */
-	nbd_enter_initial("net");
-	nbd_enter_initial("mnt");
+	nbd_namespaces_settle();
 	/* It may have been started in the initramfs, and must outlive that. */
 	nbd_folders_keep();
 	ret = nbd_record_make_dir(err);
 	if (!ret)
 		ret = take_lock(m, err);
+	if (!ret)
+		ret = nbd_namespaces_announce(err);
 	if (ret)
 		return ret;
 	/* Before any thread is made: it inherits this. */

@@ -6,18 +6,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <linux/nbd.h>
-#include <sched.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "device.h"
@@ -25,7 +20,6 @@
 #include "record.h"
 #include "util.h"
 
-#define NETNS_DIR NBD_RUN_DIR "/netns"
 #define LOCK_FILE NBD_RUN_DIR "/.lock"
 /* More than any value that is written. */
 #define LINE_MAX_LEN (3 * NBD_STRING_MAX + 64)
@@ -79,7 +73,11 @@ static const struct field {
 	FIELD("conns", U32, nconns),
 	FIELD("current-server", U32, in_use.server),
 	FIELD("moving", BOOL, moving),
-	FIELD("netns", BOOL, netns),
+	FIELD("netns", BOOL, namespaces.net_kept),
+	FIELD("mntns", BOOL, namespaces.mnt_kept),
+	FIELD("net-id", U64, namespaces.net),
+	FIELD("mnt-id", U64, namespaces.mnt),
+	FIELD("kept-version", U32, namespaces.version),
 };
 
 /* One word: what is not plain becomes %XX. */
@@ -482,28 +480,12 @@ int nbd_record_update(const struct nbd_record *r, u64 *file, struct nbd_err *err
 	return ret;
 }
 
-static char *netns_path(s32 index, char *buf, size_t size)
-{
-	snprintf(buf, size, "%s/nbd%d", NETNS_DIR, index);
-	return buf;
-}
-
-static void remove_netns(s32 index)
-{
-	char path[64];
-
-	netns_path(index, path, sizeof(path));
-	umount2(nbd_folder_enter(path), MNT_DETACH);
-	nbd_folder_leave();
-	unlink_file(path);
-}
-
 void nbd_record_remove(s32 index)
 {
 	char path[64];
 
 	unlink_file(record_path(index, path, sizeof(path)));
-	remove_netns(index);
+	nbd_namespaces_drop(index, NULL);
 }
 
 void nbd_record_remove_session(s32 index, u64 session_id)
@@ -646,111 +628,6 @@ u64 nbd_grown_size(const struct nbd_record *r, const struct nbd_export *e)
 	    !r->block_size)
 		return 0;
 	return e->size - e->size % r->block_size;
-}
-
-static bool is_initial(const char *kind)
-{
-	char self[32], initial[32];
-	struct stat a, b;
-
-	snprintf(self, sizeof(self), "/proc/self/ns/%s", kind);
-	snprintf(initial, sizeof(initial), "/proc/1/ns/%s", kind);
-	return stat(self, &a) || stat(initial, &b) ||
-	       (a.st_ino == b.st_ino && a.st_dev == b.st_dev);
-}
-
-int nbd_enter_initial(const char *kind)
-{
-	char path[32];
-	int fd, ret = 0;
-
-	if (is_initial(kind))
-		return 0;
-	snprintf(path, sizeof(path), "/proc/1/ns/%s", kind);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (setns(fd, 0))
-		ret = -errno;
-	close(fd);
-	return ret;
-}
-
-/*
- * In a child: "ip netns exec" and containers have mount namespaces of their
- * own, in which the monitor would not see the mount.
- */
-static void __noreturn bind_and_exit(const char *path)
-{
-	char source[64];
-	int netns, fd;
-
-	netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	if (netns < 0 || nbd_enter_initial("mnt"))
-		_exit(errno);
-	snprintf(source, sizeof(source), "/proc/self/fd/%d", netns);
-	mkdir(NBD_RUN_DIR, 0755);
-	mkdir(NETNS_DIR, 0755);
-	fd = open(path, O_CREAT | O_RDONLY | O_CLOEXEC, 0600);
-	if (fd < 0 || mount(source, path, NULL, MS_BIND, NULL))
-		_exit(errno);
-	_exit(0);
-}
-
-int nbd_record_keep_netns(struct nbd_record *r, struct nbd_err *err)
-{
-	char path[64];
-	int status;
-	pid_t child;
-
-	r->netns = false;
-	remove_netns(r->params.index);
-	if (is_initial("net"))
-		return 0;
-	netns_path(r->params.index, path, sizeof(path));
-	child = fork();
-	if (!child)
-		bind_and_exit(path);
-	if (child < 0 || waitpid(child, &status, 0) != child || status)
-		return nbd_fail(err, NBD_EXIT_FAILURE, EIO,
-				"cannot keep the network namespace as %s, without which the device would not be reconnected: %s",
-				path, child > 0 && WIFEXITED(status) ?
-				strerror(WEXITSTATUS(status)) : "no process");
-	r->netns = true;
-	return 0;
-}
-
-/* Not the file below it, of which the mount is not seen. */
-static int open_namespace(const char *path)
-{
-	int fd = nbd_folder_open(path, O_RDONLY, 0);
-	struct statfs st;
-
-	if (fd < 0 || (!fstatfs(fd, &st) && st.f_type == NSFS_MAGIC))
-		return fd;
-	close(fd);
-	errno = EINVAL;
-	return -1;
-}
-
-/*
- * Some systems do not move /run from the initramfs, but mount it once more. Who was
- * started in the initramfs does not see what is mounted there later.
- */
-int nbd_record_open_netns(const struct nbd_record *r)
-{
-	char path[64], of_init[80];
-	int fd;
-
-	if (!r->netns)
-		return -1;
-	netns_path(r->params.index, path, sizeof(path));
-	fd = open_namespace(path);
-	if (fd >= 0)
-		return fd;
-	snprintf(of_init, sizeof(of_init), "/proc/1/root%s", path);
-	fd = open_namespace(of_init);
-	return fd < 0 ? -errno : fd;
 }
 
 static int lock_records(int operation, struct nbd_err *err)

@@ -15,6 +15,7 @@
 
 #include "address.h"
 #include "model.h"
+#include "namespace.h"
 #include "util.h"
 
 #define NBD_RUN_DIR "/run/nbd"
@@ -33,8 +34,7 @@
  *		not note it, of a server that has a name
  * @moving:	they are about to be exchanged for connections to somewhere else, or have
  *		been, if whoever does that did not come to its end
- * @netns:	connections are made in the namespace that is kept open by
- *		NBD_RUN_DIR/netns/nbdN, not in the initial one
+ * @namespaces:	where its servers are looked for
  * @addresses:	what the servers' names meant when they were last resolved
  */
 struct nbd_record {
@@ -46,7 +46,7 @@ struct nbd_record {
 	u32 nconns;
 	struct nbd_address in_use;
 	bool moving;
-	bool netns;
+	struct nbd_namespaces namespaces;
 	struct nbd_address_list addresses;
 };
 
@@ -95,7 +95,7 @@ void nbd_record_print(const struct nbd_record *record, FILE *file);
 /* Whether it is certain that @record->in_use is where the live connections lead. */
 bool nbd_record_knows_address(const struct nbd_record *record);
 
-/* Remove the record and the namespace of a device; it is no error if none is. */
+/* Remove the record and the namespaces of a device; it is no error if none is. */
 void nbd_record_remove(s32 index);
 
 /* As nbd_record_remove(), if the record is still of that attachment; locks. */
@@ -119,15 +119,6 @@ void nbd_record_list(void (*fn)(void *arg, s32 index), void *arg);
 /* "nbd7" is the name of a record: its device, else -1. */
 s32 nbd_record_index(const char *name);
 
-/*
- * Keep the caller's network namespace for @record if it is not the initial
- * one, and set @record->netns.
- */
-int nbd_record_keep_netns(struct nbd_record *record, struct nbd_err *err);
-
-/* File descriptor of the kept namespace, -1 for the initial one, -errno. */
-int nbd_record_open_netns(const struct nbd_record *record);
-
 /**
  * nbd_check_export - may this export go on under a device that is in use?
  * @record:	the device
@@ -150,9 +141,6 @@ void nbd_record_set_export(struct nbd_record *record,
 /* Size for a device whose export has grown; 0 if it has not, or is fixed. */
 u64 nbd_grown_size(const struct nbd_record *record,
 		   const struct nbd_export *e);
-
-/* Move the caller into the "net" or "mnt" namespace of PID 1; 0 or -errno. */
-int nbd_enter_initial(const char *kind);
 
 /*
  * Serialises clients that write records with a monitor that is about to end:

@@ -179,6 +179,19 @@ static int hand_over(struct nbd_kernel *k, struct nbd_record *record,
 	return 0;
 }
 
+/* Servers in words are for where the words come from. What is kept stays until the end. */
+static int keep_namespaces(struct nbd_record *record, struct nbd_err *err)
+{
+	struct nbd_namespaces before = record->namespaces;
+	int ret;
+
+	record->namespaces.version++;
+	ret = nbd_namespaces_keep(&record->namespaces, &record->params, err);
+	if (ret)
+		nbd_namespaces_drop(record->params.index, &before);
+	return ret;
+}
+
 /*
  * The device and its record change together: both while the lock is held, and so that
  * all that can fail is done before the driver is told.
@@ -192,8 +205,8 @@ static int hand_over_and_save(struct nbd_kernel *k, struct nbd_record *record,
 	struct nbd_record before = *record;
 	int ret = nbd_check_export(record, b->nlinks, &b->export, err);
 
-	if (!ret)
-		ret = nbd_record_keep_netns(record, err);
+	if (!ret && given->nservers)
+		ret = keep_namespaces(record, err);
 	if (ret)
 		return ret;
 	nbd_record_set_export(record, &b->export);
@@ -202,14 +215,14 @@ static int hand_over_and_save(struct nbd_kernel *k, struct nbd_record *record,
 	record->nconns = b->nlinks;
 	record->addresses = *list;
 	ret = nbd_record_draft(record, err);
-	if (ret)
-		return ret;
-	ret = hand_over(k, &before, given, b, err);
-	if (ret) {
-		nbd_record_discard(record->params.index);
-		return ret;
+	if (!ret) {
+		ret = hand_over(k, &before, given, b, err);
+		if (ret)
+			nbd_record_discard(record->params.index);
 	}
-	return nbd_record_publish(record->params.index, err);
+	nbd_namespaces_drop(record->params.index, ret ? &before.namespaces :
+			    &record->namespaces);
+	return ret ? ret : nbd_record_publish(record->params.index, err);
 }
 
 /* The record as it is now that nobody else can change it, with what is to be replaced. */
@@ -253,18 +266,23 @@ static int replace_with(struct nbd_kernel *k, struct nbd_record *record,
 			const struct nbd_params *given, struct nbd_bringup *b,
 			struct nbd_err *err)
 {
+	struct nbd_place place = nbd_here;
 	struct nbd_address_list list;
 	int ret;
 
 	ret = merge(record, given, err);
+	if (!ret && !given->nservers)
+		ret = nbd_namespaces_open(&place, &record->namespaces,
+					  &record->params, err);
 	if (!ret)
-		ret = nbd_resolve_servers(&record->params, &list, err);
+		ret = nbd_resolve_servers(&record->params, &place, &list, err);
 	if (!ret)
-		ret = nbd_bring_up(b, &record->params, &list, err);
-	if (ret)
-		return ret;
-	ret = switch_over(k, record, given, b, &list, err);
-	nbd_bringup_close(b);
+		ret = nbd_bring_up(b, &record->params, &list, &place, err);
+	if (!ret) {
+		ret = switch_over(k, record, given, b, &list, err);
+		nbd_bringup_close(b);
+	}
+	nbd_place_close(&place);
 	return ret;
 }
 

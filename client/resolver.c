@@ -1,168 +1,166 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Names to addresses for the monitor.
+ * Names to addresses for those who must not wait.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
+#include <netdb.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
+#include "lookup.h"
 #include "resolver.h"
 
-/* Small, since it is locked in memory; getaddrinfo() needs about half. */
-#define STACK_SIZE (256 * 1024)
+static struct nbd_resolver_job *queue;	/* in the order of their turn */
+static struct nbd_resolver_job *asking;	/* those with a process */
+static unsigned int nasking;
+static int epoll_fd = -1;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
-static struct nbd_resolver_job *queue;	/* under lock */
-static int event_fd = -1;
-
-static void free_job(struct nbd_resolver_job *job)
+static void append_job(struct nbd_resolver_job **at,
+		       struct nbd_resolver_job *job)
 {
-	if (job->netns >= 0)
-		close(job->netns);
-	free(job);
+	while (*at)
+		at = &(*at)->next;
+	*at = job;
+	job->next = NULL;
 }
 
-static struct nbd_resolver_job *next_job(void)
+static void unlink_job(struct nbd_resolver_job **at,
+		       struct nbd_resolver_job *job)
 {
+	while (*at != job)
+		at = &(*at)->next;
+	*at = job->next;
+}
+
+static bool begin_job(struct nbd_resolver_job *job)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = job };
+
+	if (nbd_lookup_begin(&job->helper, &job->place, job->servers,
+			     job->nservers, job->seconds))
+		return false;
+	if (!epoll_ctl(epoll_fd, EPOLL_CTL_ADD, job->helper.fd, &event))
+		return true;
+	nbd_helper_end(&job->helper);
+	return false;
+}
+
+/* What cannot be begun is asked for again with the next attempt. */
+static void begin_jobs(void)
+{
+	while (queue && nasking < NBD_RESOLVER_MAX) {
+		struct nbd_resolver_job *job = queue;
+
+		queue = job->next;
+		job->state = NBD_RESOLVER_IDLE;
+		if (!begin_job(job))
+			continue;
+		job->state = NBD_RESOLVER_ASKING;
+		append_job(&asking, job);
+		nasking++;
+	}
+}
+
+static void end_job(struct nbd_resolver_job *job, struct nbd_answer *answer)
+{
+	epoll_ctl(epoll_fd, EPOLL_CTL_DEL, job->helper.fd, NULL);
+	nbd_lookup_end(&job->helper, answer);
+	unlink_job(&asking, job);
+	nasking--;
+}
+
+void nbd_resolver_run(void)
+{
+	struct epoll_event events[NBD_RESOLVER_MAX];
+	int i, n = epoll_wait(epoll_fd, events, NBD_RESOLVER_MAX, 0);
 	struct nbd_resolver_job *job;
+	struct nbd_answer answer;
 
-	pthread_mutex_lock(&lock);
-	while (!queue)
-		pthread_cond_wait(&wake, &lock);
-	job = queue;
-	queue = job->next;
-	pthread_mutex_unlock(&lock);
-	return job;
+	for (i = 0; i < n; i++) {
+		job = events[i].data.ptr;
+		end_job(job, &answer);
+		job->result = answer.list;
+		job->state = NBD_RESOLVER_DONE;
+	}
+	begin_jobs();
 }
 
-static void finish_job(struct nbd_resolver_job *job,
-		       const struct nbd_address_list *result)
+static bool has_name(const struct nbd_resolver_job *job)
 {
-	const u64 one = 1;
-
-	pthread_mutex_lock(&lock);
-	job->busy = false;
-	job->done = true;
-	job->result = *result;
-	if (job->abandoned)
-		free_job(job);
-	pthread_mutex_unlock(&lock);
-	while (write(event_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		;
-}
-
-static void resolve(struct nbd_resolver_job *job, int home)
-{
-	struct nbd_address_list list = { 0 }, one;
+	struct nbd_address_list list = { 0 };
 	unsigned int i;
 
-	setns(job->netns >= 0 ? job->netns : home, CLONE_NEWNET);
-	for (i = 0; i < job->nservers; i++) {
-		one.n = 0;
-		nbd_resolve(&one, &job->servers[i], i, NULL);
-		nbd_address_list_append(&list, &one, job->nservers);
-	}
-	finish_job(job, &list);
-}
-
-static void *run(void *arg)
-{
-	int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-
-	for (;;)
-		resolve(next_job(), home);
-	return arg;
-}
-
-/* Loads what getaddrinfo() needs while files can still be read. */
-static void warm_up(void)
-{
-	const struct nbd_server server = {
-		.family = NBD_TCP,
-		.host = "localhost",
-		.host_len = 9,
-		.port = NBD_DEFAULT_PORT,
-	};
-	struct nbd_address_list list = { 0 };
-
-	nbd_resolve(&list, &server, 0, NULL);
-}
-
-int nbd_resolver_start(struct nbd_err *err)
-{
-	pthread_attr_t attr;
-	pthread_t thread;
-	int ret;
-
-	warm_up();
-	event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (event_fd < 0)
-		return nbd_fail(err, NBD_EXIT_FAILURE, errno,
-				"cannot make an eventfd: %s", strerror(errno));
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	ret = pthread_create(&thread, &attr, run, NULL);
-	pthread_attr_destroy(&attr);
-	if (ret)
-		return nbd_fail(err, NBD_EXIT_FAILURE, ret,
-				"cannot start a thread: %s", strerror(ret));
-	pthread_detach(thread);
-	return event_fd;
-}
-
-void nbd_resolver_ack(void)
-{
-	u64 count;
-
-	while (read(event_fd, &count, sizeof(count)) < 0 && errno == EINTR)
-		;
+	for (i = 0; i < job->nservers; i++)
+		if (nbd_resolve_numeric(&list, &job->servers[i], i) == -EAGAIN)
+			return true;
+	return false;
 }
 
 void nbd_resolver_submit(struct nbd_resolver_job *job)
 {
-	struct nbd_resolver_job **at;
-
-	pthread_mutex_lock(&lock);
-	if (!job->busy) {
-		job->busy = true;
-		job->done = false;
-		job->next = NULL;
-		for (at = &queue; *at; at = &(*at)->next)
-			;
-		*at = job;
-		pthread_cond_signal(&wake);
-	}
-	pthread_mutex_unlock(&lock);
+	if (job->state == NBD_RESOLVER_QUEUED ||
+	    job->state == NBD_RESOLVER_ASKING || !has_name(job))
+		return;
+	job->state = NBD_RESOLVER_QUEUED;
+	append_job(&queue, job);
+	begin_jobs();
 }
 
 bool nbd_resolver_take(struct nbd_resolver_job *job,
 		       struct nbd_address_list *result)
 {
-	bool done;
-
-	pthread_mutex_lock(&lock);
-	done = job->done;
-	if (done)
-		*result = job->result;
-	job->done = false;
-	pthread_mutex_unlock(&lock);
-	return done;
+	if (job->state != NBD_RESOLVER_DONE)
+		return false;
+	*result = job->result;
+	job->state = NBD_RESOLVER_IDLE;
+	return true;
 }
 
 void nbd_resolver_abandon(struct nbd_resolver_job *job)
 {
-	bool busy;
+	struct nbd_answer answer;
 
-	pthread_mutex_lock(&lock);
-	busy = job->busy;
-	job->abandoned = true;
-	pthread_mutex_unlock(&lock);
-	if (!busy)
-		free_job(job);
+	if (job->state == NBD_RESOLVER_QUEUED)
+		unlink_job(&queue, job);
+	if (job->state == NBD_RESOLVER_ASKING)
+		end_job(job, &answer);
+	job->state = NBD_RESOLVER_IDLE;
+	begin_jobs();
+}
+
+/*
+ * A name that no file has goes through all that nsswitch.conf lists, so that all of it is
+ * loaded. In a network namespace that nothing leads out of, no name server keeps it
+ * waiting.
+ */
+void nbd_resolver_warm_up(void)
+{
+	int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	struct addrinfo *ai;
+
+	if (home < 0)
+		return;
+	if (!unshare(CLONE_NEWNET)) {
+		if (!getaddrinfo("nbd-client.invalid", NULL, NULL, &ai))
+			freeaddrinfo(ai);
+		if (setns(home, CLONE_NEWNET))
+			abort();
+	}
+	close(home);
+}
+
+int nbd_resolver_start(struct nbd_err *err)
+{
+	signal(SIGCHLD, SIG_IGN);
+	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (epoll_fd < 0)
+		return nbd_fail(err, NBD_EXIT_FAILURE, errno,
+				"cannot make an epoll descriptor: %s",
+				strerror(errno));
+	return epoll_fd;
 }

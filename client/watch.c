@@ -27,19 +27,29 @@ static double seconds_since(s64 then)
 	return (nbd_now_ms() - then) / 1000.0;
 }
 
+/* Where its servers are, if that can be found. */
+static void find_place(struct nbd_watch *w)
+{
+	w->lost.text[0] = '\0';
+	nbd_namespaces_open(&w->place, &w->record.namespaces,
+			    &w->record.params, &w->lost);
+	w->resolver->place = w->place;
+}
+
 static void update_session(struct nbd_watch *w)
 {
-	int netns = nbd_record_open_netns(&w->record);
-
-	if (netns < -1)
-		watch_log(w, LOG_ERR,
-			  "its network namespace is lost (%s); reconnecting in the initial one",
-			  strerror(-netns));
-	w->netns = netns < 0 ? -1 : netns;
-	w->resolver->netns = w->netns;
+	find_place(w);
+	w->resolver->seconds = w->record.params.connect_timeout;
 	w->resolver->nservers = w->record.params.nservers;
 	memcpy(w->resolver->servers, w->record.params.servers,
 	       sizeof(w->resolver->servers));
+}
+
+/* Nothing is done there any more. */
+static void leave_place(struct nbd_watch *w)
+{
+	nbd_resolver_abandon(w->resolver);
+	nbd_place_close(&w->place);
 }
 
 struct nbd_watch *nbd_watch_new(struct nbd_record *record, u64 file,
@@ -84,27 +94,18 @@ static void rest(struct nbd_watch *w)
 void nbd_watch_free(struct nbd_watch *w)
 {
 	end_attempt(w);
-	nbd_resolver_abandon(w->resolver);
+	leave_place(w);
+	free(w->resolver);
 	nbd_record_free(&w->record);
 	free(w);
 }
 
-/*
- * A resolver job may be running with the old servers: get a new one. What is missing
- * by now the driver will tell.
- */
+/* What is missing by now the driver will tell. */
 void nbd_watch_update(struct nbd_watch *w, struct nbd_record *record, u64 file)
 {
-	struct nbd_resolver_job *job = calloc(1, sizeof(*job));
-
-	if (!job) {
-		nbd_record_free(record);
-		return;
-	}
 	rest(w);
-	nbd_resolver_abandon(w->resolver);
+	leave_place(w);
 	nbd_record_free(&w->record);
-	w->resolver = job;
 	w->record = *record;
 	w->file = file;
 	w->dirty = true;
@@ -236,6 +237,12 @@ static unsigned int links_to_make(const struct nbd_watch *w)
 
 static void begin_attempt(struct nbd_watch *w)
 {
+	if (w->lost.text[0])
+		find_place(w);
+	if (w->lost.text[0]) {
+		attempt_failed(w, w->lost.text);
+		return;
+	}
 	nbd_targets(&w->addresses, &w->record, situation(w));
 	if (!w->addresses.n) {
 		attempt_failed(w, w->live || w->unsure ?
@@ -249,7 +256,7 @@ static void begin_attempt(struct nbd_watch *w)
 		return;
 	}
 	nbd_bringup_start(w->bringup, NBD_GOAL_GO, &w->record.params, NULL,
-			  &w->addresses, links_to_make(w), w->netns);
+			  &w->addresses, links_to_make(w), &w->place);
 	nbd_bringup_reconnect(w->bringup, &w->record, !w->live);
 	if (w->suspect && !w->relapsed)
 		nbd_bringup_distrust(w->bringup);
@@ -518,8 +525,10 @@ void nbd_watch_run(struct nbd_watch *w)
 		save_record(w);
 	take_resolved(w);
 	if (w->state == NBD_WATCH_PAUSED && nbd_now_ms() >= w->next_try) {
-		nbd_resolver_submit(w->resolver);
 		begin_attempt(w);
+		if (!w->lost.text[0] &&
+		    nbd_namespaces_know_files(&w->record.namespaces))
+			nbd_resolver_submit(w->resolver);
 	}
 	if (w->state != NBD_WATCH_CONNECTING)
 		return;

@@ -64,7 +64,8 @@ enum nbd_watch_state {
  * @bringup:	the running attempt, or NULL
  * @resolver:	asks for the servers' names anew with each attempt, but for one that
  *		begins because of the answer
- * @netns:	namespace to connect in, or -1; owned by @resolver
+ * @place:	where its servers are
+ * @lost:	why they are nowhere, or empty
  * @kernel:	the driver; owned by the monitor
  * @next:	list of the monitor
  */
@@ -91,7 +92,8 @@ struct nbd_watch {
 	struct nbd_address_list addresses;
 	struct nbd_bringup *bringup;
 	struct nbd_resolver_job *resolver;
-	int netns;
+	struct nbd_place place;
+	struct nbd_err lost;
 	struct nbd_kernel *kernel;
 	struct nbd_watch *next;
 };

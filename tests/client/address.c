@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Names to addresses: no name waits for another, and a forked process asks too. */
+#include <string.h>
+#include <stdlib.h>
+#include <signal.h>
+#include <poll.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <netdb.h>
@@ -9,6 +13,8 @@
 
 #include "../../client/address.h"
 #include "../../client/attach.h"
+#include "../../client/namespace.h"
+#include "../../client/resolver.h"
 #include "../../client/clock.h"
 #include "../../client/uri.h"
 #include "tap.h"
@@ -64,7 +70,7 @@ static int resolve(const char *first, const char *second,
 	expect(!nbd_server_append(&params, first, err));
 	if (second)
 		expect(!nbd_server_append(&params, second, err));
-	ret = nbd_resolve_servers(&params, list, err);
+	ret = nbd_resolve_servers(&params, &nbd_here, list, err);
 	nbd_params_free(&params);
 	return ret;
 }
@@ -87,6 +93,73 @@ static void test_fork(void)
 	expect_number(status, 0);
 }
 
+static struct nbd_resolver_job *new_job(const char *host)
+{
+	struct nbd_resolver_job *job = calloc(1, sizeof(*job));
+
+	job->servers[0].family = NBD_TCP;
+	job->servers[0].host_len = strlen(host);
+	strcpy(job->servers[0].host, host);
+	strcpy(job->servers[0].port, "1");
+	job->nservers = 1;
+	job->seconds = 20;
+	job->place = nbd_here;
+	return job;
+}
+
+/* Until the job has an answer, or for ten seconds. */
+static bool is_answered(int fd, struct nbd_resolver_job *job,
+			struct nbd_address_list *list)
+{
+	const s64 until = nbd_now_ms() + 10000;
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	bool answered = nbd_resolver_take(job, list);
+
+	while (!answered && poll(&pfd, 1, nbd_poll_timeout(until)) > 0) {
+		nbd_resolver_run();
+		answered = nbd_resolver_take(job, list);
+	}
+	return answered;
+}
+
+/* Nobody answers but for "localhost". */
+static void test_resolver(void)
+{
+	struct nbd_resolver_job *silent[NBD_RESOLVER_MAX + 1], *quick;
+	struct nbd_address_list list;
+	int fd = nbd_resolver_start(NULL);
+	unsigned int i;
+
+	tap_test("resolver: one that is not answered delays no other");
+	quick = new_job("localhost");
+	for (i = 0; i < NBD_RESOLVER_MAX - 1; i++)
+		nbd_resolver_submit(silent[i] = new_job("unanswered"));
+	nbd_resolver_submit(quick);
+	expect(is_answered(fd, quick, &list));
+	expect(list.n);
+
+	tap_test("resolver: no more at a time than it may");
+	for (; i < NBD_RESOLVER_MAX + 1; i++)
+		nbd_resolver_submit(silent[i] = new_job("unanswered"));
+	nbd_resolver_submit(quick);
+	expect_number(silent[NBD_RESOLVER_MAX - 1]->state, NBD_RESOLVER_ASKING);
+	expect_number(silent[NBD_RESOLVER_MAX]->state, NBD_RESOLVER_QUEUED);
+	expect_number(quick->state, NBD_RESOLVER_QUEUED);
+
+	tap_test("resolver: what nobody wants is not begun, or ended, and others have their turn");
+	nbd_resolver_abandon(silent[NBD_RESOLVER_MAX]);
+	nbd_resolver_abandon(silent[0]);
+	expect_number(quick->state, NBD_RESOLVER_ASKING);
+	expect(is_answered(fd, quick, &list));
+	for (i = 0; i < NBD_RESOLVER_MAX + 1; i++) {
+		nbd_resolver_abandon(silent[i]);
+		free(silent[i]);
+	}
+	free(quick);
+	close(fd);
+	signal(SIGCHLD, SIG_DFL);
+}
+
 static void test_unanswered(void)
 {
 	struct nbd_address_list list;
@@ -106,6 +179,7 @@ static void test_unanswered(void)
 	expect_number(err.status, NBD_EXIT_TIMEOUT);
 	expect_words(err.text, "unanswered");
 	expect_words(err.text, "not resolved in time");
+	test_resolver();
 	pthread_mutex_unlock(&unanswered);
 
 	tap_test("address: in the servers' order");

@@ -162,7 +162,8 @@ static struct outcome bring_up(const struct nbd_params *params,
 	struct nbd_bringup *b = calloc(1, sizeof(*b));
 	struct outcome o = { .ms = nbd_now_ms() };
 
-	nbd_bringup_start(b, NBD_GOAL_GO, params, NULL, list, wanted, -1);
+	nbd_bringup_start(b, NBD_GOAL_GO, params, NULL, list, wanted,
+			  &nbd_here);
 	if (purpose->record)
 		nbd_bringup_reconnect(b, purpose->record, purpose->urgent);
 	if (purpose->distrust)
@@ -195,7 +196,7 @@ static struct outcome connect_for(const struct purpose *purpose,
 		snprintf(text, sizeof(text), "127.0.0.1:%u", servers++->port);
 		expect(!nbd_server_append(&params, text, &o.err));
 	}
-	expect(!nbd_resolve_servers(&params, &list, &o.err));
+	expect(!nbd_resolve_servers(&params, &nbd_here, &list, &o.err));
 	for (i = 0; i < list.n && purpose->one_server; i++)
 		list.addr[i].server = 0;
 	o = bring_up(&params, &list, wanted, purpose);

@@ -33,7 +33,8 @@ static void fill(struct nbd_record *r)
 	r->in_use.server = 1;
 	r->in_use.len = 16;
 	memcpy(&r->in_use.sa, "\2\0\52%\177\0\0\2\0\n\r%25\0", 16);
-	r->netns = true;
+	r->namespaces.net_kept = true;
+	r->namespaces.mnt = 1ULL << 63;
 	r->addresses.n = 1;
 	r->addresses.addr[0].server = 1;
 	r->addresses.addr[0].len = 16;
@@ -75,13 +76,41 @@ static void test_round_trip(void)
 	expect_text(b.params.export_name, a.params.export_name);
 	expect_number(b.params.servers[1].host_len, 9);
 	expect(!memcmp(&a.addresses.addr[0].sa, &b.addresses.addr[0].sa, 16));
-	expect(b.session_id == a.session_id && b.netns);
+	expect(b.session_id == a.session_id && b.namespaces.net_kept &&
+	       b.namespaces.mnt == a.namespaces.mnt);
 	expect(nbd_address_same(&a.in_use, &b.in_use));
 	expect_number(b.in_use.server, 1);
 	nbd_record_free(&a);
 	nbd_record_free(&b);
 	free(first);
 	free(second);
+}
+
+/* Where its servers are looked for: here if that is the same, else nowhere. */
+static void test_places(void)
+{
+	struct nbd_namespaces elsewhere = { .net = 1, .mnt = 1 };
+	struct nbd_place place;
+	struct nbd_record r;
+	struct nbd_err err;
+
+	tap_test("record: the namespace that the release before has kept");
+	expect_number(parse(&r, "index 1000000\nserver 0 1 h\nnetns 1\n", &err), 0);
+	expect(r.namespaces.net_kept && !nbd_namespaces_know_files(&r.namespaces));
+	expect_number(nbd_namespaces_open(&place, &r.namespaces, &r.params, &err), -ENOENT);
+	expect_words(err.text, "network namespace");
+	expect_words(err.text, "nbd-client -replace HOST /dev/nbd1000000");
+	nbd_record_free(&r);
+
+	tap_test("record: what servers need");
+	expect_number(parse(&r, "index 1000000\nserver 1 - /run/s\n", &err), 0);
+	expect_number(nbd_namespaces_open(&place, &r.namespaces, &r.params, &err), 0);
+	expect(place.net == -1 && place.mnt == -1);
+	expect_number(nbd_namespaces_open(&place, &elsewhere, &r.params, &err), -ENOENT);
+	expect_words(err.text, "mount namespace");
+	elsewhere.mnt = 0;
+	expect_number(nbd_namespaces_open(&place, &elsewhere, &r.params, &err), 0);
+	nbd_record_free(&r);
 }
 
 static const char *const damaged[] = {
@@ -252,6 +281,7 @@ void test_record(void)
 	int i;
 
 	test_round_trip();
+	test_places();
 	test_old();
 	test_damaged();
 	test_changes();
