@@ -273,6 +273,7 @@ static void fill_record(struct nbd_record *record,
 	record->nconns = b->nlinks;
 	record->in_use = b->address;
 	record->addresses = *list;
+	record->socket_owner = b->links[0].peer;
 	if (!nbd_device_pid(reply->index, &pid))
 		record->pid = pid;
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "helper.h"
+#include "util.h"
 
 static int by_number(const void *a, const void *b)
 {
@@ -65,7 +66,7 @@ int nbd_helper_start(struct nbd_helper *helper, const struct nbd_place *place,
 		int fds[] = { ends[1], place->net, place->mnt, kept };
 
 		limit_life(self, seconds);
-		close_all_but(fds, sizeof(fds) / sizeof(fds[0]));
+		close_all_but(fds, ARRAY_SIZE(fds));
 		mlockall(MCL_CURRENT | MCL_FUTURE);
 		fn(arg, nbd_place_enter(place), ends[1]);
 		_exit(0);

@@ -272,11 +272,13 @@ static void update_addresses(struct service *s)
 static int try_again(struct service *s, struct nbd_err *err)
 {
 	struct nbd_kernel_config config = { 0 };
+	struct nbd_place place = nbd_here;
 	int ret;
 
+	place.owner = s->record->socket_owner;
 	update_addresses(s);
 	ret = nbd_bring_up(s->b, &s->record->params, &s->record->addresses,
-			   &nbd_here, err);
+			   &place, err);
 	if (ret)
 		return ret;
 	ret = nbd_check_export(s->record, s->b->nlinks, &s->b->export, err);

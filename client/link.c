@@ -15,6 +15,7 @@
 #include "clock.h"
 #include "folders.h"
 #include "link.h"
+#include "peer.h"
 
 /* How long to leave a Unix server alone whose backlog is full. */
 #define BACKLOG_RETRY_MS 20
@@ -89,6 +90,11 @@ static void begin_handshake(struct nbd_link *link)
 	struct nbd_params params = *link->params;
 	int flags = fcntl(link->fd, F_GETFL);
 
+	if (nbd_peer_check(link->fd, link->place, &params, &link->peer,
+			   &link->err)) {
+		link_fail(link, 0);
+		return;
+	}
 	if (flags >= 0)
 		fcntl(link->fd, F_SETFL, flags & ~O_NONBLOCK);
 	if (params.preinit) {

@@ -33,6 +33,7 @@ enum nbd_link_state {
  * @deadline:	when it fails, on nbd_now_ms()'s clock
  * @retry_at:	in NBD_LINK_RETRY: when to try again
  * @err:	why it failed
+ * @peer:	user that serves the Unix socket, once connected; 0 for other sockets
  * @hs:		the handshake
  *
  * The rest is private to link.c.
@@ -44,6 +45,7 @@ struct nbd_link {
 	s64 deadline;
 	s64 retry_at;
 	struct nbd_err err;
+	u32 peer;
 	struct nbd_handshake hs;
 
 	const struct nbd_params *params;

@@ -73,6 +73,7 @@ enum nbd_reconnect {
  * @reconnect_limit:	attempts before the monitor gives up, 0 never
  * @reconnect:		enum nbd_reconnect
  * @identifier:		backend identifier
+ * @socket_user:	user whose Unix sockets are believed beside root's
  * @readonly:		device is read-only whatever the server says
  * @swap:		device holds swap space
  * @nofork:		stay in the foreground
@@ -112,6 +113,7 @@ struct nbd_params {
 	u32 reconnect_limit;
 	u32 reconnect;
 	char *identifier;
+	u32 socket_user;
 	bool readonly;
 	bool swap;
 	bool nofork;
@@ -146,6 +148,7 @@ struct nbd_params {
 #define NBD_GIVEN_RECONNECT		BIT_ULL(13)
 #define NBD_GIVEN_IDENTIFIER		BIT_ULL(14)
 #define NBD_GIVEN_READ_AHEAD		BIT_ULL(15)
+#define NBD_GIVEN_SOCKET_USER		BIT_ULL(20)
 
 /**
  * struct nbd_export - what the server said about the export

@@ -36,7 +36,7 @@
 
 static const char home_format[] = "net %llu mnt %llu\n";
 
-const struct nbd_place nbd_here = { .net = -1, .mnt = -1 };
+const struct nbd_place nbd_here = { .net = -1, .mnt = -1, .owner = NBD_ANYBODY };
 
 /** struct ids - the numbers of two namespaces */
 struct ids {
@@ -339,7 +339,7 @@ static int keep_kind(enum kind kind, const struct nbd_params *params,
 	int ret;
 
 	if (elsewhere && home->mnt != initial_id(MNT))
-		return cannot_keep(kind, "the monitor lives in a mount namespace that cannot be entered from here",
+		return cannot_keep(kind, "that of the monitor cannot be entered from here",
 				   err);
 	kept_path(kind, params->index, version, path, sizeof(path));
 	ret = bind_namespace(kind, path, elsewhere);

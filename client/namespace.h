@@ -25,11 +25,16 @@
  *		the caller's
  * @mnt:	descriptor of the mount namespace for paths and the resolver's files, -1
  *		for the caller's
+ * @owner:	user whose Unix sockets are believed (peer.h), or NBD_ANYBODY
  */
 struct nbd_place {
 	int net;
 	int mnt;
+	u32 owner;
 };
+
+/* No user has this number. */
+#define NBD_ANYBODY U32_MAX
 
 /* Where the caller is. */
 extern const struct nbd_place nbd_here;

@@ -6,10 +6,12 @@
 #include <errno.h>
 #include <getopt.h>
 #include <linux/nbd-netlink.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "device.h"
+#include "namespace.h"
 #include "nbdtab.h"
 #include "options.h"
 #include "uri.h"
@@ -27,6 +29,7 @@ enum kind {
 	SECONDS,	/* U64 without suffix, or "forever" */
 	BLOCK_SIZE,	/* a power of two from @min to @max */
 	POLICY,		/* a write policy */
+	USER,		/* name or number of a user */
 	SERVER,		/* appends to the servers */
 };
 
@@ -69,6 +72,9 @@ static const struct nbd_option options[] = {
 	  0, 0, 0, "name of the export (default: the server's default export)" },
 	{ "unix", 'u', "unix", NULL, FLAG, CMD(unix_socket), 0, 0, 0, 0,
 	  "the server is the path of a Unix socket" },
+	{ "socket-user", 0, "socket_user", "USER", USER, PARAM(socket_user),
+	  NBD_GIVEN_SOCKET_USER, 0, NBD_ANYBODY - 1, 0,
+	  "who may serve a Unix socket, besides root" },
 	{ "connections", 'C', "conns", "N", U32, PARAM(connections),
 	  NBD_GIVEN_CONNECTIONS, 1, NBD_CONNECTIONS_MAX, 0,
 	  "connections (default: up to 4 where the server allows several)" },
@@ -283,6 +289,25 @@ static int set_policy(const struct nbd_option *o, const char *value,
 	return bad_value(o, value, "one of back, through and strict", err);
 }
 
+static int set_user(const struct nbd_option *o, const char *value, u32 *field,
+		    struct nbd_err *err)
+{
+	struct passwd *user;
+	u64 number;
+
+	if (isdigit((unsigned char)*value)) {
+		if (set_number(o, value, false, &number, err))
+			return -EINVAL;
+		*field = number;
+		return 0;
+	}
+	user = getpwnam(value);
+	if (!user)
+		return bad_value(o, value, "the name or the number of a user", err);
+	*field = user->pw_uid;
+	return 0;
+}
+
 static int set_text(const struct nbd_option *o, const char *value,
 		    char **field, struct nbd_err *err)
 {
@@ -349,6 +374,9 @@ static int set_option(struct nbd_command *cmd, const struct nbd_option *o,
 		break;
 	case POLICY:
 		ret = set_policy(o, value, field, err);
+		break;
+	case USER:
+		ret = set_user(o, value, field, err);
 		break;
 	case SERVER:
 		ret = nbd_server_append(&cmd->params, value, err);

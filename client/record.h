@@ -34,6 +34,8 @@
  *		not note it, of a server that has a name
  * @moving:	they are about to be exchanged for connections to somewhere else, or have
  *		been, if whoever does that did not come to its end
+ * @socket_owner: user who served the Unix socket when it was attached, or replaced; 0,
+ *		root, for any other server
  * @namespaces:	where its servers are looked for
  * @addresses:	what the servers' names meant when they were last resolved
  */
@@ -46,6 +48,7 @@ struct nbd_record {
 	u32 nconns;
 	struct nbd_address in_use;
 	bool moving;
+	u32 socket_owner;
 	struct nbd_namespaces namespaces;
 	struct nbd_address_list addresses;
 };

@@ -50,7 +50,7 @@ static int find_record(struct nbd_kernel *k, s32 index,
 #define MERGED (NBD_GIVEN_NAME | NBD_GIVEN_CONNECTIONS | NBD_GIVEN_TIMEOUT | \
 		NBD_GIVEN_DEAD_TIMEOUT | NBD_GIVEN_SLOW_TIMEOUT | \
 		NBD_GIVEN_PEER_TIMEOUT | NBD_GIVEN_CONNECT_TIMEOUT | \
-		NBD_GIVEN_RECONNECT_LIMIT)
+		NBD_GIVEN_RECONNECT_LIMIT | NBD_GIVEN_SOCKET_USER)
 
 static int check_given(const struct nbd_params *params, struct nbd_err *err)
 {
@@ -120,6 +120,8 @@ static int merge(struct nbd_record *record, const struct nbd_params *params,
 		p->connect_timeout = params->connect_timeout;
 	if (given & NBD_GIVEN_RECONNECT_LIMIT)
 		p->reconnect_limit = params->reconnect_limit;
+	if (given & NBD_GIVEN_SOCKET_USER)
+		p->socket_user = params->socket_user;
 	p->no_optgo |= params->no_optgo;
 	p->given |= given & MERGED;
 	if (!params->export_name)
@@ -214,15 +216,19 @@ static int hand_over_and_save(struct nbd_kernel *k, struct nbd_record *record,
 	record->moving = false;
 	record->nconns = b->nlinks;
 	record->addresses = *list;
+	if (given->nservers)
+		record->socket_owner = b->links[0].peer;
 	ret = nbd_record_draft(record, err);
 	if (!ret) {
 		ret = hand_over(k, &before, given, b, err);
 		if (ret)
 			nbd_record_discard(record->params.index);
+		else
+			ret = nbd_record_publish(record->params.index, err);
 	}
 	nbd_namespaces_drop(record->params.index, ret ? &before.namespaces :
 			    &record->namespaces);
-	return ret ? ret : nbd_record_publish(record->params.index, err);
+	return ret;
 }
 
 /* The record as it is now that nobody else can change it, with what is to be replaced. */
@@ -262,6 +268,17 @@ static int switch_over(struct nbd_kernel *k, struct nbd_record *record,
 	return ret;
 }
 
+/* Where the servers are that the device has, and whose they are. */
+static int open_place(struct nbd_place *place, const struct nbd_record *record,
+		      struct nbd_err *err)
+{
+	int ret = nbd_namespaces_open(place, &record->namespaces,
+				      &record->params, err);
+
+	place->owner = record->socket_owner;
+	return ret;
+}
+
 static int replace_with(struct nbd_kernel *k, struct nbd_record *record,
 			const struct nbd_params *given, struct nbd_bringup *b,
 			struct nbd_err *err)
@@ -272,8 +289,7 @@ static int replace_with(struct nbd_kernel *k, struct nbd_record *record,
 
 	ret = merge(record, given, err);
 	if (!ret && !given->nservers)
-		ret = nbd_namespaces_open(&place, &record->namespaces,
-					  &record->params, err);
+		ret = open_place(&place, record, err);
 	if (!ret)
 		ret = nbd_resolve_servers(&record->params, &place, &list, err);
 	if (!ret)

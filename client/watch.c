@@ -33,6 +33,7 @@ static void find_place(struct nbd_watch *w)
 	w->lost.text[0] = '\0';
 	nbd_namespaces_open(&w->place, &w->record.namespaces,
 			    &w->record.params, &w->lost);
+	w->place.owner = w->record.socket_owner;
 	w->resolver->place = w->place;
 }
 

@@ -74,6 +74,7 @@ static const struct {
 	{ "read_ahead=1", "-read-ahead", "2" },
 	{ "identifier=a", "-identifier", "b" },
 	{ "identifier=a", "-identifier", "" },
+	{ "socket_user=1", "-socket-user", "2" },
 };
 
 /* The record of what "nbd-client -nbdtab @line @option @value nbd0" asks for, to be freed. */

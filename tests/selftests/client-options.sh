@@ -115,6 +115,43 @@ test_nonetlink_persist() {
 	detach
 }
 
+# serve_as USER BYTE: a disk of that byte at $PWD/socket, where anyone may make one
+serve_as() {
+	rm -f socket
+	: >server.log
+	setpriv --reuid="$1" --regid="$1" --clear-groups \
+		nbdkit -f -v -U "$PWD/socket" data "@0x3ffffff $2 @0 $2" >>server.log 2>&1 &
+	server_pid=$!
+	cleanup_fn stop_process "$server_pid"
+	wait_for 20 [ -S socket ]
+}
+
+begins_with() {
+	[ "$(timeout 5 dd if="$dev" bs=512 count=1 iflag=direct status=none | head -c 1)" = "$1" ]
+}
+
+# Whoever puts a socket in the place of the server's is not taken for it.
+test_nonetlink_foreign_socket() {
+	chmod 755 "$test_dir"
+	chmod 1777 .
+	serve_as 1234 65
+	modprobe nbd
+	use_device nbd0
+	"$NBD_CLIENT" -L -persist -unix "$PWD/socket" "$dev"
+	begins_with A
+	allow_log 'error,? (on )?dev nbd0'
+	kill -9 "$server_pid"
+	wait "$server_pid" || true
+	serve_as 65534 66
+	wait_for 20 grep -q "accepted connection" server.log
+	! begins_with B || fail "the other disk was taken"
+	kill -9 "$server_pid"
+	wait "$server_pid" || true
+	serve_as 1234 65
+	wait_for 20 begins_with A
+	detach
+}
+
 # On a busy machine the announcement of the lost connection is late.
 test_nonetlink_persist_late() {
 	local transport=tcp

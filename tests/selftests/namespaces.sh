@@ -69,6 +69,11 @@ monitor_runs() {
 	[ -n "$(monitor_pid)" ]
 }
 
+# told REGEX: as said, also of a monitor in the foreground
+told() {
+	said "$1" || grep -qsE -- "$1" monitor.log
+}
+
 # new_monitor [COMMAND...]: the monitor is killed, and another one started by the command
 new_monitor() {
 	local pid
@@ -106,12 +111,12 @@ test_name_of_a_namespace() {
 	anew) new_monitor ;;
 	elsewhere) new_monitor ip netns exec two ;;
 	esac
-	wait_for 20 said "$dev: cannot reconnect: 127.0.0.5"
+	wait_for 20 told "$dev: cannot reconnect: 127.0.0.5"
 	hosts /etc/netns/one/hosts 127.0.0.6
 	serve "$right" --net=/run/netns/one -- -i 127.0.0.6 -p 10809
-	wait_for 30 said "$dev: reconnected to 127.0.0.6"
+	wait_for 30 told "$dev: reconnected to 127.0.0.6"
 	has_right_disk
-	! said 127.0.0.9 || fail "the other disk was tried"
+	! told 127.0.0.9 || fail "the other disk was tried"
 	detach
 	wait_for 10 none_kept
 }
@@ -144,7 +149,7 @@ test_socket_of_a_namespace() {
 	stop_process "$holder"
 	wait_for 10 state_is waiting
 	[ "$monitor" = same ] || new_monitor
-	wait_for 20 said "$dev: cannot reconnect: /mnt/socket: .*no server has made that socket"
+	wait_for 20 told "$dev: cannot reconnect: /mnt/socket: .*no server has made that socket"
 	serve "$right" --mount=/run/nbd/mntns/"$name" --wd=/ -- -U /mnt/socket
 	has_right_disk
 	detach
@@ -161,7 +166,7 @@ test_lost_namespace() {
 	umount --lazy "/run/nbd/netns/$name"
 	new_monitor
 	end_server
-	wait_for 20 said "$dev: cannot reconnect: the network namespace that .* is lost.* nbd-client -replace HOST $dev"
+	wait_for 20 told "$dev: cannot reconnect: the network namespace that .* is lost.* nbd-client -replace HOST $dev"
 	expect_failure "$NBD_CLIENT" -replace -connections 1 "$dev"
 	assert_match "$output" "network namespace .* is lost"
 	state_is waiting
@@ -251,7 +256,7 @@ test_refused_container() {
 		exit \$status
 	END
 	expect_status 1 unshare --mount --pid --fork --kill-child --mount-proc bash container
-	assert_match "$output" "cannot keep the mount namespace.*monitor lives.*nsenter --target 1"
+	assert_match "$output" "cannot keep the mount namespace.*that of the monitor cannot be entered.*nsenter --target 1"
 	! connected nbd0 || fail "attached all the same"
 }
 
@@ -312,6 +317,65 @@ test_silent_names() {
 		detach
 	done
 	assert_within "$(elapsed "$begin")" 0 "$(scaled 20000)" "milliseconds until all were back"
+}
+
+# --- whose socket it is ---
+
+# serve_as USER DISK: at $PWD/shared/socket, where anyone may put one; sets serving
+serve_as() {
+	mkdir -p shared
+	chmod 1777 . shared
+	rm -f shared/socket
+	setpriv --reuid="$1" --regid="$1" --clear-groups \
+		nbdkit -f -U "$PWD/shared/socket" data "$2" size=16M >>server.log 2>&1 &
+	serving=$!
+	cleanup_fn stop_process "$serving"
+	wait_for 20 [ -S shared/socket ]
+}
+
+refuses() {
+	told "$dev: cannot reconnect: .*shared/socket: refused: user $1 serves this socket"
+}
+
+# After the server's end somebody else listens at its path: root, the user who was there and
+# who was named may do that, nobody else.
+variants[test_foreign_socket]="mode:netlink,ioctl owner:0,1234"
+test_foreign_socket() {
+	chmod 755 "$test_dir"
+	serve_as "$owner" "$right"
+	attach_by_mode -unix "$PWD/shared/socket"
+	end_server
+	serve_as 65534 "$wrong"
+	wait_for 20 refuses 65534
+	! has_live 1
+	expect_failure "$NBD_CLIENT" -replace -connections 1 "$dev"
+	assert_match "$output" "user 65534 serves this socket.*-socket-user 65534"
+	end_server
+	serve_as "$owner" "$right"
+	has_right_disk
+	end_server
+	serve_as 0 "$right"
+	has_right_disk
+	end_server
+	serve_as 4321 "$right"
+	wait_for 20 refuses 4321
+	"$NBD_CLIENT" -replace -socket-user 4321 "$dev"
+	has_right_disk
+	end_server
+	serve_as 4321 "$right"
+	has_right_disk
+	detach
+}
+
+# Who is named is asked for when the device is attached, too.
+test_named_user() {
+	chmod 755 "$test_dir"
+	serve_as 65534 "$wrong"
+	expect_status 4 "$NBD_CLIENT" -socket-user 1234 -unix "$PWD/shared/socket"
+	assert_match "$output" "user 65534 serves this socket, not root, nor user 1234, as -socket-user says"
+	expect_status 1 "$NBD_CLIENT" -socket-user no-such-user -unix "$PWD/shared/socket"
+	attach -socket-user nobody -unix "$PWD/shared/socket"
+	detach
 }
 
 # A monitor starts at once although no file tells what "localhost" is.
