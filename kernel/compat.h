@@ -11,8 +11,13 @@
 #include <linux/fs.h>
 #include <linux/jiffies.h>
 #include <linux/minmax.h>
+#include <linux/net.h>
 #include <linux/timer.h>
 #include <linux/version.h>
+#include <net/sock.h>
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 9, 0)
+#include <net/rps.h>
+#endif
 
 #ifndef __counted_by
 #define __counted_by(member)
@@ -166,6 +171,14 @@ static inline void blk_queue_disable_write_zeroes(struct request_queue *q)
 #else
 #define nbd_dump_attrs(cb)	(genl_dumpit_info(cb)->attrs)
 #endif
+
+/* sendpage() is part of sendmsg() since 6.5. */
+static inline void nbd_ops_without_sendpage(struct proto_ops *ops)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+	ops->sendpage = sock_no_sendpage;
+#endif
+}
 
 /* The page cache of the whole disk; block devices lost their inode in 6.10. */
 static inline struct address_space *nbd_disk_mapping(struct gendisk *disk)

@@ -46,11 +46,12 @@ static void conn_init(struct nbd_conn *conn, struct nbd_session *session, unsign
 static void conn_free(struct nbd_conn *conn)
 {
 	kfree(conn->rx_buf);
+	free_page((unsigned long)conn->tx_headers);
 	kvfree_rcu(conn, rcu);
 }
 
 struct nbd_conn *nbd_conn_create(struct nbd_session *session, unsigned int slot,
-				 unsigned int nr_table, struct socket *sock)
+				 unsigned int nr_table, struct file *sock)
 {
 	struct nbd_conn *conn;
 	int err;
@@ -61,7 +62,8 @@ struct nbd_conn *nbd_conn_create(struct nbd_session *session, unsigned int slot,
 		return ERR_PTR(-ENOMEM);
 	}
 	conn->rx_buf = kmalloc(NBD_RX_BUF, GFP_NOIO);
-	err = conn->rx_buf ? nbd_socket_claim(conn, sock) : -ENOMEM;
+	conn->tx_headers = (void *)__get_free_page(GFP_NOIO);
+	err = conn->rx_buf && conn->tx_headers ? nbd_socket_claim(conn, sock) : -ENOMEM;
 	if (err) {
 		nbd_socket_put(sock);
 		conn_free(conn);

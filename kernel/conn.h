@@ -117,12 +117,13 @@ struct nbd_burst {
  * @socket:	the socket and what it was like before
  * @refs:	see above
  * @timeout:	jiffies until an unanswered command kills it, 0 never
- * @tx_mutex:	protects @sending, @tx_off, @tx_vec, @tx_closed; held across sendmsg(),
+ * @tx_mutex:	protects @sending, @tx_off, @tx_vec, @tx_headers, @tx_closed; held across sendmsg(),
  *		which never waits for the network
  * @sending:	commands being sent, the first one up to @tx_off
  * @tx_off:	bytes of the first command that the socket has taken
  * @tx_closed:	nothing may be sent any more
  * @said_goodbye: NBD_CMD_DISC is in the socket; written under @tx_mutex
+ * @tx_headers: a page for the headers of one sendmsg(), which is counted as requests are not
  * @goodbye:	the NBD_CMD_DISC message
  * @tx_blocked:	a send was cut short for want of space; sk_write_space() goes on
  * @tx_work:	goes on sending when there is space
@@ -174,6 +175,7 @@ struct nbd_conn {
 	struct llist_node tx_node;
 	struct nbd_burst burst;
 	struct bio_vec tx_vec[NBD_TX_VECS];
+	struct nbd_request *tx_headers;
 	struct nbd_request goodbye;
 
 	struct nbd_rx rx;
@@ -211,11 +213,10 @@ struct nbd_conn {
 /*
  * Takes over @sock, reference included, in every case. @nr_table is the number of
  * commands that can be in flight. Returns the connection with the slot's
- * reference, or ERR_PTR: -ENOMEM, -EBUSY (the socket belongs to somebody else),
- * -ENOTCONN.
+ * reference, or ERR_PTR: -ENOMEM, or as nbd_socket_claim().
  */
 struct nbd_conn *nbd_conn_create(struct nbd_session *session, unsigned int slot,
-				 unsigned int nr_table, struct socket *sock);
+				 unsigned int nr_table, struct file *sock);
 
 /* Undoes nbd_conn_create() for a connection that was never started. */
 void nbd_conn_discard(struct nbd_conn *conn);

@@ -596,13 +596,13 @@ static void device_publish(struct nbd_device *nbd, struct nbd_session *session)
 	nbd_event_attached(session);
 }
 
-static void socks_put(struct socket **socks, unsigned int nr)
+static void socks_put(struct file **socks, unsigned int nr)
 {
 	while (nr--)
 		nbd_socket_put(socks[nr]);
 }
 
-int nbd_device_attach(struct nbd_device *nbd, struct nbd_params *params, struct socket **socks,
+int nbd_device_attach(struct nbd_device *nbd, struct nbd_params *params, struct file **socks,
 		      unsigned int nr, struct nbd_session **session,
 		      struct netlink_ext_ack *extack)
 {

@@ -21,12 +21,12 @@
 #include <linux/refcount.h>
 #include <linux/workqueue.h>
 
+struct file;
 struct gendisk;
 struct nbd_params;
 struct nbd_session;
 struct nbd_setup;
 struct netlink_ext_ack;
-struct socket;
 
 #define NBD_QUEUE_DEPTH_DEFAULT	128
 
@@ -99,7 +99,7 @@ bool nbd_device_try_claim(struct nbd_device *nbd);
  * on success, when *@session is the new session with a reference.
  */
 int nbd_device_attach(struct nbd_device *nbd, struct nbd_params *params,
-		      struct socket **socks, unsigned int nr,
+		      struct file **socks, unsigned int nr,
 		      struct nbd_session **session, struct netlink_ext_ack *extack);
 
 /**

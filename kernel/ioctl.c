@@ -31,7 +31,7 @@ struct nbd_setup {
 	bool claimed;
 	bool starting;
 	unsigned int nr;
-	struct socket **socks;
+	struct file **socks;
 };
 
 /* Sockets and their owner go, sizes and flags stay: old clients clear in between. */
@@ -99,8 +99,8 @@ static bool setup_owned_by_other(struct nbd_setup *setup)
 
 static int setup_add_sock(struct nbd_setup *setup, int fd)
 {
-	struct socket **socks;
-	struct socket *sock;
+	struct file **socks;
+	struct file *sock;
 
 	if (setup_owned_by_other(setup))
 		return -EBUSY;
@@ -246,11 +246,11 @@ static int clear_sock_ioctl(struct nbd_device *nbd)
 }
 
 /* What DO_IT attaches: copies, for the setup stays as it is if that fails. */
-static struct socket **setup_begin(struct nbd_device *nbd, struct nbd_params *params,
-				   unsigned int *nr)
+static struct file **setup_begin(struct nbd_device *nbd, struct nbd_params *params,
+				 unsigned int *nr)
 {
 	struct nbd_setup *setup;
-	struct socket **socks;
+	struct file **socks;
 	unsigned int i;
 
 	mutex_lock(&nbd->setup_lock);
@@ -270,7 +270,7 @@ static struct socket **setup_begin(struct nbd_device *nbd, struct nbd_params *pa
 	}
 	*nr = setup->nr;
 	for (i = 0; i < *nr; i++)
-		get_file(socks[i]->file);
+		get_file(socks[i]);
 	setup->starting = true;
 out:
 	mutex_unlock(&nbd->setup_lock);
@@ -313,7 +313,7 @@ static int do_it_ioctl(struct nbd_device *nbd)
 {
 	struct nbd_session *session;
 	struct nbd_params params;
-	struct socket **socks;
+	struct file **socks;
 	unsigned int nr;
 	int err;
 

@@ -47,7 +47,7 @@ enum nbd_mcgrps {
 
 /* The sockets of a message, looked up and counted. */
 struct nbd_sock_list {
-	struct socket **socks;
+	struct file **socks;
 	unsigned int nr;
 };
 
@@ -73,7 +73,7 @@ static int sock_list_add(struct nbd_sock_list *list, struct nlattr *item,
 			 struct netlink_ext_ack *extack)
 {
 	struct nlattr *attrs[NBD_SOCK_MAX + 1];
-	struct socket *sock;
+	struct file *sock;
 	int err;
 
 	if (nla_type(item) != NBD_SOCK_ITEM) {

@@ -127,7 +127,7 @@ static struct nbd_conn *slot_conn(struct nbd_slots *slots, unsigned int i)
 	return rcu_dereference_protected(slots->conn[i], true);
 }
 
-static void socks_put(struct socket **socks, unsigned int nr)
+static void socks_put(struct file **socks, unsigned int nr)
 {
 	while (nr--)
 		nbd_socket_put(socks[nr]);
@@ -146,13 +146,16 @@ static const char *create_complaint(int err)
 		return "socket is in use by another connection or kernel user";
 	case -ENOTCONN:
 		return "socket is not connected any more";
+	case -EINVAL:
+	case -EOPNOTSUPP:
+		return "socket was changed into one that cannot be used";
 	default:
 		return "out of memory for a connection";
 	}
 }
 
 /* All of the sockets become connections, or none; takes them over in every case. */
-static int conns_create(struct nbd_session *session, struct socket **socks,
+static int conns_create(struct nbd_session *session, struct file **socks,
 			struct nbd_conn **conns, unsigned int nr, struct netlink_ext_ack *extack)
 {
 	unsigned int i;
@@ -206,7 +209,7 @@ static void session_free(struct nbd_session *session)
 }
 
 struct nbd_session *nbd_session_create(struct nbd_device *nbd, struct nbd_params *params,
-				       struct socket **socks, unsigned int nr,
+				       struct file **socks, unsigned int nr,
 				       struct netlink_ext_ack *extack)
 {
 	struct nbd_session *session = session_alloc(nbd, params);
@@ -904,7 +907,7 @@ static void session_start_conns(struct nbd_session *session, struct nbd_conn **c
 	nbd_event_state(session);
 }
 
-int nbd_session_add_socks(struct nbd_session *session, struct socket **socks, unsigned int nr,
+int nbd_session_add_socks(struct nbd_session *session, struct file **socks, unsigned int nr,
 			  enum nbd_takeover how, struct nbd_added *added,
 			  struct netlink_ext_ack *extack)
 {

@@ -25,10 +25,10 @@
 #include "conn.h"
 
 struct dentry;
+struct file;
 struct nbd_cmd;
 struct nbd_device;
 struct netlink_ext_ack;
-struct socket;
 
 /* Connections of one device; mainline has no limit, 16 bits of sockets are plenty. */
 #define NBD_CONNS_MAX		1024
@@ -170,7 +170,7 @@ int nbd_params_check(struct nbd_params *params, unsigned int nr_socks,
  * @params.backend moves into the session if it succeeds. nbd_device.lock is held.
  */
 struct nbd_session *nbd_session_create(struct nbd_device *nbd, struct nbd_params *params,
-				       struct socket **socks, unsigned int nr,
+				       struct file **socks, unsigned int nr,
 				       struct netlink_ext_ack *extack);
 
 /* Undoes create for a session that was never started. */
@@ -209,7 +209,7 @@ enum nbd_takeover {
  * Takes the sockets over in every case; all or nothing. nbd_device.lock is held.
  * -ENOMEM, -EBUSY, -ENOTCONN, -ESHUTDOWN while closing.
  */
-int nbd_session_add_socks(struct nbd_session *session, struct socket **socks,
+int nbd_session_add_socks(struct nbd_session *session, struct file **socks,
 			  unsigned int nr, enum nbd_takeover how, struct nbd_added *added,
 			  struct netlink_ext_ack *extack);
 

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <linux/cred.h>
 #include <linux/file.h>
+#include <linux/kmemleak.h>
 #include <linux/module.h>
 #include <linux/net.h>
 #include <linux/netlink.h>
 #include <linux/sched/task.h>
+#include <linux/slab.h>
 #include <linux/socket.h>
 #include <linux/tcp.h>
 #include <net/inet_connection_sock.h>
+#include <net/net_namespace.h>
 #include <net/sock.h>
 #include <net/tcp.h>
+#include "compat.h"
 #include "conn.h"
 #include "socket.h"
 
@@ -18,14 +22,70 @@ static const struct cred *nbd_cred;
 /* We hold memalloc_socks_key, once for all sockets. */
 static atomic_t nbd_memalloc_held = ATOMIC_INIT(0);
 
+#define NBD_ULP_NAME	"nbd"
+
+/**
+ * struct nbd_seal - what sockets point to that a connection has, or had
+ * @ulp:	an upper-layer protocol of TCP without functions. The network code reads it
+ *		without a lock for as long as the socket lives, and nobody says when it ends
+ * @unix_ops:	those of Unix streams, but for sending and receiving. A system call may
+ *		go to sleep with the pointer in its hands
+ * @used:	some socket pointed to it: it can never be freed
+ */
+struct nbd_seal {
+	struct tcp_ulp_ops ulp;
+	struct proto_ops unix_ops;
+	bool used;
+};
+
+static struct nbd_seal *nbd_seal;
+
+static int seal_unix_ops(struct proto_ops *ops)
+{
+	struct socket *sock;
+	int err;
+
+	err = sock_create_kern(&init_net, AF_UNIX, SOCK_STREAM, 0, &sock);
+	if (err)
+		return err == -EAFNOSUPPORT ? 0 : err;
+	*ops = *sock->ops;
+	ops->sendmsg = sock_no_sendmsg;
+	ops->recvmsg = sock_no_recvmsg;
+	/* Made of recvmsg() then. */
+	ops->splice_read = NULL;
+	nbd_ops_without_sendpage(ops);
+	sock_release(sock);
+	return 0;
+}
+
 int nbd_sockets_init(void)
 {
+	int err;
+
+	nbd_seal = kzalloc(sizeof(*nbd_seal), GFP_KERNEL);
+	if (!nbd_seal)
+		return -ENOMEM;
+	strscpy(nbd_seal->ulp.name, NBD_ULP_NAME, sizeof(nbd_seal->ulp.name));
+	err = seal_unix_ops(&nbd_seal->unix_ops);
+	if (err)
+		goto err_seal;
+	err = -ENOMEM;
 	nbd_cred = prepare_kernel_cred(&init_task);
-	return nbd_cred ? 0 : -ENOMEM;
+	if (!nbd_cred)
+		goto err_seal;
+	return 0;
+
+err_seal:
+	kfree(nbd_seal);
+	return err;
 }
 
 void nbd_sockets_exit(void)
 {
+	if (nbd_seal->used)
+		kmemleak_not_leak(nbd_seal);
+	else
+		kfree(nbd_seal);
 	put_cred(nbd_cred);
 	if (atomic_read(&nbd_memalloc_held))
 		static_branch_dec(&memalloc_socks_key);
@@ -42,11 +102,32 @@ static void socket_hold_memalloc_key(void)
 		static_branch_inc(&memalloc_socks_key);
 }
 
+/* The part of sendmsg() that nothing can be put in place of. It has no use for credentials. */
+static int tcp_send(struct nbd_socket *s, struct msghdr *msg)
+{
+	struct sock *sk = s->sock->sk;
+	struct tcp_sock *tp = tcp_sk(sk);
+	int ret = -EBUSY;
+
+	sock_rps_record_flow(sk);
+	lock_sock(sk);
+	if (likely(tp->write_seq == s->write_seq && !tp->repair)) {
+		ret = tcp_sendmsg_locked(sk, msg, msg_data_left(msg));
+		s->write_seq = tp->write_seq;
+	}
+	release_sock(sk);
+	return ret;
+}
+
 int nbd_socket_send(struct nbd_socket *s, struct msghdr *msg)
 {
-	const struct cred *old = override_creds(nbd_cred);
-	int ret = sock_sendmsg(s->sock, msg);
+	const struct cred *old;
+	int ret;
 
+	if (s->is_tcp)
+		return tcp_send(s, msg);
+	old = override_creds(nbd_cred);
+	ret = s->ops->sendmsg(s->sock, msg, msg_data_left(msg));
 	revert_creds(old);
 	return ret;
 }
@@ -54,7 +135,7 @@ int nbd_socket_send(struct nbd_socket *s, struct msghdr *msg)
 int nbd_socket_recv(struct nbd_socket *s, struct msghdr *msg)
 {
 	const struct cred *old = override_creds(nbd_cred);
-	int ret = sock_recvmsg(s->sock, msg, msg->msg_flags);
+	int ret = s->ops->recvmsg(s->sock, msg, msg_data_left(msg), msg->msg_flags);
 
 	revert_creds(old);
 	return ret;
@@ -93,39 +174,63 @@ static bool socket_connected(const struct socket *sock)
 	return (1 << READ_ONCE(sock->sk->sk_state)) & (TCPF_ESTABLISHED | TCPF_CLOSE_WAIT);
 }
 
-struct socket *nbd_socket_get(int fd, struct netlink_ext_ack *extack)
+/* Ours, of a connection that it had before, does nothing. */
+static bool socket_has_ulp(const struct sock *sk)
 {
+	const struct tcp_ulp_ops *ulp = READ_ONCE(inet_csk(sk)->icsk_ulp_ops);
+
+	return ulp && strcmp(ulp->name, NBD_ULP_NAME);
+}
+
+static int socket_check(const struct socket *sock, struct netlink_ext_ack *extack)
+{
+	const struct sock *sk = sock->sk;
+
+	if (!socket_is_tcp(sk) && !socket_is_unix_stream(sk)) {
+		NL_SET_ERR_MSG(extack, "only TCP and Unix stream sockets can be used");
+		return -EINVAL;
+	}
+	if (socket_is_tcp(sk) && socket_has_ulp(sk)) {
+		NL_SET_ERR_MSG(extack, "TCP sockets with kernel TLS cannot be used");
+		return -EOPNOTSUPP;
+	}
+	if (socket_is_tcp(sk) && tcp_sk(sk)->repair) {
+		NL_SET_ERR_MSG(extack, "TCP sockets in repair mode cannot be used");
+		return -EOPNOTSUPP;
+	}
+	if (!socket_connected(sock)) {
+		NL_SET_ERR_MSG(extack, "socket is not connected");
+		return -ENOTCONN;
+	}
+	return 0;
+}
+
+struct file *nbd_socket_get(int fd, struct netlink_ext_ack *extack)
+{
+	struct file *file = fget(fd);
 	struct socket *sock;
 	int err;
 
-	sock = sockfd_lookup(fd, &err);
-	if (!sock) {
-		if (err == -ENOTSOCK)
-			NL_SET_ERR_MSG(extack, "file descriptor is not a socket");
-		else
-			NL_SET_ERR_MSG(extack, "bad file descriptor for a socket");
-		return ERR_PTR(err);
+	if (!file) {
+		NL_SET_ERR_MSG(extack, "bad file descriptor for a socket");
+		return ERR_PTR(-EBADF);
 	}
-	if (!socket_is_tcp(sock->sk) && !socket_is_unix_stream(sock->sk)) {
-		NL_SET_ERR_MSG(extack, "only TCP and Unix stream sockets can be used");
-		err = -EINVAL;
-	} else if (socket_is_tcp(sock->sk) && inet_csk_has_ulp(sock->sk)) {
-		/* TLS takes references to the pages that it sends, which ours do not count. */
-		NL_SET_ERR_MSG(extack, "TCP sockets with kernel TLS cannot be used");
-		err = -EOPNOTSUPP;
-	} else if (!socket_connected(sock)) {
-		NL_SET_ERR_MSG(extack, "socket is not connected");
-		err = -ENOTCONN;
+	sock = sock_from_file(file);
+	if (sock) {
+		err = socket_check(sock, extack);
 	} else {
-		return sock;
+		NL_SET_ERR_MSG(extack, "file descriptor is not a socket");
+		err = -ENOTSOCK;
 	}
-	sockfd_put(sock);
+	if (!err)
+		return file;
+	fput(file);
 	return ERR_PTR(err);
 }
 
-void nbd_socket_put(struct socket *sock)
+void nbd_socket_put(struct file *file)
 {
-	sockfd_put(sock);
+	fput(file);
 }
 
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
@@ -253,28 +358,77 @@ static void socket_restore(struct nbd_socket *s)
 	}
 }
 
-int nbd_socket_claim(struct nbd_conn *conn, struct socket *sock)
+/* The first of those who want it. */
+static int socket_take(struct nbd_conn *conn, struct sock *sk)
 {
-	struct nbd_socket *s = &conn->socket;
-	struct sock *sk = sock->sk;
 	int err = 0;
 
 	write_lock_bh(&sk->sk_callback_lock);
 	if (sk->sk_user_data)
 		err = -EBUSY;
-	else if (!socket_connected(sock))
-		err = -ENOTCONN;
 	else
-		/* Sockets that it accepts, should userspace make it listen, are not ours. */
+		/* Sockets that it accepts, should it come to listen, are not ours. */
 		__rcu_assign_sk_user_data_with_flags(sk, conn, SK_USER_DATA_NOCOPY);
-	s->disconnects = sk->sk_disconnects;
 	write_unlock_bh(&sk->sk_callback_lock);
+	return err;
+}
+
+static void socket_seal(struct nbd_socket *s)
+{
+	struct sock *sk = s->sock->sk;
+
+	lockdep_assert_held(&sk->sk_lock);
+
+	WRITE_ONCE(nbd_seal->used, true);
+	s->ops = s->sock->ops;
+	s->is_tcp = socket_is_tcp(sk);
+	if (!s->is_tcp) {
+		WRITE_ONCE(s->sock->ops, &nbd_seal->unix_ops);
+		return;
+	}
+	if (!inet_csk_has_ulp(sk))
+		WRITE_ONCE(inet_csk(sk)->icsk_ulp_ops, &nbd_seal->ulp);
+	/* Every byte is worth a callback, and whoever wants to wait for one in recv() need not. */
+	sock_set_flag(sk, SOCK_DONE);
+	s->write_seq = tcp_sk(sk)->write_seq;
+	s->disconnects = sk->sk_disconnects;
+}
+
+static void socket_unseal(struct nbd_socket *s)
+{
+	struct sock *sk = s->sock->sk;
+
+	if (!s->is_tcp) {
+		WRITE_ONCE(s->sock->ops, s->ops);
+		return;
+	}
+	lock_sock(sk);
+	if (!(sk->sk_shutdown & RCV_SHUTDOWN))
+		sock_reset_flag(sk, SOCK_DONE);
+	release_sock(sk);
+}
+
+int nbd_socket_claim(struct nbd_conn *conn, struct file *file)
+{
+	struct nbd_socket *s = &conn->socket;
+	struct socket *sock = sock_from_file(file);
+	struct sock *sk = sock->sk;
+	int err;
+
+	/* SMC takes the file away from a TCP socket that is not connected, under this lock. */
+	lock_sock(sk);
+	err = sock_from_file(file) == sock ? socket_check(sock, NULL) : -EINVAL;
+	if (!err)
+		err = socket_take(conn, sk);
+	if (!err) {
+		s->sock = sock;
+		s->file = file;
+		socket_seal(s);
+	}
+	release_sock(sk);
 	if (err)
 		return err;
 
-	s->sock = sock;
-	/* With kernel TLS the receive queue holds records, not replies. */
-	s->is_tcp = socket_is_tcp(sk) && !inet_csk_has_ulp(sk);
 	socket_reclassify(s);
 	socket_prepare(s);
 	return 0;
@@ -318,9 +472,6 @@ static void nbd_sk_write_space(struct sock *sk)
 			clear_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
 			queue_work(nbd_wq, &conn->tx_work);
 		}
-		/* Kernel TLS sends what it holds back from here. */
-		if (sk->sk_family != AF_UNIX && !conn->socket.is_tcp)
-			conn->socket.write_space(sk);
 	}
 	read_unlock_bh(&sk->sk_callback_lock);
 }
@@ -356,6 +507,21 @@ static void nbd_sk_state_change(struct sock *sk)
 	read_unlock_bh(&sk->sk_callback_lock);
 }
 
+/* Of the things that it reports only disconnecting, connect() to nowhere, changes no state. */
+static void nbd_sk_error_report(struct sock *sk)
+{
+	struct nbd_conn *conn;
+
+	read_lock_bh(&sk->sk_callback_lock);
+	conn = socket_conn(sk);
+	if (conn) {
+		if (conn->socket.is_tcp && sk->sk_disconnects != conn->socket.disconnects)
+			nbd_conn_kill(conn, -ECONNABORTED, "somebody else disconnected its socket");
+		conn->socket.error_report(sk);
+	}
+	read_unlock_bh(&sk->sk_callback_lock);
+}
+
 void nbd_socket_hook(struct nbd_conn *conn)
 {
 	struct nbd_socket *s = &conn->socket;
@@ -365,9 +531,11 @@ void nbd_socket_hook(struct nbd_conn *conn)
 	s->data_ready = sk->sk_data_ready;
 	s->write_space = sk->sk_write_space;
 	s->state_change = sk->sk_state_change;
+	s->error_report = sk->sk_error_report;
 	sk->sk_data_ready = nbd_sk_data_ready;
 	sk->sk_write_space = nbd_sk_write_space;
 	sk->sk_state_change = nbd_sk_state_change;
+	sk->sk_error_report = nbd_sk_error_report;
 	s->hooked = true;
 	write_unlock_bh(&sk->sk_callback_lock);
 }
@@ -379,12 +547,10 @@ void nbd_socket_unhook(struct nbd_conn *conn)
 
 	write_lock_bh(&sk->sk_callback_lock);
 	rcu_assign_sk_user_data(sk, NULL);
-	/* One that was disconnected may have listened: what it accepted has our callbacks. */
-	if (s->hooked && sk->sk_disconnects != s->disconnects)
-		__module_get(THIS_MODULE);
 	if (s->hooked && (sk->sk_data_ready != nbd_sk_data_ready ||
 			  sk->sk_write_space != nbd_sk_write_space ||
-			  sk->sk_state_change != nbd_sk_state_change)) {
+			  sk->sk_state_change != nbd_sk_state_change ||
+			  sk->sk_error_report != nbd_sk_error_report)) {
 		/*
 		 * Userspace has put something on top that will go on calling us, where
 		 * there is nothing to do any more; but the code has to stay.
@@ -394,6 +560,7 @@ void nbd_socket_unhook(struct nbd_conn *conn)
 		sk->sk_data_ready = s->data_ready;
 		sk->sk_write_space = s->write_space;
 		sk->sk_state_change = s->state_change;
+		sk->sk_error_report = s->error_report;
 	}
 	s->hooked = false;
 	write_unlock_bh(&sk->sk_callback_lock);
@@ -413,6 +580,7 @@ void nbd_socket_release(struct nbd_conn *conn)
 {
 	socket_restore(&conn->socket);
 	socket_declassify(&conn->socket);
-	sockfd_put(conn->socket.sock);
+	socket_unseal(&conn->socket);
+	fput(conn->socket.file);
 	conn->socket.sock = NULL;
 }

@@ -4,35 +4,60 @@
  * them while they belong to a connection, and how that is undone.
  *
  * The file descriptor stays in userspace's hands. Whatever is done through it
- * counts as the peer's doing: it can cost the connection, nothing more.
+ * counts as the peer's doing: it can cost the connection, nothing more. So:
+ *
+ * - Nobody can put another protocol on top of a TCP socket that a connection has (kernel
+ *   TLS, SMC, a sockmap), or make it listen: the place for that is taken (nbd_seal.ulp),
+ *   under the socket lock, and not given back, for the network code relies on a protocol's
+ *   staying until the socket ends. Therefore what is sent is copied by TCP itself.
+ * - What somebody else writes to a TCP socket shows in its sequence number, which is
+ *   compared under the socket lock before each send. Nobody else can send on or receive
+ *   from a Unix socket, which has no such number: its calls are others meanwhile
+ *   (nbd_seal.unix_ops).
+ * - Replies to TCP are taken out before a reader can come, whatever SO_RCVLOWAT says.
+ * - A TCP socket that is disconnected costs the connection at once.
+ *
+ * What these places point to lives for ever and has no code of ours.
+ *
+ * Whoever makes sockets with kernel TLS fit for this must send kvecs: TLS takes references to
+ * the pages that a bvec points to, which slab pages, for example, do not count; when it
+ * receives it does so, too.
  */
 #ifndef _NBD_SOCKET_H
 #define _NBD_SOCKET_H
 
 #include <linux/types.h>
 
+struct file;
 struct lock_class_key;
 struct msghdr;
 struct netlink_ext_ack;
 struct nbd_conn;
+struct proto_ops;
 struct sock;
 struct socket;
 
 /**
  * struct nbd_socket - a socket of a connection, and what it was like before
- * @sock:	holds a reference to its file
+ * @sock:	the socket, NULL without one
+ * @file:	the file that keeps it, with a reference
+ * @ops:	a Unix socket's calls
  * @is_tcp:	replies are read from the TCP receive queue, else with recvmsg()
  * @hooked:	the callbacks are ours
  * @disconnects: sk_disconnects when it was taken
+ * @write_seq:	of a TCP socket: the end of what we have sent; under the socket lock
  * @memalloc:	the reserve-memory flag was set before
  * @nodelay:	TCP_NODELAY was set before
  * @rest:	fields as they were before the connection took it
  */
 struct nbd_socket {
 	struct socket *sock;
+	struct file *file;
+	const struct proto_ops *ops;
 	bool is_tcp;
 	bool hooked;
 	int disconnects;
+	u32 write_seq;
 	bool memalloc;
 	bool nodelay;
 	gfp_t allocation;
@@ -41,6 +66,7 @@ struct nbd_socket {
 	void (*data_ready)(struct sock *sk);
 	void (*write_space)(struct sock *sk);
 	void (*state_change)(struct sock *sk);
+	void (*error_report)(struct sock *sk);
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
 	struct lock_class_key *slock_key;
 	struct lock_class_key *sk_key;
@@ -48,18 +74,21 @@ struct nbd_socket {
 };
 
 /*
- * The socket of file descriptor @fd, with a reference, if it is of a kind that a
- * device can use: TCP over IPv4 or IPv6, or a Unix stream, and connected.
- * ERR_PTR: -EBADF, -ENOTSOCK, -EINVAL (kind), -ENOTCONN; told in @extack.
+ * The file of file descriptor @fd, with a reference, if it is a socket of a kind that a
+ * device can use: TCP over IPv4 or IPv6, or a Unix stream, and connected. Until it is
+ * claimed it may become something else.
+ * ERR_PTR: -EBADF, -ENOTSOCK, -EINVAL (kind), -EOPNOTSUPP (TCP in a state that cannot be
+ * used), -ENOTCONN; told in @extack.
  */
-struct socket *nbd_socket_get(int fd, struct netlink_ext_ack *extack);
-void nbd_socket_put(struct socket *sock);
+struct file *nbd_socket_get(int fd, struct netlink_ext_ack *extack);
+void nbd_socket_put(struct file *file);
 
 /*
- * Makes the socket @conn's: -EBUSY if it belongs to anybody else, -ENOTCONN if it
- * has no peer any more. The callbacks stay as they are until nbd_socket_hook().
+ * Makes the socket, and with it the caller's reference to @file, @conn's: -EBUSY if it
+ * belongs to anybody else, or as nbd_socket_get() if it is not what it was any more. The
+ * callbacks stay as they are until nbd_socket_hook().
  */
-int nbd_socket_claim(struct nbd_conn *conn, struct socket *sock);
+int nbd_socket_claim(struct nbd_conn *conn, struct file *file);
 void nbd_socket_hook(struct nbd_conn *conn);
 
 /* When it returns no callback of ours runs or will run on this socket. */
@@ -73,7 +102,7 @@ void nbd_socket_cut(struct nbd_conn *conn, bool orderly);
 
 /*
  * sendmsg() and recvmsg() with the kernel's own credentials, whoever's request it
- * is that is being served.
+ * is that is being served. -EBUSY: somebody else wrote to the socket.
  */
 int nbd_socket_send(struct nbd_socket *s, struct msghdr *msg);
 int nbd_socket_recv(struct nbd_socket *s, struct msghdr *msg);

@@ -21,6 +21,8 @@
 #define NBD_FULL_BYTES		(256 << 10)
 /* How long a request that remained alone is remembered. */
 #define NBD_LONE_MEMORY		64
+/* Headers of one sendmsg(). */
+#define NBD_TX_HEADERS		(PAGE_SIZE / sizeof(struct nbd_request))
 
 /**
  * struct nbd_txq - a CPU's transmit thread
@@ -42,13 +44,32 @@ static DEFINE_PER_CPU(struct nbd_txq, nbd_txqs);
  * @nr:		used entries
  * @bytes:	in them
  * @skip:	bytes that the socket already has of what comes next
+ * @headers:	conn->tx_headers
+ * @nr_headers:	used ones
  */
 struct nbd_gather {
 	struct bio_vec *vec;
+	struct nbd_request *headers;
+	unsigned int nr_headers;
 	unsigned int nr;
 	size_t bytes;
 	size_t skip;
 };
+
+/* Whether the segment goes on where the last one ends, and has become part of it. */
+static bool gather_extend(struct nbd_gather *g, struct page *page, unsigned int offset,
+			  unsigned int len)
+{
+	struct bio_vec *last;
+
+	if (!g->nr)
+		return false;
+	last = &g->vec[g->nr - 1];
+	if (last->bv_page != page || last->bv_offset + last->bv_len != offset)
+		return false;
+	last->bv_len += len;
+	return true;
+}
 
 /* False if there is no room left. */
 static bool gather_add(struct nbd_gather *g, struct page *page, unsigned int offset,
@@ -58,22 +79,41 @@ static bool gather_add(struct nbd_gather *g, struct page *page, unsigned int off
 		g->skip -= len;
 		return true;
 	}
-	if (g->nr == NBD_TX_VECS)
-		return false;
-	bvec_set_page(&g->vec[g->nr++], page, len - g->skip, offset + g->skip);
-	g->bytes += len - g->skip;
+	offset += g->skip;
+	len -= g->skip;
+	if (!gather_extend(g, page, offset, len)) {
+		if (g->nr == NBD_TX_VECS)
+			return false;
+		bvec_set_page(&g->vec[g->nr++], page, len, offset);
+	}
+	g->bytes += len;
 	g->skip = 0;
 	return true;
+}
+
+/*
+ * Requests are in memory of the block layer's whose pages nobody may take references to:
+ * whoever drops the last one frees them. A layer below that keeps what it is given would do
+ * that, so it is not given any of it.
+ */
+static bool gather_header(struct nbd_gather *g, const struct nbd_request *header)
+{
+	struct nbd_request *copy = &g->headers[g->nr_headers];
+
+	if (g->nr_headers == NBD_TX_HEADERS)
+		return false;
+	g->nr_headers++;
+	*copy = *header;
+	return gather_add(g, virt_to_page(copy), offset_in_page(copy), sizeof(*copy));
 }
 
 /* False if not all of the command found room. */
 static bool gather_cmd(struct nbd_gather *g, struct nbd_cmd *cmd)
 {
-	struct nbd_request *header = &cmd->header;
 	struct req_iterator iter;
 	struct bio_vec bv;
 
-	if (!gather_add(g, virt_to_page(header), offset_in_page(header), sizeof(*header)))
+	if (!gather_header(g, &cmd->header))
 		return false;
 	if (!cmd->is_write)
 		return true;
@@ -158,6 +198,14 @@ static void xmit_short(struct nbd_conn *conn)
 			      "protocol violation: reply to a request that was not sent yet");
 }
 
+static void xmit_failed(struct nbd_conn *conn, int err)
+{
+	if (err == -EBUSY)
+		nbd_conn_kill(conn, err, "somebody else used its socket");
+	else
+		nbd_conn_kill(conn, err ?: -EPIPE, "cannot send (error %d)", -err);
+}
+
 /* Sends until nothing is left or the socket is full. tx_mutex is held. */
 static void xmit_run(struct nbd_conn *conn)
 {
@@ -174,7 +222,8 @@ static void xmit_run(struct nbd_conn *conn)
 		if (list_empty(&conn->sending))
 			return;
 
-		g = (struct nbd_gather){ .vec = conn->tx_vec, .skip = conn->tx_off };
+		g = (struct nbd_gather){ .vec = conn->tx_vec, .headers = conn->tx_headers,
+					 .skip = conn->tx_off };
 		more = xmit_gather(conn, &g);
 		/* Before the socket can have a reason to call back. */
 		WRITE_ONCE(conn->tx_blocked, true);
@@ -186,7 +235,7 @@ static void xmit_run(struct nbd_conn *conn)
 		}
 		WRITE_ONCE(conn->tx_blocked, false);
 		if (ret <= 0) {
-			nbd_conn_kill(conn, ret ?: -EPIPE, "cannot send (error %d)", -ret);
+			xmit_failed(conn, ret);
 			return;
 		}
 		xmit_advance(conn, ret);

@@ -3,7 +3,7 @@
 # build/tests/, where the selftests find them.
 
 TEST_CFLAGS = -std=gnu11 -Wall -Wextra -O2 -g -Iuapi
-TEST_PROGRAMS := cached datagrams faults handshakes hostile journal kfuzz lean races rawclient resize scenarios uapi-probe
+TEST_PROGRAMS := cached datagrams faults handshakes holder hostile journal kfuzz lean races rawclient resize scenarios uapi-probe
 
 cached_SOURCES := tests/tools/cached.c
 datagrams_SOURCES := tests/tools/datagrams.c
@@ -20,6 +20,8 @@ scenarios_LIBS = -pthread
 handshakes_SOURCES := $(patsubst %,tests/scenarios/%.c,handshakes control) $(UAPI_LIBRARY) \
 	tests/uapi/report/quiet.c
 handshakes_LIBS = -pthread
+holder_SOURCES := $(wildcard tests/holder/*.c) $(UAPI_LIBRARY) tests/uapi/report/quiet.c
+holder_LIBS = -pthread
 faults_SOURCES := tests/faults/faults.c $(UAPI_LIBRARY) tests/uapi/report/lines.c
 faults_LIBS = -pthread
 kfuzz_SOURCES := $(wildcard tests/kfuzz/*.c) $(UAPI_LIBRARY) tests/uapi/report/lines.c

@@ -13,7 +13,7 @@
 /* --- connections --- */
 
 /* The near end of a new socket pair, as userspace would hand it in. */
-static struct socket *rig_socket(struct kunit *test)
+static struct file *rig_socket(struct kunit *test)
 {
 	struct rig *rig = test->priv;
 	struct socket *near, *far;
@@ -28,7 +28,7 @@ static struct socket *rig_socket(struct kunit *test)
 	/* From here on the file owns the socket, in case of an error too. */
 	file = sock_alloc_file(near, 0, NULL);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, file);
-	return near;
+	return file;
 }
 
 static struct nbd_slots *rig_slots(struct rig *rig)
@@ -44,7 +44,7 @@ struct nbd_conn *rig_conn(struct rig *rig, unsigned int slot)
 unsigned int rig_connect(struct kunit *test, enum nbd_takeover how)
 {
 	struct rig *rig = test->priv;
-	struct socket *sock = rig_socket(test);
+	struct file *sock = rig_socket(test);
 	struct nbd_added added;
 	int err;
 
@@ -99,7 +99,7 @@ static struct rig *rig_init(struct kunit *test)
 
 struct rig *rig_new(struct kunit *test, unsigned int nr, u64 dead_timeout, u32 policy)
 {
-	struct socket *socks[RIG_CONNS];
+	struct file *socks[RIG_CONNS];
 	struct rig *rig = rig_init(test);
 	struct nbd_params params;
 	struct nbd_device *nbd;

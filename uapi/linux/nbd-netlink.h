@@ -24,7 +24,7 @@
  *   Reply: NBD_ATTR_INDEX, NBD_ATTR_SESSION_ID.
  *   Errors: EINVAL (an argument), EBUSY (the device is in use or the socket belongs
  *   to another device), EBADF, ENOTSOCK, ENOTCONN (the socket), EOPNOTSUPP (a socket
- *   with kernel TLS), ENOMEM, ENODEV (the module is being removed), EINTR (a signal
+ *   with kernel TLS or in repair mode), ENOMEM, ENODEV (the module is being removed), EINTR (a signal
  *   while the device of that index was being removed).
  *
  * NBD_CMD_DISCONNECT: detach. The servers are told goodbye where that does not
