@@ -12,6 +12,7 @@
 #include <linux/jiffies.h>
 #include <linux/minmax.h>
 #include <linux/net.h>
+#include <linux/rcupdate.h>
 #include <linux/timer.h>
 #include <linux/version.h>
 #include <net/sock.h>
@@ -178,6 +179,21 @@ static inline void nbd_ops_without_sendpage(struct proto_ops *ops)
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
 	ops->sendpage = sock_no_sendpage;
 #endif
+}
+
+/*
+ * Waits until no task runs, or stands preempted in, code that nothing leads to any more.
+ * On a kernel that does not preempt itself the first one is that.
+ */
+static inline void nbd_wait_for_callers(void)
+{
+#if defined(CONFIG_PREEMPTION) && !defined(CONFIG_TASKS_RCU)
+#error "the kernel can be preempted and lacks CONFIG_TASKS_RCU (select CONFIG_KPROBES)"
+#endif
+	/* Interrupts. */
+	synchronize_rcu();
+	/* Tasks: until each has slept, or was in userspace. */
+	synchronize_rcu_tasks();
 }
 
 /* The page cache of the whole disk; block devices lost their inode in 6.10. */

@@ -80,12 +80,24 @@ err_seal:
 	return err;
 }
 
+/*
+ * Callbacks are called without a lock that their removal takes: a peer's send() on a Unix
+ * socket, for example, has read the pointer, and stands preempted before our first
+ * instruction, or behind the lock that made its removal wait. There it holds a reference to
+ * the socket and nothing else. But no caller sleeps between reading the pointer and coming
+ * back, so all have come back once each task has slept or was in userspace; those in
+ * interrupts, once a grace period is over. That takes long, so it is done once, when all
+ * callbacks have been removed, and not for each connection. With TCP the socket lock is held,
+ * which the end of the connection takes after the removal, but for what frees sent data.
+ */
 void nbd_sockets_exit(void)
 {
-	if (nbd_seal->used)
+	if (nbd_seal->used) {
 		kmemleak_not_leak(nbd_seal);
-	else
+		nbd_wait_for_callers();
+	} else {
 		kfree(nbd_seal);
+	}
 	put_cred(nbd_cred);
 	if (atomic_read(&nbd_memalloc_held))
 		static_branch_dec(&memalloc_socks_key);

@@ -114,7 +114,10 @@ int nbd_socket_recv(struct nbd_socket *s, struct msghdr *msg);
  */
 void nbd_socket_excuse(struct nbd_socket *s);
 
-/* Module start and end. -ENOMEM. */
+/*
+ * Module start and end: -ENOMEM. When the last one returns nobody is in a callback any more,
+ * not even in its first or last instruction.
+ */
 int nbd_sockets_init(void);
 void nbd_sockets_exit(void);
 
