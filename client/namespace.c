@@ -201,7 +201,7 @@ static void drop_kind(enum kind kind, s32 index, const char *except)
 
 void nbd_namespaces_drop(s32 index, const struct nbd_namespaces *except)
 {
-	char path[64];
+	char path[NBD_NAMESPACE_PATH_MAX];
 	enum kind kind;
 
 	for (kind = NET; kind <= MNT; kind++)
@@ -335,7 +335,7 @@ static int keep_kind(enum kind kind, const struct nbd_params *params,
 		     u32 version, const struct ids *home, struct nbd_err *err)
 {
 	bool elsewhere = home->mnt != own_id(MNT);
-	char path[64];
+	char path[NBD_NAMESPACE_PATH_MAX];
 	int ret;
 
 	if (elsewhere && home->mnt != initial_id(MNT))
@@ -398,7 +398,7 @@ static int open_namespace(const char *path)
  */
 static int open_kept(enum kind kind, s32 index, u32 version)
 {
-	char path[64], of_init[80];
+	char path[NBD_NAMESPACE_PATH_MAX], of_init[80];
 	int fd;
 
 	kept_path(kind, index, version, path, sizeof(path));
@@ -494,15 +494,14 @@ int nbd_place_socket(const struct nbd_place *place, int family, int type)
 	return fd;
 }
 
-char *nbd_namespaces_text(const struct nbd_namespaces *ns, s32 index,
-			  char *buf, size_t size)
+char *nbd_kept_net(const struct nbd_namespaces *ns, s32 index, char *buf)
 {
-	char net[64] = "", mnt[64] = "";
+	return ns->net_kept ? kept_path(NET, index, ns->version, buf,
+					NBD_NAMESPACE_PATH_MAX) : NULL;
+}
 
-	if (ns->net_kept)
-		kept_path(NET, index, ns->version, net, sizeof(net));
-	if (ns->mnt_kept)
-		kept_path(MNT, index, ns->version, mnt, sizeof(mnt));
-	snprintf(buf, size, "%s%s%s", net, *net && *mnt ? " " : "", mnt);
-	return buf;
+char *nbd_kept_mnt(const struct nbd_namespaces *ns, s32 index, char *buf)
+{
+	return ns->mnt_kept ? kept_path(MNT, index, ns->version, buf,
+					NBD_NAMESPACE_PATH_MAX) : NULL;
 }

@@ -102,12 +102,13 @@ int nbd_place_enter(const struct nbd_place *place);
 int nbd_place_socket(const struct nbd_place *place, int family, int type);
 
 /*
- * For -status: which namespaces the attachment has to itself, "" for those of the
- * monitor. Reads nothing. Returns @buf.
+ * For -status: where the attachment's network or mount namespace is kept; NULL for one that
+ * is not kept, for it is the monitor's own, or no server needs it. Reads nothing. Returns
+ * @buf, of NBD_NAMESPACE_PATH_MAX bytes.
  */
-#define NBD_NAMESPACES_TEXT_MAX 160
-char *nbd_namespaces_text(const struct nbd_namespaces *ns, s32 index,
-			  char *buf, size_t size);
+#define NBD_NAMESPACE_PATH_MAX 64
+char *nbd_kept_net(const struct nbd_namespaces *ns, s32 index, char *buf);
+char *nbd_kept_mnt(const struct nbd_namespaces *ns, s32 index, char *buf);
 
 /*
  * The monitor moves to the namespaces of PID 1, as far as it may, and as NBD_RUN_DIR is
