@@ -61,5 +61,6 @@ void test_notice(void);
 void test_address(void);
 void test_target(void);
 void test_bringup(void);
+void test_watch(void);
 
 #endif /* NBD_TEST_TAP_H */

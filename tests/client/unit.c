@@ -22,5 +22,6 @@ int main(void)
 	test_address();
 	test_target();
 	test_bringup();
+	test_watch();
 	return tap_finish();
 }

@@ -1,0 +1,471 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * One attachment in the monitor's care, in a world that changes at random: servers come and
+ * go, a name means something else, connections die, requests time out, somebody replaces
+ * the connections, the monitor is killed and started anew. The driver, the records and the
+ * resolver are played here. Connections to two addresses must never live at the same time,
+ * and all are there in the end. SEED=N in the environment repeats what is done.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/nbd-netlink.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../../client/clock.h"
+#include "../../client/uri.h"
+#include "../../client/watch.h"
+#include "tap.h"
+#include "wrapped.h"
+
+#define STEPS		150
+#define STEP_MS		25
+#define END_MS		20000
+#define INDEX		7
+#define SLOTS		4
+/* Addresses that the name may have; the rest are of the next server. */
+#define NAMED		2
+#define ADDRESSES	3
+
+/** struct place - where a server may listen */
+struct place {
+	pid_t pid;		/* 0 when nobody does */
+	unsigned int port;
+};
+
+/* All that is played. */
+static struct {
+	bool plays;			/* the functions below are those of the world */
+	struct place places[ADDRESSES];
+	unsigned int slots[SLOTS];	/* the port that each connection leads to, or 0 */
+	bool asked;			/* the resolver */
+	bool means[NAMED];		/* which of its addresses the name has */
+	char *file;			/* the record */
+	u64 id;				/* what tells its versions apart */
+	bool dies;			/* the monitor, when it hands over next */
+	bool dead;			/* it has */
+	unsigned int handed;		/* how often it has handed over */
+	unsigned int moved;		/* and all connections at once */
+	bool mixed;			/* what must not be */
+} world;
+
+static struct nbd_kernel kernel = { .sock = (struct nl_sock *)&world };
+
+/* --- the servers --- */
+
+/* One client after the other; the last ones stay connected. */
+static void __noreturn serve(int fd)
+{
+	static const char export[] =
+		"\0\3\xe8\x89\x04\x55\x65\xa9\0\0\0\7\0\0\0\3\0\0\0\14"
+		"\0\0\0\0\0\0\0\x10\0\0\1\1"
+		"\0\3\xe8\x89\x04\x55\x65\xa9\0\0\0\7\0\0\0\1\0\0\0\0";
+	int clients[64] = { 0 }, *client;
+	unsigned char option[256];
+	unsigned int n;
+
+	for (n = 0;; n++) {
+		client = &clients[n % ARRAY_SIZE(clients)];
+		if (*client)
+			close(*client);
+		*client = accept(fd, NULL, NULL);
+		if (write(*client, "NBDMAGICIHAVEOPT\0\3", 18) == 18 &&
+		    recv(*client, option, 20, MSG_WAITALL) == 20 &&
+		    recv(*client, option, option[19], MSG_WAITALL) > 0)
+			send(*client, export, sizeof(export) - 1, MSG_NOSIGNAL);
+	}
+}
+
+/* At the port that it had, if it was there before. */
+static void open_place(struct place *place)
+{
+	struct sockaddr_in in = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		.sin_port = htons(place->port),
+	};
+	int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+	socklen_t len = sizeof(in);
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	expect(!bind(fd, (void *)&in, sizeof(in)) && !listen(fd, 64));
+	expect(!getsockname(fd, (void *)&in, &len));
+	place->port = ntohs(in.sin_port);
+	fflush(stdout);
+	place->pid = fork();
+	if (!place->pid)
+		serve(fd);
+	close(fd);
+}
+
+static void close_place(struct place *place)
+{
+	kill(place->pid, SIGKILL);
+	waitpid(place->pid, NULL, 0);
+	place->pid = 0;
+}
+
+/* --- what the watch calls: the driver, the records, the resolver, the log --- */
+
+bool __wrap_nbd_kernel_knows(const struct nbd_kernel *k, unsigned int attribute)
+{
+	return world.plays || __real_nbd_kernel_knows(k, attribute);
+}
+
+static unsigned int live(void)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < SLOTS; i++)
+		n += !!world.slots[i];
+	return n;
+}
+
+unsigned int __wrap_nbd_kernel_live(struct nbd_kernel *k, s32 index)
+{
+	if (!world.plays)
+		return __real_nbd_kernel_live(k, index);
+	expect(k == &kernel && index == INDEX);
+	return live();
+}
+
+/* Connections to somewhere else live. */
+static bool elsewhere(unsigned int port)
+{
+	unsigned int i;
+
+	for (i = 0; i < SLOTS; i++)
+		if (world.slots[i] && world.slots[i] != port)
+			return true;
+	return false;
+}
+
+/* 0 when the server has gone meanwhile: the connection dies at once. */
+static unsigned int port_of(int fd)
+{
+	struct sockaddr_in in = { 0 };
+	socklen_t len = sizeof(in);
+
+	if (getpeername(fd, (void *)&in, &len))
+		return 0;
+	return ntohs(in.sin_port);
+}
+
+/* Fills the slots that are free, or all; returns how many sockets that took. */
+static unsigned int take_sockets(const struct nbd_kernel_config *config)
+{
+	unsigned int i, n = 0, port;
+
+	if (config->set & NBD_CONFIG_REPLACE) {
+		expect_number(config->nfds, SLOTS);
+		memset(world.slots, 0, sizeof(world.slots));
+	}
+	for (i = 0; i < SLOTS && n < config->nfds; i++) {
+		if (world.slots[i])
+			continue;
+		port = port_of(config->fds[n++]);
+		world.mixed |= port && elsewhere(port);
+		world.slots[i] = port;
+	}
+	return n;
+}
+
+int __wrap_nbd_kernel_reconfigure(struct nbd_kernel *k, const struct nbd_kernel_config *config,
+				  struct nbd_kernel_reply *reply, struct nbd_err *err)
+{
+	if (!world.plays)
+		return __real_nbd_kernel_reconfigure(k, config, reply, err);
+	expect(k == &kernel);
+	world.handed++;
+	world.moved += !!(config->set & NBD_CONFIG_REPLACE);
+	reply->sockets_used = take_sockets(config);
+	reply->has_sockets_used = true;
+	world.dead = world.dies;
+	if (!world.dead)
+		return 0;
+	return nbd_fail(err, NBD_EXIT_FAILURE, EIO, "killed");
+}
+
+u64 __wrap_nbd_record_id(s32 index)
+{
+	if (!world.plays)
+		return __real_nbd_record_id(index);
+	expect(index == INDEX);
+	return world.id;
+}
+
+static void save(const struct nbd_record *record)
+{
+	size_t size;
+	FILE *file;
+
+	free(world.file);
+	file = open_memstream(&world.file, &size);
+	nbd_record_print(record, file);
+	fclose(file);
+	world.id++;
+}
+
+int __wrap_nbd_record_update(const struct nbd_record *record, u64 *file, struct nbd_err *err)
+{
+	if (!world.plays)
+		return __real_nbd_record_update(record, file, err);
+	if (world.dead)
+		return nbd_fail(err, NBD_EXIT_FAILURE, EIO, "killed");
+	if (*file != world.id)
+		return nbd_fail(err, NBD_EXIT_FAILURE, ESTALE, "stale");
+	save(record);
+	*file = world.id;
+	return 0;
+}
+
+static void load(struct nbd_record *record)
+{
+	FILE *file = fmemopen(world.file, strlen(world.file), "r");
+	struct nbd_err err;
+
+	expect(!nbd_record_parse(record, file, &err));
+	fclose(file);
+}
+
+void __wrap_nbd_resolver_submit(struct nbd_resolver_job *job)
+{
+	if (!world.plays)
+		__real_nbd_resolver_submit(job);
+	world.asked = world.plays;
+}
+
+static void add_address(struct nbd_address_list *list, unsigned int i)
+{
+	struct nbd_address *a = &list->addr[list->n++];
+	struct sockaddr_in *in = (void *)&a->sa;
+
+	memset(a, 0, sizeof(*a));
+	a->server = i >= NAMED;
+	a->len = sizeof(*in);
+	in->sin_family = AF_INET;
+	in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	in->sin_port = htons(world.places[i].port);
+}
+
+static void resolve(struct nbd_address_list *list)
+{
+	unsigned int i;
+
+	list->n = 0;
+	for (i = 0; i < ADDRESSES; i++)
+		if (i >= NAMED || world.means[i])
+			add_address(list, i);
+}
+
+bool __wrap_nbd_resolver_take(struct nbd_resolver_job *job, struct nbd_address_list *result)
+{
+	if (!world.plays)
+		return __real_nbd_resolver_take(job, result);
+	if (!world.asked)
+		return false;
+	world.asked = false;
+	resolve(result);
+	return true;
+}
+
+void __wrap_nbd_log(int priority, const char *fmt, ...)
+{
+	expect(priority && fmt);
+}
+
+/* --- what happens --- */
+
+/* As the monitor does after an event. */
+static void tell(struct nbd_watch *w, bool timed_out)
+{
+	w->dirty = false;
+	nbd_watch_lost(w, SLOTS - live(), live(), timed_out);
+}
+
+static struct nbd_watch *start_watch(void)
+{
+	struct nbd_record record;
+	struct nbd_watch *w;
+
+	load(&record);
+	w = nbd_watch_new(&record, world.id, &kernel);
+	tell(w, false);
+	return w;
+}
+
+static struct nbd_watch *restart(struct nbd_watch *w)
+{
+	nbd_watch_free(w);
+	world.dies = false;
+	world.dead = false;
+	return start_watch();
+}
+
+static void lose(struct nbd_watch *w)
+{
+	bool all = random() % 3 == 0;
+	unsigned int i;
+
+	for (i = 0; i < SLOTS; i++)
+		if (all || random() % 3 == 0)
+			world.slots[i] = 0;
+	tell(w, random() % 3 == 0);
+}
+
+static void come_or_go(struct place *place)
+{
+	if (place->pid)
+		close_place(place);
+	else
+		open_place(place);
+}
+
+/* -replace has taken the device to one of the places; the monitor may hear of it later. */
+static void replace(void)
+{
+	unsigned int i = random() % ADDRESSES, slot;
+	struct nbd_address_list list = { 0 };
+	struct nbd_record record;
+
+	load(&record);
+	add_address(&list, i);
+	record.in_use = list.addr[0];
+	record.moving = false;
+	for (slot = 0; slot < SLOTS; slot++)
+		world.slots[slot] = random() % 4 ? world.places[i].port : 0;
+	save(&record);
+	nbd_record_free(&record);
+}
+
+static void hear(struct nbd_watch *w)
+{
+	struct nbd_record record;
+
+	if (w->file == world.id)
+		return;
+	load(&record);
+	nbd_watch_update(w, &record, world.id);
+	tell(w, false);
+}
+
+static void run(struct nbd_watch *w, s64 ms)
+{
+	struct pollfd pfds[NBD_CONNECTIONS_MAX];
+	s64 until = nbd_now_ms() + ms, wake;
+	unsigned int n;
+
+	while (nbd_now_ms() < until && !world.mixed && !world.dead) {
+		if (w->dirty)
+			tell(w, false);
+		nbd_watch_run(w);
+		n = nbd_watch_poll(w, pfds, &wake);
+		poll(pfds, n, nbd_poll_timeout(nbd_min_time(wake, until)));
+	}
+}
+
+static void change(struct nbd_watch *w)
+{
+	unsigned int i = random() % NAMED;
+
+	switch (random() % 8) {
+	case 0:
+		world.dies = true;
+		break;
+	case 1:
+		replace();
+		break;
+	case 2:
+		world.means[i] = !world.means[i];
+		break;
+	case 3:
+	case 4:
+		come_or_go(&world.places[random() % ADDRESSES]);
+		break;
+	default:
+		lose(w);
+	}
+}
+
+static struct nbd_watch *step(struct nbd_watch *w)
+{
+	change(w);
+	run(w, 1 + random() % STEP_MS);
+	if (world.dead || random() % 16 == 0)
+		return restart(w);
+	if (random() % 3)
+		hear(w);
+	run(w, 1 + random() % STEP_MS);
+	return world.dead ? restart(w) : w;
+}
+
+/* Everybody is there: so is each connection, soon. */
+static void end(struct nbd_watch *w)
+{
+	s64 until = nbd_now_ms() + END_MS;
+	unsigned int i;
+
+	for (i = 0; i < ADDRESSES; i++)
+		if (!world.places[i].pid)
+			open_place(&world.places[i]);
+	world.dies = false;
+	hear(w);
+	tell(w, false);
+	while (live() < SLOTS && nbd_now_ms() < until && !world.mixed)
+		run(w, STEP_MS);
+	printf("# handed over %u times, moved %u times\n", world.handed, world.moved);
+	expect(!world.mixed);
+	expect(world.handed > 2);
+	expect_number(live(), SLOTS);
+	nbd_watch_free(w);
+}
+
+static void begin(void)
+{
+	struct nbd_record record = { .block_size = 512, .nconns = SLOTS };
+	unsigned int i;
+
+	for (i = 0; i < ADDRESSES; i++)
+		open_place(&world.places[i]);
+	for (i = 0; i < NAMED; i++)
+		world.means[i] = true;
+	nbd_params_init(&record.params);
+	record.params.index = INDEX;
+	record.params.connect_timeout = 1;
+	record.params.timeout = 1;
+	nbd_server_add_tcp(&record.params, "name", "1", NULL);
+	nbd_server_add_tcp(&record.params, "next", "1", NULL);
+	record.export.size = 1 << 20;
+	record.export.flags = 0x101;
+	record.session_id = 1;
+	resolve(&record.addresses);
+	record.in_use = record.addresses.addr[0];
+	for (i = 0; i < SLOTS; i++)
+		world.slots[i] = world.places[0].port;
+	save(&record);
+	nbd_record_free(&record);
+}
+
+void test_watch(void)
+{
+	const char *given = getenv("SEED");
+	unsigned int seed = given ? atoi(given) : time(NULL), i;
+	struct nbd_watch *w;
+
+	tap_test("watch: one disk at a time (SEED=%u)", seed);
+	srandom(seed);
+	world.plays = true;
+	begin();
+	w = start_watch();
+	for (i = 0; i < STEPS && !world.mixed; i++)
+		w = step(w);
+	end(w);
+	for (i = 0; i < ADDRESSES; i++)
+		close_place(&world.places[i]);
+	free(world.file);
+	world.plays = false;
+}
