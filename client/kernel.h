@@ -214,6 +214,9 @@ typedef void (*nbd_status_fn)(void *arg, const struct nbd_status *status);
 int nbd_kernel_status(struct nbd_kernel *k, s32 index, nbd_status_fn fn,
 		      void *arg, struct nbd_err *err);
 
+/* Connections of the device that carry requests; 0 if the driver does not say. */
+unsigned int nbd_kernel_live(struct nbd_kernel *k, s32 index);
+
 /* Decodes one message of the dump; for nbd_kernel_status() and the fuzzer. */
 struct nlmsghdr;
 bool nbd_status_decode(struct nlmsghdr *hdr, struct nbd_status *status);

@@ -196,6 +196,28 @@ int nbd_kernel_status(struct nbd_kernel *k, s32 index, nbd_status_fn fn,
 	return 0;
 }
 
+/** struct live - connections that the driver has of one device */
+struct live {
+	s32 index;
+	unsigned int n;
+};
+
+static void count_live(void *arg, const struct nbd_status *s)
+{
+	struct live *live = arg;
+
+	if (s->index == live->index)
+		live->n = s->nlive;
+}
+
+unsigned int nbd_kernel_live(struct nbd_kernel *k, s32 index)
+{
+	struct live live = { .index = index };
+
+	nbd_kernel_status(k, index, count_live, &live, NULL);
+	return live.n;
+}
+
 bool nbd_notice_decode(struct nlmsghdr *hdr, struct nbd_notice *n)
 {
 	struct nlattr *tb[NBD_ATTR_EXT_MAX + 1];

@@ -15,6 +15,7 @@
 #include "process.h"
 #include "record.h"
 #include "replace.h"
+#include "target.h"
 #include "watch.h"
 
 /* The record of the device as it is now; it must be of this attachment. */
@@ -215,9 +216,10 @@ static int hand_over_and_save(struct nbd_kernel *k, struct nbd_record *record,
 	record->in_use = b->address;
 	record->moving = false;
 	record->nconns = b->nlinks;
-	record->addresses = *list;
-	if (given->nservers)
+	if (given->nservers) {
+		record->addresses = *list;
 		record->socket_owner = b->links[0].peer;
+	}
 	ret = nbd_record_draft(record, err);
 	if (!ret) {
 		ret = hand_over(k, &before, given, b, err);
@@ -279,6 +281,24 @@ static int open_place(struct nbd_place *place, const struct nbd_record *record,
 	return ret;
 }
 
+/*
+ * Where nobody has named another server, the device stays at its address: another one that
+ * the server's name has may be another disk.
+ */
+static int find_addresses(struct nbd_kernel *k, const struct nbd_record *record,
+			  const struct nbd_params *given,
+			  const struct nbd_place *place,
+			  struct nbd_address_list *list, struct nbd_err *err)
+{
+	list->n = 0;
+	if (!given->nservers && nbd_kernel_live(k, record->params.index))
+		nbd_targets(list, record,
+			    NBD_TARGET_LIVE | NBD_TARGET_MOVABLE);
+	if (list->n)
+		return 0;
+	return nbd_resolve_servers(&record->params, place, list, err);
+}
+
 static int replace_with(struct nbd_kernel *k, struct nbd_record *record,
 			const struct nbd_params *given, struct nbd_bringup *b,
 			struct nbd_err *err)
@@ -291,7 +311,7 @@ static int replace_with(struct nbd_kernel *k, struct nbd_record *record,
 	if (!ret && !given->nservers)
 		ret = open_place(&place, record, err);
 	if (!ret)
-		ret = nbd_resolve_servers(&record->params, &place, &list, err);
+		ret = find_addresses(k, record, given, &place, &list, err);
 	if (!ret)
 		ret = nbd_bring_up(b, &record->params, &list, &place, err);
 	if (!ret) {

@@ -380,28 +380,10 @@ static void attempt_done(struct nbd_watch *w, const struct nbd_kernel_reply *rep
 		nbd_watch_lost(w, w->missing, w->live, false);
 }
 
-/** struct live - connections that the driver has of one device */
-struct live {
-	s32 index;
-	unsigned int n;
-};
-
-static void count_live(void *arg, const struct nbd_status *s)
-{
-	struct live *live = arg;
-
-	if (s->index == live->index)
-		live->n = s->nlive;
-}
-
 /* Somebody has brought connections to a device that had none. The stock driver cannot tell. */
 static bool others_live(const struct nbd_watch *w)
 {
-	struct live live = { .index = watch_index(w) };
-
-	return !w->live &&
-	       !nbd_kernel_status(w->kernel, live.index, count_live, &live, NULL) &&
-	       live.n;
+	return !w->live && nbd_kernel_live(w->kernel, watch_index(w));
 }
 
 /* Another process has written it, and it is not read yet. */

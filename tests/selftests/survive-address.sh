@@ -130,6 +130,25 @@ test_one_of_two_dies() {
 	detach
 }
 
+# Other connections to the same server: where the device is, and not to the first address
+# of its name that answers.
+ours_only[test_replace_stays]=1
+test_replace_stays() {
+	start_disks
+	pair_is A B
+	attach pair "$port" -connections 1
+	disk A "hs.drip n=4 t=60ms"
+	disk B "listen on"
+	"$NBD_CLIENT" -replace -connections 2 "$dev"
+	goes_to A
+	only A
+	assert_equal "$(disk B "get accepted")" 0 "connections to the other disk"
+	disk A clear "listen off" "kill all how=rst"
+	goes_to B
+	only B
+	detach
+}
+
 # A server whose handshake takes longer than that of the next one is used all the same, by
 # the attach and after a loss; the next one is when it is gone.
 test_slow_primary() {
