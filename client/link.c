@@ -56,7 +56,7 @@ static void connect_failed(struct nbd_link *link, int error)
 	else if (error == ENOENT)
 		hint = ": no server has made that socket";
 	else if (error == EINVAL && lacks_link(link->address))
-		hint = ": a link-local address needs the name of the link, as in fe80::1%eth0";
+		hint = ": it is the address of a link, whose name is missing, as in fe80::1%eth0";
 	link_fail(link, nbd_fail(&link->err, error == EACCES ? NBD_EXIT_PERM :
 				 NBD_EXIT_CONNECT, error,
 				 "cannot connect: %s%s", strerror(error), hint));

@@ -163,9 +163,9 @@ static const char *check_host(const char *host)
 	if (!strchr(host, ':'))
 		return NULL;
 	if (!parse_ipv6(host, &address, &link))
-		return "with a colon, but no IPv6 address (a port is an argument of its own, or follows an [ADDRESS])";
+		return "no IPv6 address (a port is an argument of its own, or follows [ADDRESS])";
 	if (IN6_IS_ADDR_LINKLOCAL(&address) && !*link)
-		return "a link-local address, which needs the name of the link, as in fe80::1%eth0";
+		return "the address of a link, whose name is missing, as in fe80::1%eth0";
 	return NULL;
 }
 
@@ -194,7 +194,7 @@ static const char *split_authority(struct span authority, struct span *host,
 			colon = end;
 		host->len = colon - host->at;
 		if (colon < end && memchr(colon + 1, ':', end - colon - 1))
-			return "the brackets of an IPv6 address are missing: write [ADDRESS], or [ADDRESS]:PORT";
+			return "an IPv6 address needs brackets: [ADDRESS] or [ADDRESS]:PORT";
 	}
 	if (colon < end) {
 		port->at = colon + 1;

@@ -247,7 +247,7 @@ static void begin_attempt(struct nbd_watch *w)
 	nbd_targets(&w->addresses, &w->record, situation(w));
 	if (!w->addresses.n) {
 		attempt_failed(w, w->live || w->unsure ?
-			       "where the other connections lead is not known: attach the device anew" :
+			       "where the others lead is not known: attach the device anew" :
 			       "no address of the server is known yet");
 		return;
 	}

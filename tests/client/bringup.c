@@ -244,7 +244,7 @@ static void test_link_local(void)
 	in6->sin6_addr.s6_addr[15] = 1;
 	o = bring_up(&params, &list, 1, &(struct purpose){ 0 });
 	expect(o.ret < 0);
-	expect_words(o.err.text, "the name of the link, as in fe80::1%eth0");
+	expect_words(o.err.text, "name is missing, as in fe80::1%eth0");
 	nbd_params_free(&params);
 }
 
