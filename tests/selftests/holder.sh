@@ -31,7 +31,6 @@ test_abuses() {
 	load_protocols
 	# In ioctl mode nobody makes a connection anew.
 	[ "$when" != setup ] || allow_log 'I/O error, dev nbd0|Buffer I/O error on dev nbd0'
-	allow_log 'nbd0: '
 	# shellcheck disable=SC2046,SC2154 # words; set by the variants
 	holder $(holder_options) "$transport" "$when"
 }
