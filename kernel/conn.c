@@ -140,7 +140,7 @@ static void conn_arm_excuse(struct nbd_conn *conn)
 bool nbd_conn_enqueue(struct nbd_conn *conn, struct nbd_cmd *cmd)
 {
 	spin_lock_bh(&conn->lock);
-	if (conn->state != NBD_CONN_RUNNING) {
+	if (conn->state != NBD_CONN_RUNNING || (READ_ONCE(conn->reserved) && !cmd->suspect)) {
 		spin_unlock_bh(&conn->lock);
 		return false;
 	}
@@ -176,11 +176,12 @@ struct nbd_cmd *nbd_conn_take(struct nbd_conn *conn, u64 cookie)
 	if (cmd) {
 		conn->table[index] = NULL;
 		WRITE_ONCE(conn->inflight, conn->inflight - 1);
-		conn->heard = jiffies;
 		if (cmd->is_read) {
+			conn->heard_before = conn->heard;
 			conn->receiving_since = cmd->issued;
 			WRITE_ONCE(conn->receiving, true);
 		}
+		WRITE_ONCE(conn->heard, jiffies);
 	}
 	spin_unlock_bh(&conn->lock);
 	return cmd;
@@ -192,6 +193,7 @@ static void conn_set_dying(struct nbd_conn *conn, int err)
 
 	WRITE_ONCE(conn->state, NBD_CONN_DYING);
 	conn->err = err;
+	conn->ended = jiffies;
 	queue_work(nbd_wq, &conn->burial);
 }
 

@@ -142,15 +142,19 @@ struct nbd_burst {
  * @generation:	of the next cookie
  * @inflight:	commands in @table; as @nr_pending, written under @lock, read without
  * @receiving:	the payload of a command is being received, which was issued at
- *		@receiving_since; set under @lock, cleared by the receiver
+ *		@receiving_since; @heard was @heard_before then; set under @lock, cleared by the
+ *		receiver
  * @retiring:	replaced at @retired_at (jiffies): gets no new commands, and dies when its
  *		own are answered or have exceeded @timeout
  * @retire_node: on session->retiring, under session->lock
+ * @reserved:	for the one suspect that is on trial, see session.c; written under
+ *		session->lock
  * @cause:	why it died, for people
  * @err:	the same as a negative errno
  * @watch:	fires when the oldest command may have exceeded @timeout
  * @excuse:	runs while commands are @inflight, see nbd_socket_excuse()
  * @burial:	the work that nbd_conn_kill() queues
+ * @ended:	jiffies of its death
  * @heard:	jiffies when it was last known to be good: started, or a reply came; under @lock
  * @requests:	sent, under @lock
  * @replies:	received, receiver
@@ -191,14 +195,17 @@ struct nbd_conn {
 	unsigned int inflight;
 	bool receiving;
 	unsigned long receiving_since;
+	unsigned long heard_before;
 	bool retiring;
 	unsigned long retired_at;
 	struct list_head retire_node;
+	bool reserved;
 	char cause[NBD_CAUSE_LEN];
 	int err;
 	struct timer_list watch;
 	struct timer_list excuse;
 	struct work_struct burial;
+	unsigned long ended;
 	unsigned long heard;
 	u64 requests;
 	u64 replies;
@@ -227,8 +234,9 @@ void nbd_conn_start(struct nbd_conn *conn);
 void nbd_conn_put(struct nbd_conn *conn);
 
 /*
- * Gives @cmd to the connection. False if it does not take commands any more;
- * @cmd is then the caller's as before. Does not send: see nbd_conn_flush().
+ * Gives @cmd to the connection. False if it does not take commands any more, or is
+ * reserved for another one; @cmd is then the caller's as before. Does not send: see
+ * nbd_conn_flush().
  */
 bool nbd_conn_enqueue(struct nbd_conn *conn, struct nbd_cmd *cmd);
 

@@ -6,6 +6,7 @@
 #include "device.h"
 #include "queue.h"
 #include "session.h"
+#include "suspect.h"
 #include "trace.h"
 
 const char *nbd_cmd_name(struct nbd_cmd *cmd)
@@ -98,10 +99,8 @@ static blk_status_t cmd_prepare(struct nbd_session *session, struct request *rq)
 	cmd->is_read = type == NBD_CMD_READ;
 	cmd->len = type == NBD_CMD_FLUSH ? 0 : blk_rq_bytes(rq);
 	cmd->slow = false;
-	cmd->suspect = false;
 	cmd->overdue = false;
-	cmd->hops = 0;
-	cmd->parks = 0;
+	nbd_suspect_init(cmd);
 	cmd->started = jiffies;
 	if (type == NBD_CMD_FLUSH) {
 		from = 0;

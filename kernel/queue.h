@@ -61,10 +61,13 @@ struct nbd_session;
  * @is_write:	payload goes out
  * @is_read:	payload comes in
  * @slow:	was counted and logged as slow
- * @suspect:	connections died under it: it is sent again alone, see session.c
+ * @suspect:	connections died under it: it is sent again alone, see suspect.h
  * @overdue:	the connection that it was on was given up for its silence, while others lived
  * @hops:	connections in a row that died under it while others lived
  * @parks:	times it had to wait for a connection because the last one died under it
+ * @silences:	connections that were given up because it was not answered in time
+ * @charges:	those of them whose server has answered others meanwhile
+ * @asked:	@issued of the last of @silences
  * @stamp:	write generation that a flush covers, see session.c
  * @header:	the request on the wire
  */
@@ -84,6 +87,9 @@ struct nbd_cmd {
 	bool overdue;
 	u8 hops;
 	u8 parks;
+	u8 silences;
+	u8 charges;
+	unsigned long asked;
 	u64 stamp;
 	struct nbd_request header;
 };

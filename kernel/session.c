@@ -12,27 +12,14 @@
 #include "event.h"
 #include "queue.h"
 #include "session.h"
+#include "suspect.h"
 
 /*
- * A request that connections die of must not take all of them with it, nor the
- * requests that happen to be under way with it. After NBD_HOPS_FREE connections have
- * died under it while others lived it is a suspect, and waits for NBD_QUARANTINE before
- * it is tried on the next: if the server as a whole is gone, the others are gone by then
- * too and nothing is held against the request. After NBD_HOPS_MAX it fails. Where there
- * is only one connection at a time, it is a suspect after NBD_PARKS_FREE of them and
- * fails after NBD_PARKS_MAX. Suspects are tried one at a time, so that the innocent are
- * not on the connections that the guilty one costs.
- *
- * Connections that were silent for NBD_STALE when they got the request prove nothing by
- * their deaths: the server may have been gone all the time, and each tells it only when
- * it is used.
+ * How long a suspect waits for its trial while other connections live, see suspect.h. Where
+ * there is one connection only, one that was met with silence waits for the request timeout
+ * on each, so that the others have at least half of the time.
  */
-#define NBD_HOPS_FREE		1
-#define NBD_HOPS_MAX		4
-#define NBD_PARKS_FREE		2
-#define NBD_PARKS_MAX		20
 #define NBD_QUARANTINE		(HZ / 5)
-#define NBD_STALE		(2 * HZ)
 
 static atomic64_t session_ids = ATOMIC64_INIT(0);
 
@@ -288,6 +275,51 @@ void nbd_session_put(struct nbd_session *session)
 	module_put(THIS_MODULE);
 }
 
+static struct nbd_conn *slots_least_busy(struct nbd_slots *slots)
+{
+	struct nbd_conn *conn, *best = NULL;
+	unsigned int i;
+
+	for (i = 0; i < slots->nr; i++) {
+		conn = rcu_dereference(slots->conn[i]);
+		if (conn && (!best || READ_ONCE(conn->inflight) < READ_ONCE(best->inflight)))
+			best = conn;
+	}
+	return best;
+}
+
+/* A connection of its own for a suspect, unless it is the only one. Under RCU. */
+static struct nbd_conn *session_reserve(struct nbd_session *session, struct nbd_slots *slots)
+{
+	struct nbd_conn *conn = slots_least_busy(slots);
+
+	spin_lock_bh(&session->lock);
+	if (conn)
+		WRITE_ONCE(conn->reserved, session->live > 1);
+	spin_unlock_bh(&session->lock);
+	return conn;
+}
+
+/* The trial is over, or there is one connection for all. */
+static void session_unreserve(struct nbd_session *session)
+{
+	struct nbd_slots *slots = session_slots(session);
+	struct nbd_conn *conn;
+	unsigned int i;
+
+	lockdep_assert_held(&session->lock);
+
+	for (i = 0; i < slots->nr; i++) {
+		conn = slot_conn(slots, i);
+		if (!conn || !conn->reserved)
+			continue;
+		WRITE_ONCE(conn->reserved, false);
+		/* Who found no connection that takes it looks again, see nbd_session_issue(). */
+		smp_store_release(&session->epoch, session->epoch + 1);
+		mod_delayed_work(nbd_wq, &session->kick_work, 0);
+	}
+}
+
 /*
  * Offers @cmd to the connections, the one that @hint names first. If one takes it,
  * *@taker is that one with a reference, or NULL if it is buried by now, and @cmd
@@ -300,9 +332,13 @@ static bool session_offer(struct nbd_session *session, struct nbd_cmd *cmd, unsi
 	struct nbd_conn *conn;
 	unsigned int i;
 
-	/* Few queues, many connections: let the tag choose. */
-	if (session->spread)
+	if (unlikely(cmd->suspect)) {
+		conn = session_reserve(session, slots);
+		hint = conn ? conn->slot : 0;
+	} else if (session->spread) {
+		/* Few queues, many connections: let the tag choose. */
 		hint += cmd->index;
+	}
 	hint %= slots->nr;
 	for (i = 0; i < slots->nr; i++) {
 		conn = rcu_dereference(slots->conn[hint]);
@@ -320,8 +356,10 @@ static void session_park_locked(struct nbd_session *session, struct nbd_cmd *cmd
 {
 	lockdep_assert_held(&session->lock);
 
-	if (session->trial == cmd)
+	if (session->trial == cmd) {
 		session->trial = NULL;
+		session_unreserve(session);
+	}
 	list_add_tail(&cmd->node, &session->parked);
 }
 
@@ -392,6 +430,23 @@ static void session_take_parked(struct nbd_session *session, struct list_head *c
 	spin_unlock_bh(&session->lock);
 }
 
+/* Whether @cmd is no suspect, or may have its trial now; its time may come by itself. */
+static bool session_try_now(struct nbd_session *session, struct nbd_cmd *cmd)
+{
+	lockdep_assert_held(&session->lock);
+
+	if (!cmd->suspect)
+		return true;
+	if (session->trial)
+		return false;
+	if (cmd->silences && session->live == 1 && time_before(jiffies, session->trial_at)) {
+		mod_delayed_work(nbd_wq, &session->kick_work, session->trial_at - jiffies);
+		return false;
+	}
+	session->trial = cmd;
+	return true;
+}
+
 /*
  * Takes what can be issued now: of the suspects one, if none is under way. When there
  * is no connection all stay, until one comes or the session fails.
@@ -405,11 +460,8 @@ static void session_take_fit(struct nbd_session *session, struct list_head *cmds
 		list_splice_init(&session->parked, cmds);
 	} else if (session->live) {
 		list_for_each_entry_safe(cmd, next, &session->parked, node) {
-			if (cmd->suspect && session->trial)
-				continue;
-			if (cmd->suspect)
-				session->trial = cmd;
-			list_move_tail(&cmd->node, cmds);
+			if (session_try_now(session, cmd))
+				list_move_tail(&cmd->node, cmds);
 		}
 	}
 	spin_unlock_bh(&session->lock);
@@ -425,15 +477,13 @@ static void session_kick(struct nbd_session *session)
 
 void nbd_session_end_trial(struct nbd_session *session, struct nbd_cmd *cmd)
 {
-	bool ended;
-
 	spin_lock_bh(&session->lock);
-	ended = session->trial == cmd;
-	if (ended)
+	if (session->trial == cmd) {
 		session->trial = NULL;
-	spin_unlock_bh(&session->lock);
-	if (ended)
+		session_unreserve(session);
 		mod_delayed_work(nbd_wq, &session->kick_work, 0);
+	}
+	spin_unlock_bh(&session->lock);
 }
 
 static void session_kick_work(struct work_struct *work)
@@ -524,10 +574,8 @@ static void cmds_absolve(struct list_head *cmds)
 {
 	struct nbd_cmd *cmd;
 
-	list_for_each_entry(cmd, cmds, node) {
-		cmd->hops = 0;
-		cmd->suspect = cmd->parks > NBD_PARKS_FREE;
-	}
+	list_for_each_entry(cmd, cmds, node)
+		nbd_suspect_absolve(cmd);
 }
 
 static void session_lost_all(struct nbd_session *session)
@@ -651,6 +699,8 @@ static bool session_remove_conn(struct nbd_session *session, struct nbd_conn *co
 		WRITE_ONCE(session->live, session->live - 1);
 		if (!session->live)
 			session_lost_all(session);
+		else if (session->live == 1)
+			session_unreserve(session);
 	}
 	others = session->live;
 	*state_changed = session->state != old;
@@ -658,19 +708,39 @@ static bool session_remove_conn(struct nbd_session *session, struct nbd_conn *co
 	return others;
 }
 
-/* Whether @cmd gets another try after @conn died under it. */
-static bool cmd_may_retry(struct nbd_cmd *cmd, struct nbd_conn *conn, bool others)
+/* Whether the server has answered other commands while it was silent about @cmd. */
+static bool session_answers_others(struct nbd_session *session, struct nbd_conn *dead,
+				   struct nbd_cmd *cmd)
 {
-	if (conn->err == -ECANCELED || conn->err == -ETIMEDOUT ||
-	    time_after(cmd->issued, conn->heard + NBD_STALE))
-		return true;
-	if (others) {
-		cmd->suspect |= ++cmd->hops > NBD_HOPS_FREE;
-		return cmd->hops <= NBD_HOPS_MAX;
+	bool answers = nbd_suspect_answered_others(cmd, dead);
+	struct nbd_slots *slots;
+	struct nbd_conn *conn;
+	unsigned int i;
+
+	rcu_read_lock();
+	slots = rcu_dereference(session->slots);
+	for (i = 0; i < slots->nr && !answers; i++) {
+		conn = rcu_dereference(slots->conn[i]);
+		answers = conn && nbd_suspect_answered_others(cmd, conn);
 	}
-	cmd->hops = 0;
-	cmd->suspect = ++cmd->parks > NBD_PARKS_FREE;
-	return cmd->parks <= NBD_PARKS_MAX;
+	rcu_read_unlock();
+	return answers;
+}
+
+/* Whether @cmd gets another try after @conn died under it. */
+static bool session_may_retry(struct nbd_session *session, struct nbd_cmd *cmd,
+			      struct nbd_conn *conn, bool others)
+{
+	bool answers = nbd_suspect_was_silent(cmd, conn) &&
+		       session_answers_others(session, conn, cmd);
+
+	if (nbd_suspect_may_retry(cmd, conn, others, answers))
+		return true;
+	nbd_warn(session->nbd, "%s at byte %llu fails: %s\n", nbd_cmd_name(cmd),
+		 (u64)blk_rq_pos(nbd_cmd_rq(cmd)) << SECTOR_SHIFT, conn->err == -ETIMEDOUT ?
+		 "the server is silent about it each time, and answers others" :
+		 "connections keep dying under it");
+	return false;
 }
 
 static void session_quarantine(struct nbd_session *session, struct list_head *suspects)
@@ -700,12 +770,8 @@ static void session_inherit(struct nbd_session *session, struct nbd_conn *conn,
 	LIST_HEAD(suspects);
 
 	list_for_each_entry_safe(cmd, next, cmds, node) {
-		if (!cmd_may_retry(cmd, conn, others)) {
+		if (!session_may_retry(session, cmd, conn, others)) {
 			list_del_init(&cmd->node);
-			nbd_warn(session->nbd,
-				 "%s at byte %llu fails: connections keep dying under it\n",
-				 nbd_cmd_name(cmd),
-				 (u64)blk_rq_pos(nbd_cmd_rq(cmd)) << SECTOR_SHIFT);
 			nbd_cmd_complete(cmd, nbd_status_from_errno(conn->err));
 			continue;
 		}
@@ -813,6 +879,10 @@ static int session_add_conns(struct nbd_session *session, struct nbd_conn **conn
 	int err = 0;
 
 	spin_lock_bh(&session->lock);
+	/* What may be silent again comes last on the only connection. */
+	if (!session->live)
+		session->trial_at = jiffies +
+			nbd_seconds_to_jiffies(READ_ONCE(session->params.timeout));
 	if (session->state == NBD_STATE_CLOSING)
 		err = -ESHUTDOWN;
 	else

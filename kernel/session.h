@@ -101,16 +101,18 @@ struct nbd_counters {
  * @pid:	task that attached
  * @nr_table:	commands that can be in flight
  * @lock:	protects @slots, @state, @live, @epoch, @spread, @parked, @retiring, @trial,
- *		@cause, @since; nests inside RCU, conn->tx_mutex and the lock of the connection's
- *		socket, and only conn->lock nests inside it
+ *		@trial_at, @cause, @since; nests inside RCU, conn->tx_mutex and the lock of the
+ *		connection's socket, and only conn->lock nests inside it
  * @slots:	replaced as a whole when the number of connections changes
  * @state:	enum nbd_device_state; session_set_state() is the only writer
  * @live:	slots with a connection
- * @epoch:	counts the connections that were added
+ * @epoch:	counts the connections that were added, and those that were reserved and are
+ *		not any more
  * @spread:	there are more connections than hardware queues
  * @parked:	commands that wait for a connection, and suspects that wait for their turn
  * @retiring:	connections that were replaced and are not buried yet
  * @trial:	the one command that connections died of which is under way again
+ * @trial_at:	jiffies; before it no command has its trial that a server was silent about
  * @cause:	why the last connection died
  * @since:	jiffies of the last change of @state
  * @lost:	jiffies of the loss of the last connection, under @lock
@@ -141,6 +143,7 @@ struct nbd_session {
 	struct list_head parked;
 	struct list_head retiring;
 	struct nbd_cmd *trial;
+	unsigned long trial_at;
 	char cause[NBD_CAUSE_LEN];
 	unsigned long since;
 	unsigned long lost;

@@ -2,7 +2,8 @@
 /*
  * What becomes of commands when connections die: kernel/session.c. The limits are
  * written out here again, because they are promises: a request is tried on four more
- * connections while others live, on twenty where there is one at a time.
+ * connections while others live, or that were silent while others were answered, on twenty
+ * where there is one at a time.
  */
 #include <linux/net.h>
 #include "harness.h"
@@ -201,7 +202,7 @@ static void innocent(struct kunit *test)
 	rig_expect_end(test, guilty, BLK_STS_IOERR);
 }
 
-/* A connection that was replaced, or timed out, is not held against the request. */
+/* A connection that was replaced, or timed out for another, is not held against the request. */
 static void not_guilty(struct kunit *test)
 {
 	struct rig *rig = rig_new(test, 1, NBD_DEAD_CONN_FOREVER, NBD_WRITE_BACK);
@@ -216,6 +217,119 @@ static void not_guilty(struct kunit *test)
 	rig_expect_none(test, r);
 	KUNIT_EXPECT_EQ(test, (int)r->cmd->parks, 0);
 	KUNIT_EXPECT_EQ(test, (int)r->cmd->hops, 0);
+}
+
+/* @conn is given up for its silence about the request; whether it answered others. */
+static void be_silent(struct rig *rig, struct rig_request *r, struct nbd_conn *conn, bool answers)
+{
+	spin_lock_bh(&conn->lock);
+	conn->timeout = SILENCE;
+	r->cmd->issued = jiffies - SILENCE;
+	conn->replies = 1;
+	conn->heard = answers ? jiffies : jiffies - 2 * SILENCE;
+	spin_unlock_bh(&conn->lock);
+	rig_kill(rig, conn, -ETIMEDOUT);
+}
+
+/* A server that is silent about one request each time, and answers all others. */
+static void silence_of_one(struct kunit *test)
+{
+	struct rig *rig = rig_new(test, RIG_CONNS, NBD_DEAD_CONN_FOREVER, NBD_WRITE_BACK);
+	struct rig_request *r = rig_request(test, REQ_OP_WRITE);
+	unsigned int deaths = 0;
+	struct nbd_conn *conn;
+
+	KUNIT_ASSERT_TRUE(test, rig_issue(rig, r));
+	while (deaths < RIG_CONNS && (conn = rig_owner(rig, r))) {
+		be_silent(rig, r, conn, true);
+		deaths++;
+	}
+	KUNIT_EXPECT_EQ(test, deaths, (unsigned int)HOPS + 1);
+	rig_expect_end(test, r, BLK_STS_IOERR);
+}
+
+/* A server that answers nobody may be stopped, and go on: that is waited for. */
+static void silence_of_all(struct kunit *test)
+{
+	struct rig *rig = rig_new(test, RIG_CONNS, NBD_DEAD_CONN_FOREVER, NBD_WRITE_BACK);
+	struct rig_request *r = rig_request(test, REQ_OP_WRITE);
+	unsigned int i;
+
+	KUNIT_ASSERT_TRUE(test, rig_issue(rig, r));
+	for (i = 0; i < RIG_CONNS; i++)
+		be_silent(rig, r, rig_owner(rig, r), false);
+	KUNIT_EXPECT_TRUE(test, rig_parked(rig, r));
+	rig_expect_none(test, r);
+	KUNIT_EXPECT_EQ(test, (int)r->cmd->charges, 0);
+}
+
+/* The time of who came late is not over when its connection is given up. */
+static void silence_of_another(struct kunit *test)
+{
+	struct rig *rig = rig_new(test, 4, NBD_DEAD_CONN_FOREVER, NBD_WRITE_BACK);
+	struct rig_request *r = rig_request(test, REQ_OP_WRITE);
+	struct rig_request *late = rig_request(test, REQ_OP_WRITE);
+
+	KUNIT_ASSERT_TRUE(test, rig_issue(rig, r));
+	KUNIT_ASSERT_TRUE(test, rig_issue(rig, late));
+	be_silent(rig, r, rig_owner(rig, r), true);
+	KUNIT_EXPECT_EQ(test, (int)r->cmd->silences, 1);
+	KUNIT_EXPECT_EQ(test, (int)late->cmd->silences, 0);
+}
+
+/* The third time it has a connection of its own, until that is the last one. */
+static void alone(struct kunit *test)
+{
+	struct rig *rig = rig_new(test, 4, NBD_DEAD_CONN_FOREVER, NBD_WRITE_BACK);
+	struct rig_request *r = rig_request(test, REQ_OP_WRITE);
+	struct rig_request *other = rig_request(test, REQ_OP_WRITE);
+	struct rig_request *another = rig_request(test, REQ_OP_WRITE);
+	struct nbd_conn *conn;
+
+	KUNIT_ASSERT_TRUE(test, rig_issue(rig, r));
+	be_silent(rig, r, rig_owner(rig, r), true);
+	be_silent(rig, r, rig_owner(rig, r), true);
+	conn = rig_owner(rig, r);
+	KUNIT_ASSERT_NOT_NULL(test, conn);
+	KUNIT_EXPECT_TRUE(test, conn->reserved);
+	KUNIT_ASSERT_TRUE(test, rig_issue(rig, other));
+	KUNIT_ASSERT_TRUE(test, rig_issue(rig, another));
+	KUNIT_EXPECT_EQ(test, conn->inflight, 1U);
+	KUNIT_EXPECT_PTR_EQ(test, rig_owner(rig, other), rig_owner(rig, another));
+	rig_kill(rig, rig_owner(rig, other), -EPIPE);
+	KUNIT_EXPECT_PTR_EQ(test, rig_owner(rig, other), conn);
+	KUNIT_EXPECT_PTR_EQ(test, rig_owner(rig, another), conn);
+	KUNIT_EXPECT_PTR_EQ(test, rig_owner(rig, r), conn);
+}
+
+/* Where there is one connection, the others have it for a while first. */
+static void last_in_line(struct kunit *test)
+{
+	struct rig *rig = rig_new(test, 1, NBD_DEAD_CONN_FOREVER, NBD_WRITE_BACK);
+	struct rig_request *r = rig_request(test, REQ_OP_WRITE);
+	struct rig_request *other = rig_request(test, REQ_OP_WRITE);
+	struct nbd_request header;
+	unsigned long begin;
+	unsigned int peer;
+
+	KUNIT_ASSERT_TRUE(test, rig_issue(rig, r));
+	be_silent(rig, r, rig_conn(rig, 0), true);
+	rig_connect(test, NBD_FILL_DEAD);
+	be_silent(rig, r, rig_owner(rig, r), true);
+	KUNIT_ASSERT_TRUE(test, rig_parked(rig, r));
+	rig->session->params.timeout = 2;
+	begin = jiffies;
+	peer = rig_connect(test, NBD_FILL_DEAD);
+	KUNIT_ASSERT_TRUE(test, rig_issue(rig, other));
+	nbd_session_flush(rig->session);
+	KUNIT_ASSERT_TRUE(test, rig_receive(rig, peer, &header));
+	KUNIT_EXPECT_EQ(test, be64_to_cpu(header.cookie), other->cmd->cookie);
+	rig_reply(test, peer, be64_to_cpu(header.cookie), 0);
+	rig_expect_end(test, other, BLK_STS_OK);
+	KUNIT_ASSERT_TRUE(test, rig_receive(rig, peer, &header));
+	KUNIT_EXPECT_TRUE(test, time_after_eq(jiffies, begin + 2 * HZ));
+	rig_reply(test, peer, be64_to_cpu(header.cookie), 0);
+	rig_expect_end(test, r, BLK_STS_OK);
 }
 
 /*
@@ -479,6 +593,11 @@ static struct kunit_case session_cases[] = {
 	KUNIT_CASE(parks),
 	KUNIT_CASE(innocent),
 	KUNIT_CASE(not_guilty),
+	KUNIT_CASE(silence_of_one),
+	KUNIT_CASE(silence_of_all),
+	KUNIT_CASE(silence_of_another),
+	KUNIT_CASE(alone),
+	KUNIT_CASE(last_in_line),
 	KUNIT_CASE(stale),
 	KUNIT_CASE(silent_when_replaced),
 	KUNIT_CASE(well_when_replaced),

@@ -357,7 +357,8 @@ static bool data_right(const struct scenario *s, long ret)
 static bool drop_promised(const struct scenario *s)
 {
 	return !strcmp(s->outcome, "drop") || !strcmp(s->outcome, "timeout") ||
-	       !strcmp(s->name, "poison") || !strcmp(s->name, "error-payload");
+	       !strcmp(s->name, "poison") || !strncmp(s->name, "mute-", 5) ||
+	       !strcmp(s->name, "error-payload");
 }
 
 /*

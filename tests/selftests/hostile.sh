@@ -20,7 +20,7 @@ possible() {
 what_to_play() {
 	local list
 
-	list=$(hostile --list transmission | grep -v '^cut-' | possible)
+	list=$(hostile --list transmission | grep -vE '^(cut|mute)-' | possible)
 	if [ -n "${SCENARIOS:-}" ]; then
 		[ -z "$list" ] || echo "$list"
 		return
@@ -51,7 +51,8 @@ play_list() {
 	start_hostile --size 32M --flags has,flush,fua,trim,zeroes,multi --rcvbuf 65536
 	cleanup_fn set_send_buffers "$(</proc/sys/net/ipv4/tcp_wmem)"
 	set_send_buffers "4096 16384 262144"
-	attach "${server_args[@]}" -connections "$conns" -timeout $((2 + TIME_SCALE))
+	attach "${server_args[@]}" -connections "$conns" \
+		-timeout "${request_timeout:-$((2 + TIME_SCALE))}"
 	# what the block layer says of requests that must fail
 	allow_log '(I/O error|blk_update_request|lost async page write).* dev '"$name"
 	scenarios "$dev" "$control" "$conns" <list
@@ -78,6 +79,21 @@ test_cuts() {
 	[ "${QUICK:-0}" != 1 ] || stride=131
 	[ "${FULL:-0}" != 1 ] && [ -z "${SCENARIOS:-}" ] || stride=1
 	hostile --list transmission | grep '^cut-' | possible | sed -n "1~${stride}p" >list
+	play_list
+}
+
+# A request that the server is silent about each time costs a number of connections, and
+# others go on meanwhile. The quick run takes the one that stops most.
+variants[test_mute]="way:tcp-1,unix-4"
+timeouts[test_mute]=300
+test_mute() {
+	local request_timeout=$TIME_SCALE
+
+	take_way
+	hostile --list transmission | grep '^mute-' | possible >list
+	[ "${FULL:-0}" = 1 ] || [ -n "${SCENARIOS:-}" ] || sed -i -E '/^mute-(write|half)/d' list
+	[ "${QUICK:-0}" != 1 ] || sed -i '/^mute-stall/!d' list
+	expect_log "fails: the server is silent about it each time, and answers others"
 	play_list
 }
 

@@ -81,6 +81,24 @@ test_poison() {
 	detach
 }
 
+# One that connections are given up for in vain, while others are answered.
+test_mute() {
+	local reader
+
+	start_hostile --size 16M
+	attach "${server_args[@]}" -connections 4 -timeout 1
+	allow_log 'error, dev nbd'
+	until [ -e read.stop ]; do
+		dd if="$dev" of=/dev/null bs=4k count=16 iflag=direct status=none
+	done &
+	reader=$!
+	ctl "never type=read $place count=0"
+	counts 1 read_one
+	touch read.stop
+	wait "$reader"
+	detach
+}
+
 # One that waits for a connection for too long, and one that need not wait any more.
 test_no_connection() {
 	start_hostile --size 16M

@@ -154,6 +154,14 @@ static const struct scenario fixed[] = {
 	/* poison */
 	{ "poison", TX, "read", 1, "EIO", "end how=rst count=0" READ,
 	  "every connection that carries this request is reset" },
+	{ "mute-read", TX, "read", 1, "EIO", "never" READ " count=0",
+	  "this read is never answered, all others are" },
+	{ "mute-write", TX, "write", 1, "EIO", "never" WRITE " count=0",
+	  "this write is never answered, all others are" },
+	{ "mute-stall", TX, "read", 1, "EIO", "cut at=0 then=stall count=0" READ,
+	  "this read stops each connection that it comes on" },
+	{ "mute-half", TX, "read", 1, "EIO", "cut at=116 then=stall count=0" READ,
+	  "this read is answered in part, and stops each connection that it comes on" },
 
 	/* handshake: greeting */
 	{ "hs-silent", HS, "attach", 1, "refuse", "hs.cut at=0 then=stall", "no greeting at all" },

@@ -30,8 +30,8 @@
  *           drop      the connection is dropped before the request timeout, the request
  *                     is sent again on another one and succeeds there
  *           timeout   as drop, but the timeout may be what can tell
- *           NAME      the request fails with that errno, the connection stays (poison and
- *                     error-payload: is dropped)
+ *           NAME      the request fails with that errno, the connection stays (poison,
+ *                     mute-* and error-payload: is dropped)
  *           refuse    the client refuses to attach, with one clear message
  *           protocol  it refuses with the status for a server that breaks the protocol
  *           unfit     it refuses with the status for an export that cannot be used
