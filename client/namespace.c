@@ -418,7 +418,9 @@ static int open_kind(enum kind kind, const struct nbd_namespaces *ns, s32 index)
 
 	if (id ? id == own_id(kind) : !kept)
 		return -1;
-	fd = kept ? open_kept(kind, index, ns->version) : -1;
+	/* What is not kept is where monitors live: PID 1's as a rule. */
+	fd = kept ? open_kept(kind, index, ns->version) :
+		    open_of_process("1", kind);
 	if (fd < 0)
 		return -ENOENT;
 	if (!id || id_of(kind, fd) == id)
@@ -430,7 +432,7 @@ static int open_kind(enum kind kind, const struct nbd_namespaces *ns, s32 index)
 static int is_lost(enum kind kind, s32 index, struct nbd_err *err)
 {
 	return nbd_fail(err, NBD_EXIT_CONNECT, ENOENT,
-			"the %s that the device was attached in is lost, and in another one its servers could be others: give them anew from where they are reached, with nbd-client -replace HOST /dev/nbd%d",
+			"the %s that the device was attached in is lost or cannot be entered from here, and in another one its servers could be others: give them anew from where they are reached, with nbd-client -replace HOST /dev/nbd%d",
 			kinds[kind].words, index);
 }
 
