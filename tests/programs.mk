@@ -3,7 +3,7 @@
 # build/tests/, where the selftests find them.
 
 TEST_CFLAGS = -std=gnu11 -Wall -Wextra -O2 -g -Iuapi
-TEST_PROGRAMS := cached datagrams faults handshakes holder hostile journal kfuzz lean races rawclient resize scenarios uapi-probe
+TEST_PROGRAMS := cached datagrams faults handshakes holder hostile journal kfuzz lean letters races rawclient resize scenarios uapi-probe
 
 cached_SOURCES := tests/tools/cached.c
 datagrams_SOURCES := tests/tools/datagrams.c
@@ -11,6 +11,8 @@ hostile_SOURCES := $(wildcard tests/servers/hostile/*.c)
 journal_SOURCES := tests/soak/journal.c
 lean_SOURCES := tests/servers/lean.c
 lean_LIBS = -pthread
+letters_SOURCES := tests/tools/letters.c
+letters_LIBS = -pthread
 uapi-probe_SOURCES := $(wildcard tests/uapi/*.c)
 uapi-probe_LIBS = -pthread
 UAPI_LIBRARY := $(patsubst %,tests/uapi/%.c,device netlink peer util)
