@@ -85,8 +85,14 @@ static bool send_stderr(int priority, const char *text)
 	return dprintf(STDERR_FILENO, "<%d>%s\n", priority, text) > 0;
 }
 
+/*
+ * The kernel takes ten lines in five seconds from each opening of the file, and drops what
+ * comes more without a word to the writer: so each line has its own. The one that is kept
+ * is for want of a descriptor.
+ */
 static void send_kmsg(int priority, const char *text)
 {
+	int fd = nbd_folder_open("/dev/kmsg", O_WRONLY | O_NONBLOCK, 0);
 	char line[1200];
 	int len;
 
@@ -94,8 +100,10 @@ static void send_kmsg(int priority, const char *text)
 		       LOG_DAEMON | priority, text);
 	if (len >= (int)sizeof(line))
 		len = sizeof(line) - 1;
-	if (kmsg_fd >= 0 && write(kmsg_fd, line, len) != len)
-		return;	/* nobody is left to tell */
+	if (write(fd >= 0 ? fd : kmsg_fd, line, len) != len)
+		len = 0;	/* nobody is left to tell */
+	if (fd >= 0)
+		close(fd);
 }
 
 void nbd_log(int priority, const char *fmt, ...)
