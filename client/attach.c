@@ -127,6 +127,36 @@ int nbd_resolve_servers(const struct nbd_params *params,
 	return list->n ? 0 : ret;
 }
 
+static bool is_listed(const struct nbd_address_list *list, unsigned int server)
+{
+	unsigned int i;
+
+	for (i = 0; i < list->n; i++)
+		if (list->addr[i].server == server)
+			return true;
+	return false;
+}
+
+/* A name that is misspelt would be noticed in an outage only. @err is of the first one. */
+static void warn_unresolved(const struct nbd_params *params,
+			    const struct nbd_address_list *list,
+			    const struct nbd_err *err)
+{
+	char text[NBD_SERVER_TEXT_MAX];
+	unsigned int i;
+
+	for (i = 0; i < params->nservers; i++) {
+		if (is_listed(list, i))
+			continue;
+		nbd_server_text(&params->servers[i], text, sizeof(text));
+		if (!strncmp(err->text, text, strlen(text)))
+			snprintf(text, sizeof(text), "%s", err->text);
+		fprintf(stderr,
+			"nbd-client: warning: %s: until the name resolves, that server will not be used\n",
+			text);
+	}
+}
+
 /* The stock driver cannot wait for ever, but long. */
 u64 nbd_dead_timeout(const struct nbd_kernel *k,
 		     const struct nbd_params *params)
@@ -434,6 +464,7 @@ int nbd_attach(const struct nbd_params *params, FILE *out,
 	if (!ret)
 		ret = nbd_resolve_servers(params, &nbd_here, &list, err);
 	if (!ret) {
+		warn_unresolved(params, &list, err);
 		ret = attach_device(&kernel, params, b, &list, out, err);
 		nbd_bringup_close(b);
 	}
