@@ -495,14 +495,23 @@ static void __noreturn serve_in_background(struct service *s)
 	_exit(serve(s, &err) ? 1 : 0);
 }
 
+/* Nobody serves the device: it is free again with our end. */
+static int no_process(const struct service *s, struct nbd_err *err)
+{
+	int ret = nbd_fail(err, NBD_EXIT_FAILURE, errno,
+			   "cannot start a process: %s", strerror(errno));
+
+	nbd_record_remove(service_index(s));
+	return ret;
+}
+
 static int run_in_background(struct service *s, FILE *out, struct nbd_err *err)
 {
 	pid_t server = fork();
 	int end, ret;
 
 	if (server < 0)
-		return nbd_fail(err, NBD_EXIT_FAILURE, errno,
-				"cannot start a process: %s", strerror(errno));
+		return no_process(s, err);
 	if (!server)
 		serve_in_background(s);
 	close(s->device);
@@ -550,8 +559,7 @@ static int run_in_foreground(struct service *s, FILE *out, struct nbd_err *err)
 	if (!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
 		reporter = fork();
 	if (reporter < 0)
-		return nbd_fail(err, NBD_EXIT_FAILURE, errno,
-				"cannot start a process: %s", strerror(errno));
+		return no_process(s, err);
 	if (!reporter) {
 		close(ends[0]);
 		report_and_exit(s, ends[1], out);
