@@ -166,7 +166,7 @@ struct nbd_conn_info {
  * @conns:	the first NBD_STATUS_CONNS_MAX of them
  * @counters:	by NBD_COUNTER_*
  * @cause:	why it is in this state, sanitized
- * @identifier:	backend identifier, sanitized
+ * @identifier:	backend identifier as it was given: not for a terminal
  *
  * The others are the attributes of the same name in <linux/nbd-netlink.h>.
  */

@@ -115,6 +115,9 @@ int nbd_netlink_transact(struct nl_sock *sock, struct nl_msg *msg,
 {
 	int ret = nl_send_auto(sock, msg);
 
+	x->done = false;
+	x->error = 0;
+	x->text[0] = '\0';
 	nlmsg_free(msg);
 	return ret < 0 ? -EIO : receive_answer(sock, x);
 }

@@ -34,6 +34,18 @@ static void get_text(const struct nlattr *attr, char *text, size_t size)
 			     strnlen(nla_data(attr), nla_len(attr)));
 }
 
+/* Not for a terminal. */
+static void get_bytes(const struct nlattr *attr, char *text, size_t size)
+{
+	size_t len = attr ? strnlen(nla_data(attr), nla_len(attr)) : 0;
+
+	if (len >= size)
+		len = size - 1;
+	if (len)
+		memcpy(text, nla_data(attr), len);
+	text[len] = '\0';
+}
+
 static void decode_conn(struct nlattr *item, struct nbd_status *s)
 {
 	struct nlattr *tb[NBD_CONN_MAX + 1];
@@ -108,8 +120,8 @@ bool nbd_status_decode(struct nlmsghdr *hdr, struct nbd_status *s)
 	s->queue_depth = get_u32(tb[NBD_ATTR_QUEUE_DEPTH]);
 	s->write_policy = get_u32(tb[NBD_ATTR_WRITE_POLICY]);
 	get_text(tb[NBD_ATTR_CAUSE], s->cause, sizeof(s->cause));
-	get_text(tb[NBD_ATTR_BACKEND_IDENTIFIER], s->identifier,
-		 sizeof(s->identifier));
+	get_bytes(tb[NBD_ATTR_BACKEND_IDENTIFIER], s->identifier,
+		  sizeof(s->identifier));
 	decode_conns(tb[NBD_ATTR_CONNS], s);
 	decode_counters(tb[NBD_ATTR_COUNTERS], s);
 	s->retiring = get_u32(tb[NBD_ATTR_RETIRING]);
@@ -170,25 +182,32 @@ static void handle_list(struct nlmsghdr *hdr, void *arg)
 			handle_device(item, arg);
 }
 
+/* The list tells less, but is also told by the stock driver, and in other namespaces. */
+static int ask_status(struct nbd_kernel *k, s32 index, bool dump,
+		      struct nbd_exchange *x)
+{
+	struct nl_msg *msg = nbd_netlink_message(k->family, dump ? NLM_F_DUMP : 0,
+						 NBD_CMD_STATUS);
+
+	if (!msg)
+		return -ENOMEM;
+	x->handle = dump ? handle_dump : handle_list;
+	if (index >= 0)
+		nla_put_u32(msg, NBD_ATTR_INDEX, index);
+	return nbd_netlink_transact(k->sock, msg, x);
+}
+
 int nbd_kernel_status(struct nbd_kernel *k, s32 index, nbd_status_fn fn,
 		      void *arg, struct nbd_err *err)
 {
-	bool dump = nbd_kernel_knows(k, NBD_ATTR_SESSION_ID);
 	struct status_sink sink = { .fn = fn, .arg = arg };
-	struct nbd_exchange x = {
-		.handle = dump ? handle_dump : handle_list,
-		.arg = &sink,
-	};
-	struct nl_msg *msg;
-	int ret;
+	struct nbd_exchange x = { .arg = &sink };
+	int ret = -EOPNOTSUPP;
 
-	msg = nbd_netlink_message(k->family, dump ? NLM_F_DUMP : 0,
-				  NBD_CMD_STATUS);
-	if (!msg)
-		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
-	if (index >= 0)
-		nla_put_u32(msg, NBD_ATTR_INDEX, index);
-	ret = nbd_netlink_transact(k->sock, msg, &x);
+	if (nbd_kernel_knows(k, NBD_ATTR_SESSION_ID))
+		ret = ask_status(k, index, true, &x);
+	if (ret == -EOPNOTSUPP)
+		ret = ask_status(k, index, false, &x);
 	if (ret)
 		return nbd_fail(err, nbd_exit_of_errno(-ret), -ret,
 				"the driver does not tell its status: %s%s%s",

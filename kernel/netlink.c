@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <linux/blkdev.h>
+#include <linux/cred.h>
 #include <linux/module.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
+#include <linux/user_namespace.h>
 #include <net/genetlink.h>
 #include "compat.h"
 #include "conn.h"
@@ -806,12 +808,18 @@ static unsigned int most_conns(int first, int end)
 /*
  * cb->args[0] is the next index, cb->args[1] the last one plus one. A device is told in
  * one message, and netlink gives a dump no more room than a page, unless it is asked for.
+ * In another user namespace there are no dumps, as from mainline: what servers and devices
+ * are called is not for everybody in a container.
  */
 static int nbd_genl_dump_start(struct netlink_callback *cb)
 {
 	struct nlattr **attrs = nbd_dump_attrs(cb);
 	unsigned int conns;
 
+	if (current_user_ns() != &init_user_ns) {
+		NL_SET_ERR_MSG(cb->extack, "dumps are for the initial user namespace");
+		return -EOPNOTSUPP;
+	}
 	cb->args[1] = INT_MAX;
 	if (attrs && attrs[NBD_ATTR_INDEX]) {
 		cb->args[0] = min_t(u32, nla_get_u32(attrs[NBD_ATTR_INDEX]), INT_MAX - 1);

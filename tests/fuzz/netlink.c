@@ -16,7 +16,6 @@ static void check_status(const struct nbd_status *s)
 
 	fuzz_check(s->nlive <= s->nconns);
 	fuzz_check_printable(s->cause);
-	fuzz_check_printable(s->identifier);
 	for (i = 0; i < s->nconns && i < NBD_STATUS_CONNS_MAX; i++)
 		fuzz_check_printable(s->conns[i].cause);
 }

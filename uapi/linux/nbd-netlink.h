@@ -59,7 +59,8 @@
  *   the list does not fit into one attribute (64 KiB).
  *   With NLM_F_DUMP one message a device: NBD_ATTR_INDEX, NBD_ATTR_STATE,
  *   NBD_ATTR_OPENERS and, while a session exists, everything about it.
- *   NBD_ATTR_INDEX in the request limits the dump to that device.
+ *   NBD_ATTR_INDEX in the request limits the dump to that device. EOPNOTSUPP, as
+ *   mainline, in another user namespace than the initial one.
  *
  * Multicast group "nbd_mc_group", delivered in every network namespace:
  *   NBD_CMD_LINK_DEAD with NBD_ATTR_INDEX, as mainline: a connection died and may
