@@ -63,8 +63,7 @@ enum nbd_exit nbd_exit_of_errno(int error)
 	}
 }
 
-/* Length of the valid UTF-8 sequence at @s, or 0; *@code is its character. */
-static size_t utf8_sequence(const unsigned char *s, size_t len, u32 *code)
+size_t nbd_utf8_sequence(const unsigned char *s, size_t len, u32 *code)
 {
 	static const u32 smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
 	size_t n, i;
@@ -93,8 +92,7 @@ static size_t utf8_sequence(const unsigned char *s, size_t len, u32 *code)
 	return n;
 }
 
-/* Characters that could steer a terminal or turn text around. */
-static bool is_harmful(u32 code)
+bool nbd_is_harmful(u32 code)
 {
 	return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == '\\' ||
 	       (code >= 0x200b && code <= 0x200f) ||
@@ -107,11 +105,11 @@ static size_t printable(char *out, const unsigned char *s, size_t len,
 			size_t *consumed)
 {
 	u32 code = 0;
-	size_t n = utf8_sequence(s, len, &code);
+	size_t n = nbd_utf8_sequence(s, len, &code);
 	size_t used = 0, i;
 
 	*consumed = n ? n : 1;
-	if (n && !is_harmful(code)) {
+	if (n && !nbd_is_harmful(code)) {
 		memcpy(out, s, n);
 		return n;
 	}

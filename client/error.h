@@ -11,6 +11,7 @@
 #ifndef NBD_ERROR_H
 #define NBD_ERROR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "util.h"
@@ -79,6 +80,12 @@ void nbd_err_prefix(struct nbd_err *err, const char *fmt, ...)
 
 /* The exit status that fits an errno of a system call. */
 enum nbd_exit nbd_exit_of_errno(int error);
+
+/* Length of the valid UTF-8 sequence at @s, or 0; *@code is its character. */
+size_t nbd_utf8_sequence(const unsigned char *s, size_t len, u32 *code);
+
+/* Characters that could steer a terminal or turn text around, and the backslash. */
+bool nbd_is_harmful(u32 code);
 
 /**
  * nbd_sanitize - copy untrusted text into a printable string

@@ -2,15 +2,45 @@
 /*
  * Writes JSON.
  */
+#include <string.h>
+
+#include "error.h"
 #include "json.h"
 
-static void print_text(FILE *out, const char *text)
+/* As a UTF-16 escape; also what is no control character, but could steer a terminal. */
+static void print_escaped(FILE *out, u32 code)
 {
+	if (code < 0x10000)
+		fprintf(out, "\\u%04x", code);
+	else
+		fprintf(out, "\\u%04x\\u%04x", 0xd7c0 + (code >> 10),
+			0xdc00 + (code & 0x3ff));
+}
+
+static void print_character(FILE *out, const char *text, size_t len, u32 code)
+{
+	if (code == '"' || code == '\\')
+		fprintf(out, "\\%c", *text);
+	else if (nbd_is_harmful(code))
+		print_escaped(out, code);
+	else
+		fwrite(text, 1, len, out);
+}
+
+static void print_text(FILE *out, const char *text, size_t len)
+{
+	size_t n;
+	u32 code;
+
 	fputc('"', out);
-	for (; *text; text++) {
-		if (*text == '"' || *text == '\\')
-			fputc('\\', out);
-		fputc(*text, out);
+	for (; len; text += n, len -= n) {
+		n = nbd_utf8_sequence((const unsigned char *)text, len, &code);
+		if (n) {
+			print_character(out, text, n, code);
+			continue;
+		}
+		n = 1;
+		print_escaped(out, 0xdc00 | (unsigned char)*text);
 	}
 	fputc('"', out);
 }
@@ -23,7 +53,7 @@ static void begin(struct nbd_json *j, const char *key)
 			2 * (int)j->depth, "");
 	j->first = false;
 	if (key) {
-		print_text(j->out, key);
+		print_text(j->out, key, strlen(key));
 		fputs(": ", j->out);
 	}
 }
@@ -49,8 +79,14 @@ void nbd_json_close(struct nbd_json *j, char bracket)
 
 void nbd_json_text(struct nbd_json *j, const char *key, const char *value)
 {
+	nbd_json_bytes(j, key, value, strlen(value));
+}
+
+void nbd_json_bytes(struct nbd_json *j, const char *key, const char *value,
+		    size_t len)
+{
 	begin(j, key);
-	print_text(j->out, value);
+	print_text(j->out, value, len);
 }
 
 void nbd_json_number(struct nbd_json *j, const char *key, u64 value)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Writes JSON, one value after the other; commas and indentation come by
- * themselves. Text must be UTF-8 without control characters, as
- * nbd_sanitize() makes it; quotes and backslashes are escaped.
+ * themselves. Any bytes may be text: what JSON or a terminal could take amiss is
+ * escaped and comes out of a parser as it was. A byte 0xNN that is no UTF-8, which
+ * JSON has no way to say, becomes the lone surrogate \uDCNN, as Python's
+ * "surrogateescape" has it.
  */
 #ifndef NBD_JSON_H
 #define NBD_JSON_H
@@ -29,6 +31,9 @@ void nbd_json_open(struct nbd_json *j, const char *key, char bracket);
 /* @bracket is '}' or ']'. */
 void nbd_json_close(struct nbd_json *j, char bracket);
 void nbd_json_text(struct nbd_json *j, const char *key, const char *value);
+/* Not terminated, and NUL bytes may be in it. */
+void nbd_json_bytes(struct nbd_json *j, const char *key, const char *value,
+		    size_t len);
 void nbd_json_number(struct nbd_json *j, const char *key, u64 value);
 void nbd_json_bool(struct nbd_json *j, const char *key, bool value);
 void nbd_json_null(struct nbd_json *j, const char *key);

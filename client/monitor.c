@@ -13,6 +13,7 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,7 +28,8 @@
 #include "watch.h"
 
 #define LOCK_FILE NBD_RUN_DIR "/.monitor"
-/* For those who may not open that one. */
+/* Its PID for those who may not open that one, who see in LOCKS whether it is held. */
+#define LOCKS "/proc/locks"
 #define PID_FILE NBD_RUN_DIR "/monitor.pid"
 /*
  * The background monitor closes it when it is at work; before that, it may
@@ -453,6 +455,15 @@ static void write_pid(void)
 		close(fd);
 }
 
+/* Before the lock is given back: then the file is another monitor's. */
+static void remove_pid(void)
+{
+	const char *path = PID_FILE;
+	int folder = nbd_folder_of(&path);
+
+	unlinkat(folder, path, 0);
+}
+
 /*
  * While another monitor runs, a second one in the background is not needed: -EEXIST. One in
  * the foreground waits, so that a service manager has its own when the other ends. The
@@ -548,6 +559,7 @@ static bool may_end(struct monitor *m)
 	lock = nbd_record_lock(NULL);
 	nbd_record_list(count_concern, &concerns);
 	if (!concerns) {
+		remove_pid();
 		close(m->lock);
 		m->lock = -1;
 	}
@@ -666,23 +678,34 @@ int nbd_monitor_run(bool background, struct nbd_err *err)
 	close_driver(&m);
 	while (m.watches)
 		drop_watch(&m, m.watches);
+	if (m.lock >= 0)
+		remove_pid();
 	return 0;
 }
 
 /* --- for the other actions of nbd-client --- */
 
-/* What everybody may know: the process that was the monitor last is there. */
-static bool monitor_seems_to_run(void)
+/* What everybody may know. */
+static bool lock_is_held(void)
 {
-	FILE *file = fopen(PID_FILE, "re");
-	int pid = 0;
+	FILE *file = fopen(LOCKS, "re");
+	unsigned int dev_major, dev_minor;
+	unsigned long long inode;
+	struct stat st;
+	bool held = false;
+	char line[128];
 
 	if (!file)
 		return false;
-	if (fscanf(file, "%d", &pid) != 1)
-		pid = 0;
+	if (stat(LOCK_FILE, &st))
+		st.st_ino = 0;
+	while (st.st_ino && !held && fgets(line, sizeof(line), file))
+		held = sscanf(line, "%*u: OFDLCK %*s WRITE %*d %x:%x:%llu",
+			      &dev_major, &dev_minor, &inode) == 3 &&
+		       dev_major == major(st.st_dev) &&
+		       dev_minor == minor(st.st_dev) && inode == st.st_ino;
 	fclose(file);
-	return pid > 0 && (!kill(pid, 0) || errno == EPERM);
+	return held;
 }
 
 bool nbd_monitor_runs(void)
@@ -692,10 +715,26 @@ bool nbd_monitor_runs(void)
 	bool runs;
 
 	if (fd < 0)
-		return errno == EACCES && monitor_seems_to_run();
+		return errno == EACCES && lock_is_held();
 	runs = !fcntl(fd, F_OFD_GETLK, &lock) && lock.l_type != F_UNLCK;
 	close(fd);
 	return runs;
+}
+
+pid_t nbd_monitor_pid(void)
+{
+	FILE *file;
+	int pid = 0;
+
+	if (!nbd_monitor_runs())
+		return 0;
+	file = fopen(PID_FILE, "re");
+	if (!file)
+		return -1;
+	if (fscanf(file, "%d", &pid) != 1 || pid <= 0)
+		pid = -1;
+	fclose(file);
+	return pid;
 }
 
 /*

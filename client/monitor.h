@@ -12,6 +12,7 @@
 #define NBD_MONITOR_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "error.h"
 #include "util.h"
@@ -37,6 +38,9 @@ int nbd_monitor_run(bool background, struct nbd_err *err);
 
 /* A monitor is at work. */
 bool nbd_monitor_runs(void);
+
+/* Its process, 0 if none is, -1 if it is not known. Needs no root. */
+pid_t nbd_monitor_pid(void);
 
 /* Waits until the monitor has ended, if there is nothing left to watch. */
 void nbd_monitor_wait_idle(void);

@@ -8,10 +8,12 @@
 #include <string.h>
 
 #include "attach.h"
+#include "clock.h"
 #include "device.h"
 #include "json.h"
 #include "kernel.h"
 #include "monitor.h"
+#include "outage.h"
 #include "record.h"
 #include "status.h"
 #include "util.h"
@@ -21,22 +23,26 @@
  * @status:	what the driver says
  * @record:	what the client noted down
  * @has_record:	@record is of this very attachment
+ * @outage:	what the monitor tells of its attempts to reconnect it, or NULL
  */
 struct entry {
 	struct nbd_status status;
 	struct nbd_record record;
 	bool has_record;
+	struct nbd_outage *outage;
 };
 
 /**
  * struct gathering - all that was found
  * @index:	device that is wanted, or NBD_INDEX_AUTO
+ * @monitor:	as nbd_monitor_pid() says
  * @n:		devices
  * @entries:	they, by number
  * @no_memory:	not all could be kept
  */
 struct gathering {
 	s32 index;
+	pid_t monitor;
 	size_t n;
 	struct entry **entries;
 	bool no_memory;
@@ -76,6 +82,23 @@ static void attach_record(struct entry *e)
 		nbd_record_free(&e->record);
 }
 
+/* Of this monitor, and of this attachment. */
+static void attach_outage(struct entry *e, pid_t monitor)
+{
+	struct nbd_outage *o;
+
+	if (!e->has_record || monitor <= 0)
+		return;
+	o = malloc(sizeof(*o));
+	if (!o)
+		return;
+	if (!nbd_outage_read(e->status.index, o) && o->monitor == monitor &&
+	    o->session_id == e->record.session_id && o->pid == e->record.pid)
+		e->outage = o;
+	else
+		free(o);
+}
+
 static struct entry *append_entry(struct gathering *g)
 {
 	struct entry **grown;
@@ -105,6 +128,7 @@ static void gather(void *arg, const struct nbd_status *status)
 	}
 	e->status = *status;
 	attach_record(e);
+	attach_outage(e, g->monitor);
 }
 
 static void free_gathering(struct gathering *g)
@@ -114,6 +138,7 @@ static void free_gathering(struct gathering *g)
 	for (i = 0; i < g->n; i++) {
 		if (g->entries[i]->has_record)
 			nbd_record_free(&g->entries[i]->record);
+		free(g->entries[i]->outage);
 		free(g->entries[i]);
 	}
 	free(g->entries);
@@ -199,25 +224,72 @@ static void json_driver(struct nbd_json *j, const struct nbd_status *s)
 	json_counters(j, s);
 }
 
+/* The path of a socket byte for byte, as are all names. */
+static void json_server(struct nbd_json *j, const char *key,
+			const struct nbd_server *server)
+{
+	char text[NBD_SERVER_TEXT_MAX];
+
+	if (server->family == NBD_UNIX)
+		nbd_json_bytes(j, key, server->host, server->host_len);
+	else
+		nbd_json_text(j, key, nbd_server_text(server, text,
+						      sizeof(text)));
+}
+
+static void json_outage(struct nbd_json *j, const struct nbd_outage *o,
+			const struct nbd_params *p)
+{
+	s64 now = nbd_now_ms();
+	unsigned int i;
+
+	nbd_json_open(j, "outage", '{');
+	nbd_json_number(j, "since_ms", now - o->since);
+	nbd_json_number(j, "failed_attempts", o->attempts);
+	nbd_json_bool(j, "given_up", o->given_up);
+	if (o->given_up)
+		nbd_json_null(j, "next_attempt_ms");
+	else
+		nbd_json_number(j, "next_attempt_ms",
+				o->next_try > now ? o->next_try - now : 0);
+	nbd_json_text(j, "error", o->why);
+	nbd_json_open(j, "servers", '[');
+	for (i = 0; i < p->nservers; i++) {
+		nbd_json_open(j, NULL, '{');
+		json_server(j, "server", &p->servers[i]);
+		if (o->server[i][0])
+			nbd_json_text(j, "error", o->server[i]);
+		nbd_json_close(j, '}');
+	}
+	nbd_json_close(j, ']');
+	nbd_json_close(j, '}');
+}
+
+static void json_path(struct nbd_json *j, const char *key, const char *path)
+{
+	if (path)
+		nbd_json_text(j, key, path);
+	else
+		nbd_json_null(j, key);
+}
+
 static void json_record(struct nbd_json *j, const struct nbd_record *r)
 {
 	const struct nbd_params *p = &r->params;
-	char text[NBD_SERVER_TEXT_MAX], name[4 * NBD_STRING_MAX + 1];
-	const char *export = p->export_name ? p->export_name : "";
+	char path[NBD_NAMESPACE_PATH_MAX];
 	unsigned int i;
 
-	nbd_json_text(j, "export", nbd_sanitize(name, sizeof(name), export,
-						strlen(export)));
+	nbd_json_text(j, "export", p->export_name ? p->export_name : "");
 	nbd_json_open(j, "servers", '[');
 	for (i = 0; i < p->nservers; i++)
-		nbd_json_text(j, NULL, nbd_server_text(&p->servers[i], text,
-						       sizeof(text)));
+		json_server(j, NULL, &p->servers[i]);
 	nbd_json_close(j, ']');
-	nbd_json_text(j, "server", nbd_server_text(&p->servers[r->in_use.server],
-						   text, sizeof(text)));
+	json_server(j, "server", &p->servers[r->in_use.server]);
 	json_timeout(j, "peer_timeout", p->peer_timeout, 0);
 	nbd_json_bool(j, "reconnect", p->reconnect != NBD_RECONNECT_NEVER);
 	json_timeout(j, "reconnect_limit", p->reconnect_limit, 0);
+	json_path(j, "netns", nbd_kept_net(&r->namespaces, p->index, path));
+	json_path(j, "mntns", nbd_kept_mnt(&r->namespaces, p->index, path));
 }
 
 static void json_entry(struct nbd_json *j, const struct entry *e)
@@ -233,6 +305,8 @@ static void json_entry(struct nbd_json *j, const struct entry *e)
 		json_driver(j, &e->status);
 	if (e->has_record)
 		json_record(j, &e->record);
+	if (e->outage)
+		json_outage(j, e->outage, &e->record.params);
 	nbd_json_close(j, '}');
 }
 
@@ -242,7 +316,9 @@ static void print_json(const struct gathering *g, FILE *out)
 	size_t i;
 
 	nbd_json_open(&j, NULL, '{');
-	nbd_json_bool(&j, "monitor", nbd_monitor_runs());
+	nbd_json_bool(&j, "monitor", g->monitor);
+	if (g->monitor > 0)
+		nbd_json_number(&j, "monitor_pid", g->monitor);
 	nbd_json_open(&j, "devices", '[');
 	for (i = 0; i < g->n; i++)
 		json_entry(&j, g->entries[i]);
@@ -269,20 +345,54 @@ static void print_size(u64 bytes, FILE *out)
 			units[unit]);
 }
 
-static void print_record(const struct nbd_record *r, FILE *out)
+/* With what the last attempt to reach it failed of. */
+static void print_server(const struct entry *e, unsigned int i, FILE *out)
 {
-	char text[NBD_SERVER_TEXT_MAX], name[600];
+	char text[NBD_SERVER_TEXT_MAX];
+
+	fprintf(out, " at %s\n",
+		nbd_server_text(&e->record.params.servers[i], text,
+				sizeof(text)));
+	if (e->outage && e->outage->server[i][0])
+		fprintf(out, "    last error: %s\n", e->outage->server[i]);
+}
+
+static void print_record(const struct entry *e, FILE *out)
+{
+	const struct nbd_record *r = &e->record;
+	char name[600], path[NBD_NAMESPACE_PATH_MAX];
 	unsigned int i;
 
-	fprintf(out, "  %s at %s\n",
-		nbd_export_text(&r->params, name, sizeof(name)),
-		nbd_server_text(&r->params.servers[r->in_use.server], text,
-				sizeof(text)));
-	for (i = 0; i < r->params.nservers; i++)
-		if (i != r->in_use.server)
-			fprintf(out, "  or at %s\n",
-				nbd_server_text(&r->params.servers[i], text,
-						sizeof(text)));
+	fprintf(out, "  %s",
+		nbd_export_text(&r->params, name, sizeof(name)));
+	print_server(e, r->in_use.server, out);
+	for (i = 0; i < r->params.nservers; i++) {
+		if (i == r->in_use.server)
+			continue;
+		fputs("  or", out);
+		print_server(e, i, out);
+	}
+	if (nbd_kept_net(&r->namespaces, r->params.index, path))
+		fprintf(out, "  in the network namespace %s\n", path);
+	if (nbd_kept_mnt(&r->namespaces, r->params.index, path))
+		fprintf(out, "  in the mount namespace %s\n", path);
+}
+
+static void print_outage(const struct nbd_outage *o, FILE *out)
+{
+	s64 now = nbd_now_ms();
+
+	fprintf(out, "  not reconnected for %.1f s: %s\n",
+		(now - o->since) / 1000.0, o->why);
+	fprintf(out, "  %u attempts of process %d have failed, ", o->attempts,
+		o->monitor);
+	if (o->given_up)
+		fputs("and no more are made\n", out);
+	else if (o->next_try > now)
+		fprintf(out, "the next one is made in %.1f s\n",
+			(o->next_try - now) / 1000.0);
+	else
+		fputs("and one is being made\n", out);
 }
 
 static void print_timeout(const char *name, u64 seconds, u64 endless,
@@ -358,7 +468,9 @@ static void print_entry(const struct entry *e, bool monitor, FILE *out)
 		fprintf(out, "  %s: %s\n", s->state == NBD_STATE_LIVE ?
 			"last lost connection" : "because", s->cause);
 	if (e->has_record)
-		print_record(&e->record, out);
+		print_record(e, out);
+	if (e->outage)
+		print_outage(e->outage, out);
 	if (!monitor && e->has_record && nbd_record_monitored(&e->record))
 		fputs(no_monitor, out);
 	if (s->detailed) {
@@ -370,11 +482,10 @@ static void print_entry(const struct entry *e, bool monitor, FILE *out)
 
 static void print_people(const struct gathering *g, FILE *out)
 {
-	bool monitor = nbd_monitor_runs();
 	size_t i;
 
 	for (i = 0; i < g->n; i++)
-		print_entry(g->entries[i], monitor, out);
+		print_entry(g->entries[i], g->monitor, out);
 }
 
 static int gather_all(struct gathering *g, struct nbd_err *err)
@@ -396,7 +507,7 @@ static int gather_all(struct gathering *g, struct nbd_err *err)
 
 int nbd_print_status(s32 index, bool json, FILE *out, struct nbd_err *err)
 {
-	struct gathering g = { .index = index };
+	struct gathering g = { .index = index, .monitor = nbd_monitor_pid() };
 	char path[NBD_DEVICE_PATH_MAX];
 	int ret = gather_all(&g, err);
 

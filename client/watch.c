@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "attach.h"
 #include "clock.h"
@@ -69,6 +70,7 @@ struct nbd_watch *nbd_watch_new(struct nbd_record *record, u64 file,
 	w->file = file;
 	w->kernel = kernel;
 	w->state = NBD_WATCH_IDLE;
+	nbd_outage_withdraw(watch_index(w));	/* an earlier monitor's */
 	update_session(w);
 	return w;
 }
@@ -82,11 +84,19 @@ static void end_attempt(struct nbd_watch *w)
 	w->bringup = NULL;
 }
 
+static void end_outage(struct nbd_watch *w)
+{
+	if (w->outage)
+		nbd_outage_withdraw(watch_index(w));
+	free(w->outage);
+	w->outage = NULL;
+}
+
 /* No attempt is needed, and the next outage begins from nothing. */
 static void rest(struct nbd_watch *w)
 {
 	end_attempt(w);
-	w->attempts = 0;
+	end_outage(w);
 	w->relapsed = false;
 	w->complaint[0] = '\0';
 	w->state = NBD_WATCH_IDLE;
@@ -95,6 +105,7 @@ static void rest(struct nbd_watch *w)
 void nbd_watch_free(struct nbd_watch *w)
 {
 	end_attempt(w);
+	end_outage(w);
 	leave_place(w);
 	free(w->resolver);
 	nbd_record_free(&w->record);
@@ -161,7 +172,7 @@ static void give_up(struct nbd_watch *w)
 
 	w->state = NBD_WATCH_GIVEN_UP;
 	watch_log(w, LOG_ERR, "gave up after %u attempts to reconnect: I/O fails",
-		  w->attempts);
+		  w->outage->attempts);
 	if (w->record.session_id) {
 		config.set |= NBD_CONFIG_SESSION_ID;
 		config.session_id = w->record.session_id;
@@ -195,21 +206,64 @@ static void complain(struct nbd_watch *w, const char *why, bool last)
 	w->complained_at = nbd_now_ms();
 }
 
+/* What the running attempt has met at each server. */
+static void note_servers(struct nbd_watch *w)
+{
+	struct nbd_outage *o = w->outage;
+	unsigned int i;
+
+	for (i = 0; w->bringup && i < NBD_CONNECTIONS_MAX; i++) {
+		const struct nbd_link *link = &w->bringup->links[i];
+
+		if (link->state == NBD_LINK_FAILED && link->err.text[0])
+			snprintf(o->server[link->address->server],
+				 sizeof(o->server[0]), "%s", link->err.text);
+	}
+}
+
+static bool note_failure(struct nbd_watch *w, const char *why)
+{
+	struct nbd_outage *o = w->outage;
+
+	if (!o)
+		o = calloc(1, sizeof(*o));
+	if (!o)
+		return false;
+	w->outage = o;
+	o->monitor = getpid();
+	o->session_id = w->record.session_id;
+	o->pid = w->record.pid;
+	o->attempts++;
+	o->since = w->lost_at;
+	snprintf(o->why, sizeof(o->why), "%s", why);
+	note_servers(w);
+	return true;
+}
+
+/* Who asks for the status shall know; who does not know it nevertheless is told by the log. */
+static void publish_outage(struct nbd_watch *w)
+{
+	w->outage->next_try = w->next_try;
+	w->outage->given_up = w->state == NBD_WATCH_GIVEN_UP;
+	nbd_outage_publish(watch_index(w), w->outage);
+}
+
 /* @why may be the text of the attempt itself, which ends here. */
 static void attempt_failed(struct nbd_watch *w, const char *why)
 {
 	unsigned int limit = w->record.params.reconnect_limit;
-	bool last = limit && ++w->attempts >= limit;
+	bool noted = note_failure(w, why);
+	bool last = limit && noted && w->outage->attempts >= limit;
 
 	complain(w, why, last);
 	end_attempt(w);
-	if (last) {
-		give_up(w);
-		return;
-	}
 	w->state = NBD_WATCH_PAUSED;
 	w->next_try = nbd_now_ms() +
 		      nbd_retry_pause(nbd_now_ms() - w->lost_at);
+	if (last)
+		give_up(w);
+	if (noted)
+		publish_outage(w);
 }
 
 /* What nbd_targets() has to know. */

@@ -17,6 +17,7 @@
 
 #include "bringup.h"
 #include "kernel.h"
+#include "outage.h"
 #include "record.h"
 #include "resolver.h"
 #include "util.h"
@@ -57,7 +58,7 @@ enum nbd_watch_state {
  * @lost_at:	when the outage began, or the last one
  * @mended_at:	when connections were made again last, or 0
  * @next_try:	in NBD_WATCH_PAUSED: when
- * @attempts:	failed attempts since @lost_at
+ * @outage:	what is published of the attempts that failed, or NULL
  * @complaint:	the last failure that was logged, to log a new one at once
  * @complained_at: when; the same one is logged again at growing intervals
  * @addresses:	what the running attempt tries
@@ -86,7 +87,7 @@ struct nbd_watch {
 	s64 lost_at;
 	s64 mended_at;
 	s64 next_try;
-	unsigned int attempts;
+	struct nbd_outage *outage;
 	char complaint[NBD_ERR_TEXT_MAX];
 	s64 complained_at;
 	struct nbd_address_list addresses;

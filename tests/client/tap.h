@@ -58,6 +58,8 @@ void test_nbdtab(void);
 void test_record(void);
 void test_fit(void);
 void test_notice(void);
+void test_json(void);
+void test_outage(void);
 void test_address(void);
 void test_target(void);
 void test_bringup(void);

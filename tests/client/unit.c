@@ -19,6 +19,8 @@ int main(void)
 	test_record();
 	test_fit();
 	test_notice();
+	test_json();
+	test_outage();
 	test_address();
 	test_target();
 	test_bringup();

@@ -137,4 +137,145 @@ test_interrupted() {
 	"$NBD_CLIENT" -force -d nbd0
 }
 
+# --- -status ---
+
+# json EXPRESSION: of d, what -status -json prints of $dev, with Python
+json() {
+	"$NBD_CLIENT" -status -json "$dev" | python3 -c '
+import json, os, sys
+
+top = json.load(sys.stdin)
+d = top["devices"][0]
+print(eval(sys.argv[1]))' "$1"
+}
+
+# json_says EXPRESSION: that it is true
+json_says() {
+	[ "$(json "$1")" = True ]
+}
+
+# logged N REGEX: so many lines
+logged() {
+	[ "$(log_since_mark "$2" | wc -l)" = "$1" ]
+}
+
+# A primary that is gone, a backup that is another disk, one whose name is wrong: all of it is
+# told as long as it lasts, to everybody in this user namespace.
+ours_only[test_outage]=1
+test_outage() {
+	local transport=tcp backup monitor
+
+	start_nbdkit memory 5M
+	backup=$port
+	start_nbdkit memory 10M
+	use_device nbd0
+	"$NBD_CLIENT" -server "127.0.0.1:$backup" -server typo.invalid:1 "${server_args[@]}" nbd0 2>err
+	assert_match "$(<err)" "^nbd-client: warning: typo.invalid:1: .*that server will not be used"
+	assert_equal "$(wc -l <err)" 1 "lines"
+	monitor=$(</run/nbd/monitor.pid)
+	assert_equal "$(json 'top["monitor_pid"], d["netns"], d["mntns"], "outage" in d')" "($monitor, None, None, False)"
+	stop_process "$server_pid"
+	wait_for 20 json_says 'd.get("outage", {}).get("failed_attempts", 0) > 2'
+	assert_match "$(json 'd["outage"]["servers"][0]["error"]')" "127.0.0.1:$port: cannot connect: Connection refused"
+	assert_match "$(json 'd["outage"]["servers"][1]["error"]')" "refused to reconnect: .*5242880"
+	assert_equal "$(json 'd["outage"]["servers"][2]')" "{'server': 'typo.invalid:1'}"
+	assert_equal "$(json 'd["outage"]["given_up"], 0 <= d["outage"]["next_attempt_ms"] <= 12500')" "(False, True)"
+	output=$(setpriv --reuid=65534 "$NBD_CLIENT" -status "$dev")
+	echo "$output"
+	assert_match "$output" "last error: .*Connection refused"
+	assert_match "$output" "attempts of process $monitor have failed"
+	# somebody else's word is not believed, nor that of a monitor that is gone
+	chown 65534 /run/nbd/.outage.nbd0
+	assert_equal "$(json '"outage" in d')" False "told by somebody else"
+	kill -9 "$monitor"
+	wait_for 10 json_says 'not top["monitor"]'
+	assert_equal "$(setpriv --reuid=65534 "$NBD_CLIENT" -status -json "$dev" | grep monitor)" '  "monitor": false,'
+	"$NBD_CLIENT" -force -d nbd0
+	[ ! -e /run/nbd/monitor.pid ] || [ "$(</run/nbd/monitor.pid)" = "$monitor" ] ||
+		fail "a monitor that nobody needs"
+}
+
+# It is over when the server is back, and nothing of it is left; nor of the monitor.
+ours_only[test_outage_ends]=1
+test_outage_ends() {
+	start_nbdkit memory 10M
+	use_device nbd0
+	"$NBD_CLIENT" "${server_args[@]}" -reconnect-limit 3 nbd0
+	stop_process "$server_pid"
+	wait_for 20 json_says '"outage" in d and d["outage"]["given_up"]'
+	assert_equal "$(json 'd["outage"]["next_attempt_ms"], d["outage"]["failed_attempts"]')" "(None, 3)"
+	start_nbdkit memory 10M
+	"$NBD_CLIENT" -replace "${server_args[@]}" nbd0
+	[ ! -e /run/nbd/.outage.nbd0 ] || wait_for 5 [ ! -e /run/nbd/.outage.nbd0 ]
+	"$NBD_CLIENT" -d nbd0
+	[ ! -e /run/nbd/monitor.pid ] || fail "monitor.pid is left"
+}
+
+hex() {
+	printf %s "$1" | od -An -v -tx1 | tr -d ' \n'
+}
+
+# Names come out of JSON as they went in, whatever is in them.
+test_names() {
+	local name=$'q"b\\s\x01\xff\xfeü' id=$'id\xc3\x80\xc3' got
+
+	# shellcheck disable=SC2016 # nbdkit's shell expands that
+	start_nbdkit eval open='echo h' get_size='echo 1048576' \
+		pread='dd if=/dev/zero count=$3 iflag=count_bytes status=none'
+	use_device nbd0
+	"$NBD_CLIENT" -N "$name" -i "$id" "${server_args[@]}" nbd0
+	got=$(json 'os.fsencode(d["export"]).hex(), os.fsencode(d["identifier"]).hex()')
+	assert_equal "$got" "('$(hex "$name")', '$(hex "$id")')"
+	detach
+}
+
+# In another user namespace the driver tells what mainline's tells.
+ours_only[test_user_namespace]=1
+test_user_namespace() {
+	start_nbdkit memory 10M
+	attach "${server_args[@]}" -i a-secret
+	rm -f /run/nbd/nbd0
+	output=$(unshare --user --map-root-user "$NBD_CLIENT" -status -json)
+	echo "$output"
+	assert_match "$output" '"device": "/dev/nbd0"'
+	[[ $output != *a-secret* && $output != *session* ]] || fail "it tells too much"
+	assert_match "$(setpriv --reuid=65534 "$NBD_CLIENT" -status -json)" a-secret
+}
+
+# Each line of the monitor is in the kernel's log, also when many come at once.
+ours_only[test_many_lines]=1
+test_many_lines() {
+	local i
+
+	start_nbdkit memory 1M
+	cleanup_fn detach_all
+	for i in {0..15}; do
+		"$NBD_CLIENT" "${server_args[@]}" "nbd$i" >/dev/null
+	done
+	stop_process "$server_pid"
+	wait_for 20 logged 16 "nbd-monitor: .*: no connection is left"
+	detach_all
+	logged 0 "nbd-client: .* callbacks suppressed"
+}
+
+detach_all() {
+	local name
+
+	for name in $(connected_devices); do
+		"$NBD_CLIENT" -force -d "$name"
+	done
+}
+
+# Users' PATH has no sbin.
+test_completion() {
+	cp "$NBD_CLIENT" /usr/sbin/nbd-client
+	cleanup_fn rm /usr/sbin/nbd-client
+	# shellcheck disable=SC1090 # it has no name that could be known here
+	PATH=/usr/bin:/bin bash -c '
+		. "$1/client/nbd-client.completion"
+		COMP_WORDS=(nbd-client -stat) COMP_CWORD=1
+		_nbd_client
+		[ "${COMPREPLY[*]}" = -status ]' - "$top"
+}
+
 run_tests
