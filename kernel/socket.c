@@ -427,7 +427,7 @@ int nbd_socket_claim(struct nbd_conn *conn, struct file *file)
 	struct sock *sk = sock->sk;
 	int err;
 
-	/* SMC takes the file away from a TCP socket that is not connected, under this lock. */
+	/* SMC of older kernels takes the file away from a TCP socket that is not connected. */
 	lock_sock(sk);
 	err = sock_from_file(file) == sock ? socket_check(sock, NULL) : -EINVAL;
 	if (!err)
