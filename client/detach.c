@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <unistd.h>
@@ -59,10 +60,27 @@ static void warn_server(s32 index)
 	nbd_record_free(&record);
 }
 
+static void copy_status(void *arg, const struct nbd_status *status)
+{
+	*(struct nbd_status *)arg = *status;
+}
+
+/* Nobody but the process that serves it, which may have several files. */
+static bool only_served(struct nbd_kernel *k, s32 index,
+			const struct nbd_holders *holders)
+{
+	struct nbd_status status = { .openers = ~0U };
+	struct nbd_err ignored;
+
+	return !holders->n && holders->served &&
+	       !nbd_kernel_status(k, index, copy_status, &status, &ignored) &&
+	       status.openers < holders->served;
+}
+
 /*
  * Our driver refuses by itself, in one step with the detaching; for the stock
- * driver the holders are looked for before. The process in NBD_DO_IT keeps the
- * device open, but not because it uses it.
+ * driver the holders are looked for before. The task in NBD_DO_IT keeps the
+ * device open, but not because it uses it: our driver leaves it out.
  */
 static int detach_if_unused(struct nbd_kernel *k, s32 index,
 			    struct nbd_holders *holders, struct nbd_err *err)
@@ -80,7 +98,7 @@ static int detach_if_unused(struct nbd_kernel *k, s32 index,
 	if (ret != -EBUSY || !atomic)
 		return ret;
 	nbd_holders_find(index, holders);
-	if (!holders->n && holders->served)
+	if (only_served(k, index, holders))
 		ret = nbd_kernel_disconnect(k, index, 0, false, err);
 	return ret;
 }
@@ -109,11 +127,38 @@ static int detach_when_unused(struct nbd_kernel *k, s32 index,
 	return ret;
 }
 
-static int wait_until_free(s32 index, struct nbd_err *err)
+/*
+ * Our driver waits by itself, but not for everything. If what is left are pages
+ * the attachment is over nevertheless.
+ */
+static int look_whether_free(struct nbd_kernel *k, s32 index,
+			     struct nbd_err *err)
+{
+	struct nbd_status status = { .state = NBD_STATE_FREE };
+	char path[NBD_DEVICE_PATH_MAX];
+	int ret;
+
+	ret = nbd_kernel_status(k, index, copy_status, &status, err);
+	if (ret || status.state != NBD_STATE_CLOSING)
+		return ret;
+	nbd_device_path(index, path);
+	if (status.session_id)
+		return nbd_fail(err, NBD_EXIT_BUSY, EBUSY,
+				"%s does not work any more, but is not detached yet: %s",
+				path, status.cause);
+	fprintf(stderr,
+		"nbd-client: %s is detached, but cannot be attached again yet: %s\n",
+		path, status.cause);
+	return 0;
+}
+
+static int wait_until_free(struct nbd_kernel *k, s32 index, struct nbd_err *err)
 {
 	char path[NBD_DEVICE_PATH_MAX];
 	struct nbd_holders holders;
 
+	if (nbd_kernel_knows(k, NBD_ATTR_SESSION_ID))
+		return look_whether_free(k, index, err);
 	if (!nbd_device_wait_free(index, nbd_now_ms() + FREE_WAIT_MS))
 		return 0;
 	nbd_holders_find(index, &holders);
@@ -165,9 +210,9 @@ int nbd_detach(s32 index, bool force, struct nbd_err *err)
 		return ret;
 	session = recorded_session(index, &has_record);
 	ret = disconnect(&kernel, index, force, err);
-	nbd_kernel_close(&kernel);
 	if (!ret)
-		ret = wait_until_free(index, err);
+		ret = wait_until_free(&kernel, index, err);
+	nbd_kernel_close(&kernel);
 	if (!ret && has_record) {
 		nbd_record_remove_session(index, session);
 		nbd_monitor_wait_idle();

@@ -29,6 +29,7 @@ static void conn_init(struct nbd_conn *conn, struct nbd_session *session, unsign
 	mutex_init(&conn->tx_mutex);
 	INIT_LIST_HEAD(&conn->sending);
 	INIT_WORK(&conn->tx_work, nbd_xmit_work);
+	INIT_WORK(&conn->tx_wait, nbd_xmit_wait_work);
 	INIT_WORK(&conn->rx_work, nbd_recv_work);
 	spin_lock_init(&conn->lock);
 	INIT_LIST_HEAD(&conn->pending);
@@ -112,7 +113,7 @@ void nbd_conn_start(struct nbd_conn *conn)
 	spin_lock_bh(&conn->lock);
 	WRITE_ONCE(conn->state, NBD_CONN_RUNNING);
 	conn->heard = jiffies;
-	queue_work(nbd_wq, &conn->rx_work);
+	queue_work(conn->socket.is_tcp ? nbd_lock_wq : nbd_wq, &conn->rx_work);
 	queue_work(nbd_wq, &conn->tx_work);
 	spin_unlock_bh(&conn->lock);
 }
@@ -194,7 +195,7 @@ static void conn_set_dying(struct nbd_conn *conn, int err)
 	WRITE_ONCE(conn->state, NBD_CONN_DYING);
 	conn->err = err;
 	conn->ended = jiffies;
-	queue_work(nbd_wq, &conn->burial);
+	queue_work(nbd_lock_wq, &conn->burial);
 }
 
 void nbd_conn_kill(struct nbd_conn *conn, int err, const char *fmt, ...)
@@ -392,6 +393,7 @@ static void conn_drain(struct nbd_conn *conn)
 	conn->tx_closed = true;
 	mutex_unlock(&conn->tx_mutex);
 	cancel_work_sync(&conn->tx_work);
+	cancel_work_sync(&conn->tx_wait);
 	cancel_work_sync(&conn->rx_work);
 	nbd_timer_delete_sync(&conn->watch);
 	nbd_timer_delete_sync(&conn->excuse);
@@ -437,14 +439,15 @@ static void nbd_conn_bury(struct work_struct *work)
 	struct nbd_conn *conn = container_of(work, struct nbd_conn, burial);
 	unsigned int noio = memalloc_noio_save();
 	LIST_HEAD(cmds);
-	bool idle;
+	bool idle, over;
 
 	/* It is dying: neither becomes more. */
 	spin_lock_bh(&conn->lock);
 	idle = !conn->inflight && !READ_ONCE(conn->receiving);
 	spin_unlock_bh(&conn->lock);
-	/* All is answered: a server that others go on using may be told so. */
-	if (conn->retiring && conn->err == -ECANCELED && idle)
+	over = READ_ONCE(conn->session->state) == NBD_STATE_CLOSING;
+	/* All is answered, or nobody wants the answers any more: the server may be told so. */
+	if (conn->err == -ECANCELED && (over || (conn->retiring && idle)))
 		nbd_conn_goodbye(conn);
 	nbd_socket_unhook(conn);
 	/* A write that failed must not be executed after all, once the network is back. */

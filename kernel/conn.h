@@ -19,6 +19,9 @@
  *
  * Locks, in the order in which they may be taken:
  *   tx_mutex		-> socket lock -> sk_callback_lock -> lock
+ * Any task with a descriptor of the socket can keep the socket lock for as long as it
+ * likes. Only works that are the connection's own wait for it, on nbd_lock_wq: @tx_wait,
+ * the first look of @rx_work, @burial. Everybody else goes on without.
  */
 #ifndef _NBD_CONN_H
 #define _NBD_CONN_H
@@ -41,6 +44,11 @@ struct nbd_session;
 
 /* Everything that I/O depends on runs here; drained when the module goes. */
 extern struct workqueue_struct *nbd_wq;
+/*
+ * What may wait for a socket's lock, each work for its own connection; not on nbd_wq,
+ * whose works would wait behind it when there is no memory for another worker.
+ */
+extern struct workqueue_struct *nbd_lock_wq;
 
 /* Segments of one sendmsg(): enough for a batch of small requests. */
 #define NBD_TX_VECS	128
@@ -127,6 +135,7 @@ struct nbd_burst {
  * @goodbye:	the NBD_CMD_DISC message
  * @tx_blocked:	a send was cut short for want of space; sk_write_space() goes on
  * @tx_work:	goes on sending when there is space
+ * @tx_wait:	sends when it has got the socket's lock
  * @burst:	whether it pays to put off sending
  * @tx_later:	bit 0: on a transmit thread's list, with a reference
  * @tx_node:	there
@@ -175,6 +184,7 @@ struct nbd_conn {
 	bool said_goodbye;
 	bool tx_blocked;
 	struct work_struct tx_work;
+	struct work_struct tx_wait;
 	unsigned long tx_later;
 	struct llist_node tx_node;
 	struct nbd_burst burst;
@@ -274,10 +284,11 @@ void nbd_conn_set_timeout(struct nbd_conn *conn, unsigned long timeout);
 
 /*
  * Sends what is pending, as far as the socket takes it without waiting; the
- * rest goes out when there is space. May sleep for the socket lock.
+ * rest goes out when there is space, or when the socket is not locked any more.
  */
 void nbd_conn_flush(struct nbd_conn *conn);
 void nbd_xmit_work(struct work_struct *work);
+void nbd_xmit_wait_work(struct work_struct *work);
 
 /*
  * As nbd_conn_flush(), now or as soon as this CPU has nothing better to do: a busy

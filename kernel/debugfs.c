@@ -13,7 +13,7 @@ static int tasks_show(struct seq_file *s, void *unused)
 {
 	struct nbd_session *session = s->private;
 
-	seq_printf(s, "recv: %d\n", session->pid);
+	seq_printf(s, "recv: %d\n", pid_nr(session->pid));
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(tasks);

@@ -26,6 +26,14 @@
 #define NBD_MAX_SECTORS		((32 << 20) >> SECTOR_SHIFT)
 #define NBD_IO_OPT		(128 << 10)
 
+/*
+ * How long a detach is waited for by who asked for it, by who asked for it only if nobody
+ * uses the device, and by who wants the device next.
+ */
+#define NBD_DETACH_PATIENCE	(3 * HZ / 2)
+#define NBD_UNUSED_PATIENCE	(5 * HZ)
+#define NBD_CLAIM_PATIENCE	(3 * HZ)
+
 unsigned int nbds_max = 16;
 int max_part = 16;
 static int part_shift;
@@ -36,6 +44,8 @@ static DEFINE_IDR(nbd_index_idr);
 /* How often an index has become free, and who waits for the next time. */
 static unsigned int nbd_removals;
 static DECLARE_WAIT_QUEUE_HEAD(nbd_removed);
+
+static void device_end_work(struct work_struct *work);
 
 static int device_open(NBD_OPEN_ARGS)
 {
@@ -73,7 +83,7 @@ static void device_close_work(struct work_struct *work)
 
 	/* Somebody may have opened it again meanwhile, or attached it anew. */
 	nbd_device_detach(nbd, READ_ONCE(nbd->closed_id),
-			  NBD_DETACH_IF_UNUSED | NBD_DETACH_ON_CLOSE);
+			  NBD_DETACH_IF_UNUSED | NBD_DETACH_ON_CLOSE | NBD_DETACH_NO_WAIT);
 	nbd_device_put(nbd);
 }
 
@@ -116,6 +126,16 @@ static void limits_init(struct queue_limits *lim)
 	lim->max_segment_size = UINT_MAX;
 }
 
+/* Who looks at the disk and does not have the lock has the mutex. */
+static void device_set_disk(struct nbd_device *nbd, struct gendisk *disk)
+{
+	lockdep_assert_held(&nbd->lock);
+
+	mutex_lock(&nbd_index_mutex);
+	WRITE_ONCE(nbd->disk, disk);
+	mutex_unlock(&nbd_index_mutex);
+}
+
 /* Makes the disk and shows it. The device's index is reserved. */
 static int device_add_disk_of(struct nbd_device *nbd, unsigned int depth)
 {
@@ -138,7 +158,7 @@ static int device_add_disk_of(struct nbd_device *nbd, unsigned int depth)
 	disk->fops = &nbd_fops;
 	disk->private_data = nbd;
 	snprintf(disk->disk_name, sizeof(disk->disk_name), "nbd%d", nbd->index);
-	nbd->disk = disk;
+	device_set_disk(nbd, disk);
 	err = device_add_disk(NULL, disk, nbd_attr_groups);
 	if (err)
 		goto err_disk;
@@ -147,7 +167,7 @@ static int device_add_disk_of(struct nbd_device *nbd, unsigned int depth)
 	return 0;
 
 err_disk:
-	nbd->disk = NULL;
+	device_set_disk(nbd, NULL);
 	put_disk(disk);
 err_tags:
 	blk_mq_free_tag_set(&nbd->tag_set);
@@ -169,9 +189,7 @@ static struct gendisk *device_take_disk(struct nbd_device *nbd)
 {
 	struct gendisk *disk = nbd->disk;
 
-	lockdep_assert_held(&nbd->lock);
-
-	nbd->disk = NULL;
+	device_set_disk(nbd, NULL);
 	return disk;
 }
 
@@ -225,6 +243,8 @@ static struct nbd_device *device_make(int index)
 	mutex_init(&nbd->lock);
 	mutex_init(&nbd->setup_lock);
 	INIT_WORK(&nbd->close_work, device_close_work);
+	INIT_WORK(&nbd->end_work, device_end_work);
+	init_waitqueue_head(&nbd->ended);
 
 	err = device_reserve(nbd, index);
 	if (err < 0)
@@ -375,6 +395,14 @@ static struct nbd_device *device_claim_existing(int index, unsigned int *removal
 	return nbd;
 }
 
+int nbd_device_wait_end(struct nbd_device *nbd)
+{
+	long left = wait_event_killable_timeout(nbd->ended, !READ_ONCE(nbd->ending_id),
+						NBD_CLAIM_PATIENCE);
+
+	return left < 0 ? -EINTR : 0;
+}
+
 /* Until the attach or detach that is under way is over. */
 static int device_settle(int index)
 {
@@ -386,8 +414,24 @@ static int device_settle(int index)
 	err = mutex_lock_killable(&nbd->lock);
 	if (!err)
 		mutex_unlock(&nbd->lock);
+	if (!err)
+		err = nbd_device_wait_end(nbd);
 	nbd_device_put(nbd);
 	return err;
+}
+
+/* Why the device of that index cannot be had. */
+static void device_refuse(int index, struct netlink_ext_ack *extack)
+{
+	struct nbd_device *nbd = nbd_device_find(index);
+
+	if (nbd && READ_ONCE(nbd->ending_id))
+		NL_SET_ERR_MSG(extack,
+			       "the attachment before has not ended: pages that were written to the device are held back, or a socket is locked");
+	else
+		NL_SET_ERR_MSG(extack, "device is in use");
+	if (nbd)
+		nbd_device_put(nbd);
 }
 
 struct nbd_device *nbd_device_claim(int index, struct netlink_ext_ack *extack)
@@ -417,7 +461,7 @@ struct nbd_device *nbd_device_claim(int index, struct netlink_ext_ack *extack)
 			continue;
 		}
 		if (PTR_ERR_OR_ZERO(nbd) == -EBUSY)
-			NL_SET_ERR_MSG(extack, "device is in use");
+			device_refuse(index, extack);
 		if (nbd)
 			return nbd;
 		nbd = device_make(index);
@@ -442,6 +486,28 @@ struct nbd_session *nbd_device_session(struct nbd_device *nbd)
 		session = NULL;
 	rcu_read_unlock();
 	return session;
+}
+
+/* A task in NBD_DO_IT has the device open for as long as the session lasts. */
+static unsigned int device_users(struct gendisk *disk, const struct nbd_session *session)
+{
+	unsigned int openers = disk ? disk_openers(disk) : 0;
+
+	return openers && session && !session->params.netlink ? openers - 1 : openers;
+}
+
+unsigned int nbd_device_users(struct nbd_device *nbd, bool *ending)
+{
+	struct nbd_session *session = nbd_device_session(nbd);
+	unsigned int users;
+
+	mutex_lock(&nbd_index_mutex);
+	*ending = READ_ONCE(nbd->ending_id);
+	users = device_users(nbd->disk, session);
+	mutex_unlock(&nbd_index_mutex);
+	if (session)
+		nbd_session_put(session);
+	return users;
 }
 
 /* Sectors of the largest READ or WRITE. */
@@ -546,7 +612,8 @@ static int device_set_depth(struct nbd_device *nbd, unsigned int depth,
  * Whoever still has the disk open may hold pages that are mapped or dirty, which
  * invalidate_bdev() leaves alone. The disk has no capacity. A holder's pages stay, for a
  * file system submits buffers that it has looked up, and they must be mapped: -EBUSY then.
- * Holders to be wait as long as we claim the disk ourselves.
+ * Holders to be wait as long as we claim the disk ourselves. Pages that are being written
+ * are waited for.
  */
 static int device_drop_cache(struct gendisk *disk)
 {
@@ -629,19 +696,29 @@ out:
 	return err;
 }
 
+/* What is dirty is lost, and fsync() says so. */
+static void device_mark_lost(struct gendisk *disk)
+{
+	struct address_space *mapping = nbd_disk_mapping(disk);
+
+	if (mapping_tagged(mapping, PAGECACHE_TAG_DIRTY))
+		mapping_set_error(mapping, -EIO);
+}
+
 /*
  * Nothing of the old medium may be seen again: caches, partitions, and a new
- * sequence number for those who watch. There is no session any more.
+ * sequence number for those who watch. There is no session any more. May wait for long.
  */
 static void device_forget_medium(struct nbd_device *nbd)
 {
 	struct gendisk *disk = nbd->disk;
 
-	/* What is dirty fails while it still has a place, so that fsync() says so. */
-	sync_blockdev(disk->part0);
+	/* What is dirty then has no place any more, and would vanish unnoticed. */
+	device_mark_lost(disk);
 	set_capacity(disk, 0);
 	/* A holder's pages are dropped before the next attachment, which waits for its end. */
-	device_drop_cache(disk);
+	if (device_drop_cache(disk))
+		sync_blockdev(disk->part0);
 	nbd_media_change(disk);
 	mutex_lock(&disk->open_mutex);
 	/* -EBUSY if a partition is open: it goes when the disk is opened next. */
@@ -656,7 +733,7 @@ static int detach_allowed(struct nbd_device *nbd, struct nbd_session *session, u
 {
 	if (id && session->id != id)
 		return -ESTALE;
-	if (flags & NBD_DETACH_IF_UNUSED && disk_openers(nbd->disk))
+	if (flags & NBD_DETACH_IF_UNUSED && device_users(nbd->disk, session))
 		return -EBUSY;
 	if (flags & NBD_DETACH_ON_CLOSE &&
 	    !(session->params.cflags & NBD_CFLAG_DISCONNECT_ON_CLOSE))
@@ -664,50 +741,107 @@ static int detach_allowed(struct nbd_device *nbd, struct nbd_session *session, u
 	return 0;
 }
 
-/* Ends the session. nbd->lock is held. */
-static void device_end_session(struct nbd_device *nbd, struct nbd_session *session)
+/* Nobody finds the session any more, and what it showed is gone. */
+static void device_forget_session(struct nbd_device *nbd, struct nbd_session *session)
 {
-	nbd_session_close(session);
+	mutex_lock(&nbd->lock);
 	rcu_assign_pointer(nbd->session, NULL);
-	/* It waits for readers, whose own memory may have been on this device. */
-	nbd_debugfs_remove(session);
 	nbd_sysfs_update(nbd);
 	/* A client that attached read-only said so with BLKROSET, too. */
 	nbd_forget_roset(nbd->disk);
 	set_disk_ro(nbd->disk, false);
+	mutex_unlock(&nbd->lock);
+	/* It waits for readers, whose own memory may have been on this device. */
+	nbd_debugfs_remove(session);
+}
+
+/* The device can be had again, unless it is to be removed. */
+static void device_free(struct nbd_device *nbd, bool destroy)
+{
+	mutex_lock(&nbd_index_mutex);
+	nbd->busy = false;
+	WRITE_ONCE(nbd->ending_id, 0);
+	if (destroy)
+		WRITE_ONCE(nbd->dying, true);
+	mutex_unlock(&nbd_index_mutex);
+}
+
+/* The second part of a detach. Session and disk stay: the device is busy. */
+static void device_end_work(struct work_struct *work)
+{
+	struct nbd_device *nbd = container_of(work, struct nbd_device, end_work);
+	struct nbd_session *session = rcu_dereference_protected(nbd->session, true);
+	unsigned int noio = memalloc_noio_save();
+	u64 id = session->id;
+	bool destroy;
+
+	nbd_session_wait_end(session);
+	destroy = session->params.cflags & NBD_CFLAG_DESTROY_ON_DISCONNECT;
+	device_forget_session(nbd, session);
 	device_forget_medium(nbd);
 	nbd_event_detached(session);
+	device_free(nbd, destroy);
+	/* Before anybody is told: with it the module's last reference may go. */
+	nbd_session_put(session);
+	if (destroy)
+		device_remove(nbd);
+	WRITE_ONCE(nbd->ended_id, id);
+	wake_up_all(&nbd->ended);
+	memalloc_noio_restore(noio);
+	nbd_device_put(nbd);
+}
+
+/* The first part of a detach. Waits for nobody. */
+static void device_close(struct nbd_device *nbd, struct nbd_session *session)
+{
+	lockdep_assert_held(&nbd->lock);
+
+	WRITE_ONCE(nbd->ending_id, session->id);
+	nbd_session_close(session);
+	refcount_inc(&nbd->refs);
+	queue_work(nbd_detach_wq, &nbd->end_work);
+}
+
+/* Begins the detach, unless that was done. *@ending is the session, 0 if there is none. */
+static int device_begin_detach(struct nbd_device *nbd, u64 id, unsigned int flags, u64 *ending)
+{
+	struct nbd_session *session;
+	int err = 0;
+
+	mutex_lock(&nbd->lock);
+	session = rcu_dereference_protected(nbd->session, lockdep_is_held(&nbd->lock));
+	*ending = READ_ONCE(nbd->ending_id);
+	if (*ending || !session) {
+		if (id && id != *ending)
+			err = -ESTALE;
+	} else {
+		err = detach_allowed(nbd, session, id, flags);
+		if (!err) {
+			*ending = session->id;
+			device_close(nbd, session);
+		}
+	}
+	mutex_unlock(&nbd->lock);
+	return err;
+}
+
+static bool device_ended(struct nbd_device *nbd, u64 id)
+{
+	return READ_ONCE(nbd->ended_id) >= id;
 }
 
 static int device_detach(struct nbd_device *nbd, u64 id, unsigned int flags)
 {
-	struct nbd_session *session;
-	bool destroy = false;
+	long patience = flags & NBD_DETACH_IF_UNUSED ? NBD_UNUSED_PATIENCE : NBD_DETACH_PATIENCE;
+	u64 ending;
 	int err;
 
-	mutex_lock(&nbd->lock);
-	session = rcu_dereference_protected(nbd->session, lockdep_is_held(&nbd->lock));
-	if (!session) {
-		mutex_unlock(&nbd->lock);
-		return id ? -ESTALE : 0;
-	}
-	err = detach_allowed(nbd, session, id, flags);
-	if (err) {
-		mutex_unlock(&nbd->lock);
+	err = device_begin_detach(nbd, id, flags, &ending);
+	if (err || !ending || flags & NBD_DETACH_NO_WAIT)
 		return err;
-	}
-	device_end_session(nbd, session);
-	destroy = session->params.cflags & NBD_CFLAG_DESTROY_ON_DISCONNECT;
-	mutex_lock(&nbd_index_mutex);
-	nbd->busy = false;
-	if (destroy)
-		WRITE_ONCE(nbd->dying, true);
-	mutex_unlock(&nbd_index_mutex);
-	mutex_unlock(&nbd->lock);
-
-	nbd_session_put(session);
-	if (destroy)
-		device_remove(nbd);
+	if (!wait_event_timeout(nbd->ended, device_ended(nbd, ending), patience))
+		pr_warn_ratelimited("nbd%d: detached, but not free yet: written pages are held back, or a socket is locked\n",
+				    nbd->index);
 	return 0;
 }
 

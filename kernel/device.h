@@ -11,7 +11,15 @@
  *   nbd_index_mutex is innermost.
  * Whoever holds nbd_device.lock or nbd_index_mutex allocates as GFP_NOIO: those who make a
  * device work again wait for both, and memory may be full of what that device shall store.
- * open and release take only setup_lock, so nobody waits for a peer in them.
+ * open and release take only setup_lock, so nobody waits for a peer in them. STATUS takes
+ * nbd_index_mutex only.
+ *
+ * A detach has two parts. nbd_device_detach() closes the session under the lock: from then
+ * on no request waits for a server and nothing can be attached or reconfigured. Whatever
+ * may wait is done by end_work, without the lock: for connections whose sockets somebody
+ * keeps locked, and for pages that were written to the device and are held back by the block
+ * layer, for instance by a cgroup's limit, whose requests nobody can cancel. The device stays
+ * busy until both are gone, so that nothing of them can reach the next attachment.
  */
 #ifndef _NBD_DEVICE_H
 #define _NBD_DEVICE_H
@@ -19,6 +27,7 @@
 #include <linux/blk-mq.h>
 #include <linux/mutex.h>
 #include <linux/refcount.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 
 struct file;
@@ -37,16 +46,23 @@ struct netlink_ext_ack;
  * @busy:	a session is attached, or being attached or detached; or an ioctl user is
  *		setting the device up; under nbd_index_mutex
  * @dying:	the disk is being removed; under nbd_index_mutex
- * @disk:	changed under @lock while @busy and not open; NULL if it could not be made
- *		again
+ * @disk:	changed under @lock and nbd_index_mutex while @busy and not open; NULL if it
+ *		could not be made again
  * @tag_set:	of @disk
- * @lock:	serializes attach, detach and reconfigure; protects writes to @session
+ * @lock:	serializes attach, detach and reconfigure; protects writes to @session;
+ *		whoever holds it does not wait for what a user of the device does
  * @session:	the attachment, or NULL; readers under RCU
  * @setup_lock:	protects @setup
  * @setup:	what ioctls have prepared, or NULL
  * @closed_id:	the session of the last close that began @close_work
  * @close_work:	detaches after the last close, NBD_CFLAG_DISCONNECT_ON_CLOSE; runs on
  *		nbd_detach_wq
+ * @ending_id:	the session whose detach has begun and not ended, or 0; set under @lock,
+ *		cleared under nbd_index_mutex together with @busy
+ * @ended_id:	the last session whose detach has ended, device removal included
+ * @ended:	woken when @ended_id changes
+ * @end_work:	the second part of a detach, see above; runs on nbd_detach_wq with a
+ *		reference
  */
 struct nbd_device {
 	int index;
@@ -61,9 +77,13 @@ struct nbd_device {
 	struct nbd_setup *setup;
 	u64 closed_id;
 	struct work_struct close_work;
+	u64 ending_id;
+	u64 ended_id;
+	wait_queue_head_t ended;
+	struct work_struct end_work;
 };
 
-/* Detaches that nobody waits for; they wait for burials, which run on nbd_wq. */
+/* The ends of detaches; they wait for burials, which run on nbd_lock_wq. */
 extern struct workqueue_struct *nbd_detach_wq;
 
 extern unsigned int nbds_max;
@@ -85,14 +105,17 @@ void nbd_device_put(struct nbd_device *nbd);
 /*
  * A device for a new session, marked busy, with a reference: that of @index, made
  * if it does not exist, or any free one for -1. One that is being detached is waited
- * for. ERR_PTR: -EBUSY, -EINVAL, -ENOMEM, -EINTR while waiting for a detach or for the
- * removal of the same index.
+ * for, but not for ever. ERR_PTR: -EBUSY, -EINVAL, -ENOMEM, -EINTR while waiting for a
+ * detach or for the removal of the same index.
  */
 struct nbd_device *nbd_device_claim(int index, struct netlink_ext_ack *extack);
 void nbd_device_unclaim(struct nbd_device *nbd);
 
 /* Marks a device that an ioctl user sets up; false if it is taken. */
 bool nbd_device_try_claim(struct nbd_device *nbd);
+
+/* Until the end of a detach that has begun, or for some seconds. -EINTR. */
+int nbd_device_wait_end(struct nbd_device *nbd);
 
 /*
  * Attaches a claimed device. Takes over the sockets in every case, the claim only
@@ -106,21 +129,30 @@ int nbd_device_attach(struct nbd_device *nbd, struct nbd_params *params,
  * enum nbd_detach_flags - how to detach
  * @NBD_DETACH_IF_UNUSED:	-EBUSY if anybody has the device open
  * @NBD_DETACH_ON_CLOSE:	-EBUSY without NBD_CFLAG_DISCONNECT_ON_CLOSE
+ * @NBD_DETACH_NO_WAIT:		returns when the detach has begun
  */
 enum nbd_detach_flags {
 	NBD_DETACH_IF_UNUSED = 1,
 	NBD_DETACH_ON_CLOSE = 2,
+	NBD_DETACH_NO_WAIT = 4,
 };
 
 /*
  * Ends the session and returns when the device is free: capacity 0, partitions gone,
- * or the device itself with NBD_CFLAG_DESTROY_ON_DISCONNECT. @id is the session that
- * is meant, 0 any. 0 also if there is none; -ESTALE if it is another one.
+ * or the device itself with NBD_CFLAG_DESTROY_ON_DISCONNECT; or after some seconds, less
+ * than two if anybody may have been using it, see above. @id is the session that is meant,
+ * 0 any. 0 also if there is none; -ESTALE if it is another one.
  */
 int nbd_device_detach(struct nbd_device *nbd, u64 id, unsigned int flags);
 
 /* The session with a reference, or NULL. */
 struct nbd_session *nbd_device_session(struct nbd_device *nbd);
+
+/*
+ * How many have the device or a partition open; a task that serves it in NBD_DO_IT is none
+ * of them. *@ending: a detach has begun and not ended.
+ */
+unsigned int nbd_device_users(struct nbd_device *nbd, bool *ending);
 
 /* Changes the size of an attached device, in bytes; nbd_device.lock is held. */
 void nbd_device_set_size(struct nbd_device *nbd, u64 size);

@@ -216,6 +216,9 @@ static int set_ioctl(struct nbd_device *nbd, unsigned int cmd, unsigned long arg
 	struct nbd_setup *setup;
 	int err;
 
+	err = nbd_device_wait_end(nbd);
+	if (err)
+		goto out;
 	mutex_lock(&nbd->lock);
 	session = rcu_dereference_protected(nbd->session, lockdep_is_held(&nbd->lock));
 	if (session && session->params.netlink) {
@@ -230,6 +233,7 @@ static int set_ioctl(struct nbd_device *nbd, unsigned int cmd, unsigned long arg
 		mutex_unlock(&nbd->setup_lock);
 	}
 	mutex_unlock(&nbd->lock);
+out:
 	memalloc_noio_restore(noio);
 	return err;
 }

@@ -15,6 +15,7 @@
 #include "trace.h"
 
 struct workqueue_struct *nbd_wq;
+struct workqueue_struct *nbd_lock_wq;
 struct workqueue_struct *nbd_detach_wq;
 
 module_param(nbds_max, uint, 0444);
@@ -22,15 +23,35 @@ MODULE_PARM_DESC(nbds_max, "number of devices made at load (default 16)");
 module_param(max_part, int, 0444);
 MODULE_PARM_DESC(max_part, "number of partitions a device can have (default 16)");
 
+static void workqueues_exit(void)
+{
+	if (nbd_detach_wq)
+		destroy_workqueue(nbd_detach_wq);
+	if (nbd_lock_wq)
+		destroy_workqueue(nbd_lock_wq);
+	if (nbd_wq)
+		destroy_workqueue(nbd_wq);
+}
+
+static int __init workqueues_init(void)
+{
+	nbd_wq = alloc_workqueue("nbd", WQ_MEM_RECLAIM | WQ_HIGHPRI, 0);
+	nbd_lock_wq = alloc_workqueue("nbd-lock", WQ_MEM_RECLAIM | WQ_HIGHPRI | WQ_UNBOUND, 0);
+	nbd_detach_wq = alloc_workqueue("nbd-detach", WQ_UNBOUND, 0);
+	if (nbd_wq && nbd_lock_wq && nbd_detach_wq)
+		return 0;
+	workqueues_exit();
+	return -ENOMEM;
+}
+
 static int __init nbd_init(void)
 {
 	int err;
 
-	nbd_wq = alloc_workqueue("nbd", WQ_MEM_RECLAIM | WQ_HIGHPRI, 0);
-	if (!nbd_wq)
-		return -ENOMEM;
-	nbd_detach_wq = alloc_workqueue("nbd-detach", WQ_UNBOUND, 0);
-	err = nbd_detach_wq ? nbd_sockets_init() : -ENOMEM;
+	err = workqueues_init();
+	if (err)
+		return err;
+	err = nbd_sockets_init();
 	if (err)
 		goto err_wq;
 	err = nbd_xmit_init();
@@ -53,9 +74,7 @@ err_debugfs:
 err_sockets:
 	nbd_sockets_exit();
 err_wq:
-	if (nbd_detach_wq)
-		destroy_workqueue(nbd_detach_wq);
-	destroy_workqueue(nbd_wq);
+	workqueues_exit();
 	return err;
 }
 
@@ -63,14 +82,14 @@ static void __exit nbd_exit(void)
 {
 	/* The last detaches and burials, which hold no module reference at their very end. */
 	flush_workqueue(nbd_detach_wq);
+	flush_workqueue(nbd_lock_wq);
 	flush_workqueue(nbd_wq);
 	nbd_netlink_exit();
 	nbd_devices_exit();
 	nbd_debugfs_exit();
 	nbd_xmit_exit();
 	nbd_sockets_exit();
-	destroy_workqueue(nbd_detach_wq);
-	destroy_workqueue(nbd_wq);
+	workqueues_exit();
 	/* Connections and sessions are freed by RCU, without code of ours. */
 }
 

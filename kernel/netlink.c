@@ -481,6 +481,10 @@ static int reconfigure_device(struct nbd_device *nbd, struct genl_info *info,
 		NL_SET_ERR_MSG(info->extack, "device is not attached over netlink");
 		return -EINVAL;
 	}
+	if (READ_ONCE(session->state) == NBD_STATE_CLOSING) {
+		NL_SET_ERR_MSG(info->extack, "device is being detached");
+		return -ESHUTDOWN;
+	}
 	return check_backend(session, info) ?:
 	       parse_reconfigure(session, info, &params) ?:
 	       check_sockets(session, info, list->nr) ?:
@@ -504,9 +508,11 @@ static int nbd_genl_reconfigure(struct sk_buff *skb, struct genl_info *info)
 	noio = memalloc_noio_save();
 	err = sock_list_parse(&list, info);
 	if (!err) {
-		mutex_lock(&nbd->lock);
-		err = reconfigure_device(nbd, info, &list);
-		mutex_unlock(&nbd->lock);
+		err = mutex_lock_killable(&nbd->lock);
+		if (!err) {
+			err = reconfigure_device(nbd, info, &list);
+			mutex_unlock(&nbd->lock);
+		}
 		sock_list_put(&list);
 	}
 	memalloc_noio_restore(noio);
@@ -717,7 +723,7 @@ static int put_session(struct sk_buff *skb, struct nbd_session *session)
 	if (nla_put_u32(skb, NBD_ATTR_STATE, state) ||
 	    put_u64(skb, NBD_ATTR_SINCE_MS, jiffies64_to_msecs(jiffies - since)) ||
 	    put_u64(skb, NBD_ATTR_SESSION_ID, session->id) ||
-	    nla_put_u32(skb, NBD_ATTR_PID, session->pid) ||
+	    nla_put_u32(skb, NBD_ATTR_PID, pid_vnr(session->pid)) ||
 	    nla_put_u32(skb, NBD_ATTR_QUEUE_DEPTH, session->nbd->tag_set.queue_depth) ||
 	    put_params(skb, &session->params))
 		return -EMSGSIZE;
@@ -730,27 +736,36 @@ static int put_session(struct sk_buff *skb, struct nbd_session *session)
 /* Room for all that put_status() tells, but for the connections. */
 #define NBD_STATUS_SIZE		(NBD_BACKEND_MAX + NBD_CAUSE_LEN + 1024)
 
+/* The attachment is over, but the device is not free yet: see device.h. */
+static int put_ending(struct sk_buff *skb)
+{
+	if (nla_put_u32(skb, NBD_ATTR_STATE, NBD_STATE_CLOSING) ||
+	    nla_put_string(skb, NBD_ATTR_CAUSE, "pages that were written to it are held back"))
+		return -EMSGSIZE;
+	return 0;
+}
+
+/* Takes no lock of the device: it is asked for just when one does not come back. */
 static int put_status(struct sk_buff *skb, struct nbd_device *nbd)
 {
 	struct nbd_session *session;
-	u32 openers = 0;
+	bool ending;
+	u32 users;
 	int err;
 
-	/* The disk may be changed for another, but not under the lock. */
-	mutex_lock(&nbd->lock);
-	if (nbd->disk)
-		openers = disk_openers(nbd->disk);
+	users = nbd_device_users(nbd, &ending);
 	session = nbd_device_session(nbd);
 	if (nla_put_u32(skb, NBD_ATTR_INDEX, nbd->index) ||
-	    nla_put_u32(skb, NBD_ATTR_OPENERS, openers))
+	    nla_put_u32(skb, NBD_ATTR_OPENERS, users))
 		err = -EMSGSIZE;
 	else if (session)
 		err = put_session(skb, session);
+	else if (ending)
+		err = put_ending(skb);
 	else
 		err = nla_put_u32(skb, NBD_ATTR_STATE, NBD_STATE_FREE);
 	if (session)
 		nbd_session_put(session);
-	mutex_unlock(&nbd->lock);
 	return err;
 }
 
@@ -775,7 +790,6 @@ static unsigned int count_conns(struct nbd_device *nbd)
 	struct nbd_session *session;
 	unsigned int nr = 0;
 
-	mutex_lock(&nbd->lock);
 	session = nbd_device_session(nbd);
 	if (session) {
 		rcu_read_lock();
@@ -783,7 +797,6 @@ static unsigned int count_conns(struct nbd_device *nbd)
 		rcu_read_unlock();
 		nbd_session_put(session);
 	}
-	mutex_unlock(&nbd->lock);
 	return nr;
 }
 

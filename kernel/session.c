@@ -25,6 +25,7 @@ static atomic64_t session_ids = ATOMIC64_INIT(0);
 
 static void session_dead_work(struct work_struct *work);
 static void session_kick_work(struct work_struct *work);
+static void session_settle_work(struct work_struct *work);
 
 void nbd_params_init(struct nbd_params *params)
 {
@@ -173,7 +174,7 @@ static struct nbd_session *session_alloc(struct nbd_device *nbd, const struct nb
 	refcount_set(&session->refs, 1);
 	session->params = *params;
 	session->params.backend = NULL;
-	session->pid = task_pid_nr(current);
+	session->pid = get_task_pid(current, PIDTYPE_PID);
 	session->nr_table = nbd->tag_set.nr_hw_queues * nbd->tag_set.queue_depth;
 	spin_lock_init(&session->lock);
 	session->since = jiffies;
@@ -181,6 +182,7 @@ static struct nbd_session *session_alloc(struct nbd_device *nbd, const struct nb
 	INIT_LIST_HEAD(&session->retiring);
 	INIT_DELAYED_WORK(&session->dead_work, session_dead_work);
 	INIT_DELAYED_WORK(&session->kick_work, session_kick_work);
+	INIT_RCU_WORK(&session->settle_work, session_settle_work);
 	init_waitqueue_head(&session->changed);
 	return session;
 }
@@ -192,6 +194,7 @@ static void session_free(struct nbd_session *session)
 
 	kfree_rcu(slots, rcu);
 	kfree(session->params.backend);
+	put_pid(session->pid);
 	kfree_rcu(session, rcu);
 }
 
@@ -229,6 +232,8 @@ err_socks:
 	socks_put(socks, nr);
 err_free:
 	kfree(slots);
+	if (session)
+		put_pid(session->pid);
 	kfree(session);
 	return ERR_PTR(err);
 }
@@ -695,7 +700,8 @@ static bool session_remove_conn(struct nbd_session *session, struct nbd_conn *co
 	list_del_init(&conn->retire_node);
 	if (conn->slot < slots->nr && slot_conn(slots, conn->slot) == conn) {
 		RCU_INIT_POINTER(slots->conn[conn->slot], NULL);
-		strscpy(session->cause, conn->cause, sizeof(session->cause));
+		if (session->state != NBD_STATE_CLOSING)
+			strscpy(session->cause, conn->cause, sizeof(session->cause));
 		WRITE_ONCE(session->live, session->live - 1);
 		if (!session->live)
 			session_lost_all(session);
@@ -956,6 +962,27 @@ static int session_replace_conns(struct nbd_session *session, struct nbd_conn **
 	return 0;
 }
 
+/*
+ * Who saw new connections before they ran may have parked a command since; and a batch
+ * that began on other connections may end on the new ones, and then nobody flushes the
+ * others. Once all of them are through, do both. Nobody waits for that: many devices may
+ * get their connections again at once. A grace period that connections came in the middle
+ * of does not count for them.
+ */
+static void session_settle_work(struct work_struct *work)
+{
+	struct nbd_session *session;
+	unsigned int epoch;
+
+	session = container_of(to_rcu_work(work), struct nbd_session, settle_work);
+	epoch = READ_ONCE(session->epoch);
+	session_kick(session);
+	if (epoch == session->settled || READ_ONCE(session->state) == NBD_STATE_CLOSING)
+		return;
+	session->settled = epoch;
+	queue_rcu_work(nbd_wq, &session->settle_work);
+}
+
 static void session_start_conns(struct nbd_session *session, struct nbd_conn **conns,
 				unsigned int nr)
 {
@@ -967,13 +994,7 @@ static void session_start_conns(struct nbd_session *session, struct nbd_conn **c
 	}
 	atomic64_add(nr, &session->counters.connects);
 	session_kick(session);
-	/*
-	 * Who saw the new connections before they ran may have parked a command since; and
-	 * a batch that began on other connections may end on these, and then nobody flushes
-	 * the others. Once all of them are through, do both.
-	 */
-	synchronize_rcu();
-	session_kick(session);
+	queue_rcu_work(nbd_wq, &session->settle_work);
 	nbd_event_state(session);
 }
 
@@ -1003,9 +1024,9 @@ int nbd_session_add_socks(struct nbd_session *session, struct file **socks, unsi
 	return err;
 }
 
+/* Its burial says goodbye. */
 static void conn_dismiss(struct nbd_conn *conn)
 {
-	nbd_conn_goodbye(conn);
 	nbd_conn_kill(conn, -ECANCELED, "detached");
 }
 
@@ -1023,17 +1044,26 @@ void nbd_session_close(struct nbd_session *session)
 	spin_lock_bh(&session->lock);
 	session_set_state(session, NBD_STATE_CLOSING);
 	list_splice_init(&session->parked, &cmds);
+	strscpy(session->cause, "a task keeps a socket of its connections locked",
+		sizeof(session->cause));
 	spin_unlock_bh(&session->lock);
 
 	session_visit(session, conn_dismiss);
 	session_visit_retiring(session, conn_dismiss_locked);
 	cmds_fail(&cmds);
-	wait_event(session->changed, !atomic_read(&session->unburied));
+	memalloc_noio_restore(noio);
+}
+
+void nbd_session_wait_end(struct nbd_session *session)
+{
+	wait_event_idle(session->changed, !atomic_read(&session->unburied));
 	cancel_delayed_work_sync(&session->dead_work);
 	cancel_delayed_work_sync(&session->kick_work);
+	/* It queues itself, but not while the session closes. */
+	if (flush_rcu_work(&session->settle_work))
+		flush_rcu_work(&session->settle_work);
 	/* What a burial put into quarantine last. */
 	session_kick(session);
-	memalloc_noio_restore(noio);
 }
 
 void nbd_session_account_reply(struct nbd_conn *conn, struct nbd_cmd *cmd)

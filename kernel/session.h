@@ -5,7 +5,8 @@
  *
  * Validate first (nbd_params_check()), then create, which does everything that can
  * fail, then publish. nbd_session_close() is one-way; after it no connection can
- * be added and no request waits.
+ * be added and no request waits. When nbd_session_wait_end() has returned nothing of the
+ * session runs any more.
  *
  * References: nbd_device.session, each connection, a task in NBD_DO_IT. Readers of
  * nbd_device.session are under RCU and take a reference with
@@ -17,6 +18,7 @@
 #include <linux/completion.h>
 #include <linux/list.h>
 #include <linux/nbd-netlink.h>
+#include <linux/pid.h>
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
@@ -98,7 +100,7 @@ struct nbd_counters {
  * @refs:	see above
  * @params:	@params.size, timeouts and cflags change under nbd_device.lock; requests and
  *		dying connections read them without
- * @pid:	task that attached
+ * @pid:	task that attached, counted
  * @nr_table:	commands that can be in flight
  * @lock:	protects @slots, @state, @live, @epoch, @spread, @parked, @retiring, @trial,
  *		@trial_at, @cause, @since; nests inside RCU, conn->tx_mutex and the lock of the
@@ -118,6 +120,8 @@ struct nbd_counters {
  * @lost:	jiffies of the loss of the last connection, under @lock
  * @dead_work:	ends the wait after params.dead_timeout
  * @kick_work:	sends the next of the commands that connections died of
+ * @settle_work: after a grace period, sends what was parked or put off while connections
+ *		were being added; @settled is the @epoch that it has seen
  * @unburied:	connections that were created and not buried yet
  * @changed:	woken when @state or @unburied change
  * @timed_out:	a connection was given up because of a timeout
@@ -131,7 +135,7 @@ struct nbd_session {
 	u64 id;
 	refcount_t refs;
 	struct nbd_params params;
-	pid_t pid;
+	struct pid *pid;
 	unsigned int nr_table;
 
 	spinlock_t lock;	/* slots and state, see above */
@@ -150,6 +154,8 @@ struct nbd_session {
 
 	struct delayed_work dead_work;
 	struct delayed_work kick_work;
+	struct rcu_work settle_work;
+	unsigned int settled;
 	atomic_t unburied;
 	wait_queue_head_t changed;
 	bool timed_out;
@@ -217,10 +223,17 @@ int nbd_session_add_socks(struct nbd_session *session, struct file **socks,
 			  struct netlink_ext_ack *extack);
 
 /*
- * Detaches: says goodbye where that does not wait, gives up all connections, fails
- * everything. Waits for nobody outside this machine. nbd_device.lock is held.
+ * Detaches: gives up all connections, which say goodbye where that does not wait, and
+ * fails what waits for one. Waits for nobody. nbd_device.lock is held.
  */
 void nbd_session_close(struct nbd_session *session);
+
+/*
+ * Waits until the connections of a closed session are buried, their requests have failed
+ * and no work of it runs. That takes as long as a task that has a descriptor of a socket
+ * keeps this socket locked; no lock may be held.
+ */
+void nbd_session_wait_end(struct nbd_session *session);
 
 /*
  * Gives @cmd to a connection, or parks it. @hint chooses among the connections.

@@ -114,15 +114,33 @@ static void socket_hold_memalloc_key(void)
 		static_branch_inc(&memalloc_socks_key);
 }
 
+/* lock_sock(), unless somebody has it. */
+static bool socket_trylock(struct sock *sk)
+{
+	bool free;
+
+	spin_lock_bh(&sk->sk_lock.slock);
+	free = !sk->sk_lock.owned;
+	if (free) {
+		sk->sk_lock.owned = 1;
+		mutex_acquire(&sk->sk_lock.dep_map, 0, 1, _RET_IP_);
+	}
+	spin_unlock_bh(&sk->sk_lock.slock);
+	return free;
+}
+
 /* The part of sendmsg() that nothing can be put in place of. It has no use for credentials. */
-static int tcp_send(struct nbd_socket *s, struct msghdr *msg)
+static int tcp_send(struct nbd_socket *s, struct msghdr *msg, bool wait)
 {
 	struct sock *sk = s->sock->sk;
 	struct tcp_sock *tp = tcp_sk(sk);
 	int ret = -EBUSY;
 
 	sock_rps_record_flow(sk);
-	lock_sock(sk);
+	if (wait)
+		lock_sock(sk);
+	else if (!socket_trylock(sk))
+		return -EALREADY;
 	if (likely(tp->write_seq == s->write_seq && !tp->repair)) {
 		ret = tcp_sendmsg_locked(sk, msg, msg_data_left(msg));
 		s->write_seq = tp->write_seq;
@@ -131,13 +149,14 @@ static int tcp_send(struct nbd_socket *s, struct msghdr *msg)
 	return ret;
 }
 
-int nbd_socket_send(struct nbd_socket *s, struct msghdr *msg)
+/* A Unix socket is locked for moments only; its receivers have a lock of their own. */
+int nbd_socket_send(struct nbd_socket *s, struct msghdr *msg, bool wait)
 {
 	const struct cred *old;
 	int ret;
 
 	if (s->is_tcp)
-		return tcp_send(s, msg);
+		return tcp_send(s, msg, wait);
 	old = override_creds(nbd_cred);
 	ret = s->ops->sendmsg(s->sock, msg, msg_data_left(msg));
 	revert_creds(old);

@@ -102,9 +102,10 @@ void nbd_socket_cut(struct nbd_conn *conn, bool orderly);
 
 /*
  * sendmsg() and recvmsg() with the kernel's own credentials, whoever's request it
- * is that is being served. -EBUSY: somebody else wrote to the socket.
+ * is that is being served. -EBUSY: somebody else wrote to the socket. Sending does not @wait
+ * for a task that has locked the socket, and may do so for ever: -EALREADY.
  */
-int nbd_socket_send(struct nbd_socket *s, struct msghdr *msg);
+int nbd_socket_send(struct nbd_socket *s, struct msghdr *msg, bool wait);
 int nbd_socket_recv(struct nbd_socket *s, struct msghdr *msg);
 
 /*

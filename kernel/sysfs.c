@@ -18,7 +18,7 @@ static ssize_t pid_show(struct device *dev, struct device_attribute *attr, char 
 
 	if (!session)
 		return -ENODEV;
-	ret = sysfs_emit(buf, "%d\n", session->pid);
+	ret = sysfs_emit(buf, "%d\n", pid_nr(session->pid));
 	nbd_session_put(session);
 	return ret;
 }

@@ -166,7 +166,8 @@ static void xmit_advance(struct nbd_conn *conn, size_t bytes)
 	}
 }
 
-static int xmit_sendmsg(struct nbd_conn *conn, const struct iov_iter *iter, bool more)
+/* With @wait for the socket's lock; else -EALREADY if somebody has it. */
+static int xmit_sendmsg(struct nbd_conn *conn, const struct iov_iter *iter, bool more, bool wait)
 {
 	struct msghdr msg = {
 		.msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL | (more ? MSG_MORE : 0),
@@ -176,7 +177,7 @@ static int xmit_sendmsg(struct nbd_conn *conn, const struct iov_iter *iter, bool
 
 	msg.msg_iter = *iter;
 	noreclaim = memalloc_noreclaim_save();
-	ret = nbd_socket_send(&conn->socket, &msg);
+	ret = nbd_socket_send(&conn->socket, &msg, wait);
 	memalloc_noreclaim_restore(noreclaim);
 	return ret;
 }
@@ -206,8 +207,11 @@ static void xmit_failed(struct nbd_conn *conn, int err)
 		nbd_conn_kill(conn, err ?: -EPIPE, "cannot send (error %d)", -err);
 }
 
-/* Sends until nothing is left or the socket is full. tx_mutex is held. */
-static void xmit_run(struct nbd_conn *conn)
+/*
+ * Sends until nothing is left or the socket is full. tx_mutex is held, by who may @wait for
+ * the socket's lock or by who leaves that to tx_wait.
+ */
+static void xmit_run(struct nbd_conn *conn, bool wait)
 {
 	struct iov_iter iter;
 	struct nbd_gather g;
@@ -228,12 +232,17 @@ static void xmit_run(struct nbd_conn *conn)
 		/* Before the socket can have a reason to call back. */
 		WRITE_ONCE(conn->tx_blocked, true);
 		iov_iter_bvec(&iter, ITER_SOURCE, g.vec, g.nr, g.bytes);
-		ret = xmit_sendmsg(conn, &iter, more);
+		ret = xmit_sendmsg(conn, &iter, more, wait);
 		if (ret == -EAGAIN) {
 			xmit_short(conn);
 			return;
 		}
 		WRITE_ONCE(conn->tx_blocked, false);
+		if (ret == -EALREADY) {
+			xmit_short(conn);
+			queue_work(nbd_lock_wq, &conn->tx_wait);
+			return;
+		}
 		if (ret <= 0) {
 			xmit_failed(conn, ret);
 			return;
@@ -254,7 +263,7 @@ void nbd_conn_flush(struct nbd_conn *conn)
 		smp_mb();
 		if (!mutex_trylock(&conn->tx_mutex))
 			return;
-		xmit_run(conn);
+		xmit_run(conn, false);
 		mutex_unlock(&conn->tx_mutex);
 		/* See above. */
 		smp_mb();
@@ -266,8 +275,22 @@ void nbd_xmit_work(struct work_struct *work)
 {
 	struct nbd_conn *conn = container_of(work, struct nbd_conn, tx_work);
 
+	/* Who has the mutex may have been told that the socket is full before there was space. */
+	if (mutex_trylock(&conn->tx_mutex)) {
+		xmit_run(conn, false);
+		mutex_unlock(&conn->tx_mutex);
+		nbd_conn_flush(conn);
+	} else {
+		queue_work(nbd_lock_wq, &conn->tx_wait);
+	}
+}
+
+void nbd_xmit_wait_work(struct work_struct *work)
+{
+	struct nbd_conn *conn = container_of(work, struct nbd_conn, tx_wait);
+
 	mutex_lock(&conn->tx_mutex);
-	xmit_run(conn);
+	xmit_run(conn, true);
 	mutex_unlock(&conn->tx_mutex);
 	nbd_conn_flush(conn);
 }
@@ -420,7 +443,7 @@ void nbd_conn_goodbye(struct nbd_conn *conn)
 	mutex_lock(&conn->tx_mutex);
 	if (!conn->tx_closed && !conn->tx_off)
 		WRITE_ONCE(conn->said_goodbye,
-			   xmit_sendmsg(conn, &iter, false) == sizeof(*header));
+			   xmit_sendmsg(conn, &iter, false, true) == sizeof(*header));
 	conn->tx_closed = true;
 	mutex_unlock(&conn->tx_mutex);
 }

@@ -3,12 +3,14 @@
 # build/tests/, where the selftests find them.
 
 TEST_CFLAGS = -std=gnu11 -Wall -Wextra -O2 -g -Iuapi
-TEST_PROGRAMS := cached datagrams faults handshakes holder hostile journal kfuzz lean letters races rawclient resize scenarios uapi-probe
+TEST_PROGRAMS := cached datagrams faults handshakes holder hostile journal keeplock kfuzz lean letters races rawclient resize scenarios uapi-probe
 
 cached_SOURCES := tests/tools/cached.c
 datagrams_SOURCES := tests/tools/datagrams.c
 hostile_SOURCES := $(wildcard tests/servers/hostile/*.c)
 journal_SOURCES := tests/soak/journal.c
+keeplock_SOURCES := tests/tools/keeplock.c
+keeplock_LIBS = -pthread
 lean_SOURCES := tests/servers/lean.c
 lean_LIBS = -pthread
 letters_SOURCES := tests/tools/letters.c

@@ -209,7 +209,7 @@ static void killed(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, conn->err, -EPROTO);
 	KUNIT_EXPECT_STREQ(test, conn->cause, "first 1");
 	mutex_unlock(&conn->tx_mutex);
-	flush_workqueue(nbd_wq);
+	rig_flush();
 	KUNIT_EXPECT_EQ(test, (int)conn->state, (int)NBD_CONN_BURIED);
 	KUNIT_EXPECT_FALSE(test, nbd_conn_enqueue(conn, b->cmd));
 	KUNIT_EXPECT_TRUE(test, list_empty(&conn->sending) && list_empty(&conn->pending));
@@ -334,7 +334,7 @@ static void half_payload(struct kunit *test)
 	memset(data, 0xaa, RIG_BYTES);
 	rig_reply(test, 0, cookie, 0);
 	rig_send(test, 0, data, RIG_BYTES / 2);
-	flush_workqueue(nbd_wq);
+	rig_flush();
 	KUNIT_EXPECT_PTR_EQ(test, rig_conn(rig, 0)->rx.cmd, r->cmd);
 	rig_expect_none(test, r);
 	kernel_sock_shutdown(rig->peers[0], SHUT_RDWR);

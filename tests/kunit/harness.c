@@ -66,6 +66,14 @@ static bool rig_has_live(struct rig *rig, unsigned int nr)
 	return done;
 }
 
+void rig_flush(void)
+{
+	flush_workqueue(nbd_wq);
+	flush_workqueue(nbd_lock_wq);
+	/* What burials have started. */
+	flush_workqueue(nbd_wq);
+}
+
 bool rig_wait_live(struct rig *rig, unsigned int nr)
 {
 	unsigned long end = jiffies + PATIENCE;
@@ -76,14 +84,14 @@ bool rig_wait_live(struct rig *rig, unsigned int nr)
 		msleep(20);
 	}
 	/* The rest of the burial, and what it has started. */
-	flush_workqueue(nbd_wq);
+	rig_flush();
 	return true;
 }
 
 void rig_kill(struct rig *rig, struct nbd_conn *conn, int err)
 {
 	nbd_conn_kill(conn, err, "a test");
-	flush_workqueue(nbd_wq);
+	rig_flush();
 }
 
 /* --- the session --- */
@@ -123,7 +131,7 @@ struct rig *rig_new(struct kunit *test, unsigned int nr, u64 dead_timeout, u32 p
 		KUNIT_FAIL_AND_ABORT(test, "no session");
 	}
 	/* The first look of the workers at the sockets. */
-	flush_workqueue(nbd_wq);
+	rig_flush();
 	return rig;
 }
 

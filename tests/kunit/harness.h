@@ -84,6 +84,9 @@ bool rig_parked(struct rig *rig, struct rig_request *r);
 
 /* Kills the connection and waits until it is buried. */
 void rig_kill(struct rig *rig, struct nbd_conn *conn, int err);
+/* Until the works that were queued have run: receivers, senders, burials. */
+void rig_flush(void);
+
 /* Waits until that many connections are left. */
 bool rig_wait_live(struct rig *rig, unsigned int nr);
 

@@ -384,7 +384,7 @@ static bool moves_on(struct kunit *test, bool heard_since)
 	r->cmd->issued = jiffies - 1;
 	spin_unlock_bh(&old->lock);
 	rig_connect(test, NBD_REPLACE);
-	flush_workqueue(nbd_wq);
+	rig_flush();
 	spin_lock_bh(&old->lock);
 	moved = old->table[r->cmd->index] != r->cmd;
 	spin_unlock_bh(&old->lock);
@@ -423,7 +423,7 @@ static void replaced(struct kunit *test)
 	peer = rig_connect(test, NBD_REPLACE);
 	KUNIT_ASSERT_TRUE(test, rig_issue(rig, later));
 	nbd_session_flush(rig->session);
-	flush_workqueue(nbd_wq);
+	rig_flush();
 	KUNIT_EXPECT_EQ(test, rig->session->live, 1U);
 	KUNIT_EXPECT_EQ(test, (int)rig->session->state, (int)NBD_STATE_LIVE);
 	KUNIT_EXPECT_EQ(test, nbd_session_retiring(rig->session, &inflight), 1U);
@@ -447,11 +447,11 @@ static bool leaves(struct kunit *test, void (*move)(struct kunit *test))
 
 	KUNIT_ASSERT_TRUE(test, rig_issue(rig, r));
 	rig_connect(test, NBD_REPLACE);
-	flush_workqueue(nbd_wq);
+	rig_flush();
 	KUNIT_EXPECT_EQ(test, nbd_session_retiring(rig->session, &inflight), 1U);
 	r->cmd->issued = jiffies - SILENCE;
 	move(test);
-	flush_workqueue(nbd_wq);
+	rig_flush();
 	return rig_owner(rig, r) == rig_conn(rig, 0);
 }
 

@@ -28,7 +28,11 @@
  *   while the device of that index was being removed).
  *
  * NBD_CMD_DISCONNECT: detach. The servers are told goodbye where that does not
- *   wait, in-flight requests fail, and the command returns when the session is gone.
+ *   wait, in-flight requests fail, and the command returns when the session is gone,
+ *   or after less than two seconds: pages that were written and are held back (by a
+ *   cgroup's limit), or a task that keeps a socket locked, may take longer. Then the
+ *   device is NBD_STATE_CLOSING, NBD_ATTR_CAUSE says why, and CONNECT is refused until
+ *   it is free. With NBD_ATTR_IF_UNUSED it may wait some seconds longer.
  *   NBD_ATTR_INDEX               required
  *   NBD_ATTR_IF_UNUSED           flag: EBUSY while the device is open
  *   NBD_ATTR_SESSION_ID          ESTALE unless the attachment is that one
@@ -58,7 +62,8 @@
  *   NBD_ATTR_DEVICE_LIST, of one device (NBD_ATTR_INDEX) or of all; EMSGSIZE when
  *   the list does not fit into one attribute (64 KiB).
  *   With NLM_F_DUMP one message a device: NBD_ATTR_INDEX, NBD_ATTR_STATE,
- *   NBD_ATTR_OPENERS and, while a session exists, everything about it.
+ *   NBD_ATTR_OPENERS and, while a session exists, everything about it. After the
+ *   session NBD_STATE_CLOSING with NBD_ATTR_CAUSE, while the device is not free yet.
  *   NBD_ATTR_INDEX in the request limits the dump to that device. EOPNOTSUPP, as
  *   mainline, in another user namespace than the initial one.
  *
@@ -112,18 +117,21 @@ enum {
 	NBD_ATTR_SLOW_TIMEOUT,
 	NBD_ATTR_WRITE_POLICY,		/* u32, enum nbd_write_policy; CONNECT */
 	NBD_ATTR_REPLACE,		/* flag; RECONFIGURE */
-	NBD_ATTR_IF_UNUSED,		/* flag; DISCONNECT */
+	NBD_ATTR_IF_UNUSED,		/* flag; DISCONNECT; a task in NBD_DO_IT is no user */
 	/* u64, not 0: names one attachment, never used again while the module is loaded */
 	NBD_ATTR_SESSION_ID,
 	NBD_ATTR_SOCKETS_USED,		/* u32, reply: sockets that became connections */
 	NBD_ATTR_SOCKETS_CLOSED,	/* u32, reply: live connections that were replaced */
 	NBD_ATTR_STATE,			/* u32, enum nbd_device_state; STATUS, EVENT */
-	NBD_ATTR_OPENERS,		/* u32; STATUS */
+	NBD_ATTR_OPENERS,		/* u32, without the task in NBD_DO_IT; STATUS */
 	NBD_ATTR_CONNS,			/* nest of NBD_CONN_ITEM; STATUS */
 	NBD_ATTR_COUNTERS,		/* nest of NBD_COUNTER_*; STATUS */
 	NBD_ATTR_EVENT,			/* u32, enum nbd_event */
 	NBD_ATTR_CAUSE,			/* string: why, for people; EVENT, STATUS */
-	NBD_ATTR_PID,			/* u32, the task that attached; STATUS */
+	/* u32, the task that attached, as the reader's PID namespace counts, 0 if it is not
+	 * in there; STATUS
+	 */
+	NBD_ATTR_PID,
 	NBD_ATTR_SINCE_MS,		/* u64 milliseconds in the present state; STATUS */
 	NBD_ATTR_CONN_SLOT,		/* u32, which connection; EVENT */
 	NBD_ATTR_PAD,
@@ -199,7 +207,8 @@ enum {
  * @NBD_STATE_WAITING:	no connection; requests wait for one
  * @NBD_STATE_FAILED:	no connection, and the wait is over: requests fail until
  *			a connection comes or the device is detached
- * @NBD_STATE_CLOSING:	being detached
+ * @NBD_STATE_CLOSING:	being detached; without NBD_ATTR_SESSION_ID: detached, but not
+ *			free yet
  */
 enum nbd_device_state {
 	NBD_STATE_FREE,

@@ -1,0 +1,235 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Nobody waits for somebody else's device, and a forced detach for nothing: not for pages
+# that a cgroup's limit holds back, nor for a task that keeps a socket locked.
+. "$(dirname "$0")/../survive.sh"
+
+# Two for a forced detach; and a process takes its time to start in a guest.
+readonly DETACH_SECONDS=3
+# Ours keeps no descriptor of the socket.
+readonly DEBIAN_CLIENT=$top/build/unpacked/nbd-client/sbin/nbd-client
+
+# in_time COMMAND...: succeeds within the time that a forced detach may take
+in_time() {
+	local begin status=0
+
+	begin=$(milliseconds)
+	"$@" || status=$?
+	assert_within "$(elapsed "$begin")" 0 $(($(scaled $DETACH_SECONDS) * 1000)) \
+		"milliseconds of $*"
+	[ $status = 0 ] || fail "status $status: $*"
+}
+
+# start_other: a device of a server that others_work ends and starts again
+start_other() {
+	transport=unix choose_address
+	other_socket=$socket
+	other_args=("${server_args[@]}")
+	truncate -s 16M image
+	cleanup_fn stop_other
+	launch_other
+	attach "${other_args[@]}"
+	other=$dev
+}
+
+launch_other() {
+	local socket=$other_socket transport=unix
+
+	(
+		# Not the server is to have the stuck device open.
+		[ -z "${fd:-}" ] || exec {fd}>&-
+		exec nbdkit -f -U "$socket" file "$PWD/image"
+	) &
+	other_server=$!
+	wait_for 20 listening
+}
+
+stop_other() {
+	stop_process "$other_server"
+}
+
+kill_other() {
+	kill -9 "$other_server"
+	wait "$other_server" || true
+	rm "$other_socket"
+}
+
+read_some() {
+	dd if="$1" of=/dev/null bs=64k count=16 iflag=direct status=none
+}
+
+# others_work: while a device is stuck
+others_work() {
+	local third
+
+	in_time "$NBD_CLIENT" -status >status
+	in_time read_some "$other"
+	kill_other
+	launch_other
+	in_time read_some "$other"
+	in_time "$NBD_CLIENT" -print-device "${other_args[@]}" >third
+	third=$(<third)
+	third=/dev/${third##*/}
+	in_time read_some "$third"
+	in_time "$NBD_CLIENT" -d "$third"
+}
+
+# --- pages that are held back ---
+
+# limit_writes DEVICE: a cgroup that may write 64 KiB/s to it
+limit_writes() {
+	mkdir cgroups
+	mount -t cgroup2 none cgroups
+	cleanup_fn umount cgroups
+	echo "+io +memory" >cgroups/cgroup.subtree_control
+	mkdir cgroups/limited
+	cleanup_fn rmdir cgroups/limited
+	number=$(<"/sys/block/${1#/dev/}/dev")
+	echo "$number wbps=65536" >cgroups/limited/io.max
+}
+
+lift_limit() {
+	echo "$number wbps=max" >cgroups/limited/io.max
+}
+
+# held_back: what the group has written is under writeback, and most of it not on its way
+held_back() {
+	awk '$1 == "file_writeback" { n = $2 } $1 == "file_dirty" { dirty = $2 }
+		END { exit !(n >= 1048576 && !dirty) }' cgroups/limited/memory.stat
+}
+
+write_soon() {
+	echo 10 >/proc/sys/vm/dirty_writeback_centisecs
+	echo 10 >/proc/sys/vm/dirty_expire_centisecs
+}
+
+write_as_usual() {
+	echo 500 >/proc/sys/vm/dirty_writeback_centisecs
+	echo 3000 >/proc/sys/vm/dirty_expire_centisecs
+}
+
+# attaches_again ARGUMENT...: $dev
+attaches_again() {
+	"$NBD_CLIENT" "$@" "$dev" >again 2>&1
+}
+
+ours_only[test_pages_held_back]=1
+timeouts[test_pages_held_back]=120
+test_pages_held_back() {
+	local fd stuck second other other_socket other_args other_server number
+
+	allow_log 'I/O error|lost (async )?page write'
+	start_other
+	head -c 2M /dev/zero | tr '\0' A >marks
+	truncate -s 8M first second
+	choose_address
+	second=(-unix "$socket")
+	nbdkit -f -U "$socket" file "$PWD/second" &
+	cleanup_fn stop_process $!
+	wait_for 20 listening
+	choose_address
+	nbdkit -f -U "$socket" file "$PWD/first" &
+	cleanup_fn stop_process $!
+	wait_for 20 listening
+	attach "${server_args[@]}"
+	stuck=$dev
+	limit_writes "$stuck"
+	cleanup_fn write_as_usual
+	write_soon
+	cleanup_fn take_away "$stuck"
+	cleanup_fn lift_limit
+	exec {fd}<>"$stuck"
+	bash -c 'echo $$ >cgroups/limited/cgroup.procs && exec dd if=marks of="$0" bs=64k conv=notrunc status=none' "$stuck"
+	wait_for 20 held_back
+	in_time "$NBD_CLIENT" -force -d "$stuck" 2>said
+	assert_match "$(<said)" "cannot be attached again yet: pages"
+	assert_equal "$(<"/sys/block/${stuck#/dev/}/size")" 0 "size"
+	expect_status 1 "$NBD_CLIENT" -c "$stuck"
+	others_work
+	grep -q closing status
+	expect_failure "$NBD_CLIENT" "${second[@]}" "$stuck"
+	assert_match "$output" "held back"
+	lift_limit
+	dev=$stuck
+	wait_for 20 attaches_again "${second[@]}"
+	cmp -n $((2 << 20)) "$stuck" /dev/zero
+	exec {fd}>&-
+	detach
+	cmp -n $((2 << 20)) second /dev/zero
+}
+
+# --- a socket that is locked ---
+
+read_device() {
+	taskset -c 0 fio --name=read "--filename=$1" --rw=randread --bs=4k --iodepth=16 \
+		--ioengine=libaio --direct=1 --thread --number_ios=200 --norandommap \
+		--size=4M
+}
+
+# take_away DEVICE: should the test have failed in the middle
+take_away() {
+	! connected "${1#/dev/}" || "$NBD_CLIENT" -force -d "$1"
+}
+
+# keep_locked: the sockets of the process that serves $dev, by a send() of what the
+# device $1 does not answer
+keep_locked() {
+	keeplock "$(<"/sys/block/$name/pid")" "$1" >locked 2>&1 &
+	keeper=$!
+	cleanup_fn stop_process "$keeper"
+	cleanup_fn take_away "$1"
+	wait_for 20 [ -s locked ]
+	assert_equal "$(<locked)" 1 "locked sockets"
+}
+
+# start_silent: a device that does not answer reads any more
+start_silent() {
+	transport=unix start_hostile --size 16M
+	attach "${server_args[@]}"
+	silent=$dev
+	ctl "never type=read count=0"
+}
+
+# detach_refused: it comes back, and says who still holds the device
+detach_refused() {
+	expect_failure "$NBD_CLIENT" -force -d "$dev"
+}
+
+ours_only[test_locked_socket]=1
+timeouts[test_locked_socket]=120
+test_locked_socket() {
+	local other other_socket other_args other_server keeper silent reader server
+
+	allow_log 'I/O error'
+	transport=tcp start_nbdkit memory 16M
+	modprobe nbd
+	cleanup_fn take_away /dev/nbd0
+	"$DEBIAN_CLIENT" "${server_args[@]}" -nonetlink /dev/nbd0
+	wait_for 10 [ -e /sys/block/nbd0/pid ]
+	server=$(<"/sys/block/nbd0/pid")
+	start_other
+	start_silent
+	dev=/dev/nbd0 name=nbd0
+	keep_locked "$silent"
+	read_device "$dev" >reads.stuck 2>&1 &
+	reader=$!
+	wait_for 10 in_flight
+	in_time read_device "$other" >reads.other
+	others_work
+	in_time detach_refused >said
+	assert_match "$(<said)" "keeps a socket .*locked"
+	others_work
+	# Its page comes: never.
+	"$NBD_CLIENT" -force -d "$silent"
+	kill "$keeper" || true
+	wait_for 10 gone_or_reaped "$reader"
+	wait_for 10 gone_or_reaped "$server"
+	wait_for 10 [ ! -e "/sys/block/$name/pid" ]
+	# What the keeper has sent is no request; the server may not have survived it.
+	transport=tcp start_nbdkit memory 16M
+	attach_ioctl "${server_args[@]}"
+	device_works
+	detach
+}
+
+run_tests
