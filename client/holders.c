@@ -5,9 +5,11 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/nbd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -28,7 +30,6 @@
  * @number:	them
  * @seen:	mount namespaces whose mounts were looked at
  * @nseen:	how many
- * @server:	the process that serves the device, 0 if there is none
  * @holders:	the result
  */
 struct search {
@@ -37,7 +38,6 @@ struct search {
 	dev_t number[NUMBERS_MAX];
 	ino_t seen[NAMESPACES_MAX];
 	unsigned int nseen;
-	pid_t server;
 	struct nbd_holders *holders;
 };
 
@@ -237,9 +237,57 @@ static void add_process(struct search *s, const char *pid)
 }
 
 /* statx() without synchronising: a dead network file system does not matter. */
-static void search_files(struct search *s, const char *pid)
+static bool is_our_file(const struct search *s, int dir, const char *name)
 {
 	struct statx stx;
+
+	return !statx(dir, name, AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
+		      STATX_TYPE, &stx) &&
+	       S_ISBLK(stx.stx_mode) &&
+	       is_ours(s, makedev(stx.stx_rdev_major, stx.stx_rdev_minor));
+}
+
+/* The task is in ioctl(file, NBD_DO_IT), and the file is our device. */
+static bool task_serves(const struct search *s, const char *pid,
+			const char *task, int files)
+{
+	unsigned long file, request;
+	char path[560], name[32];
+	bool serves;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%s/task/%s/syscall", pid, task);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	serves = fscanf(f, "%*s %lx %lx", &file, &request) == 2 &&
+		 request == NBD_DO_IT;
+	fclose(f);
+	snprintf(name, sizeof(name), "%lu", file);
+	return serves && is_our_file(s, files, name);
+}
+
+static bool process_serves(const struct search *s, const char *pid, int files)
+{
+	bool serves = false;
+	struct dirent *e;
+	char path[300];
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%s/task", pid);
+	dir = opendir(path);
+	if (!dir)
+		return false;
+	while (!serves && (e = readdir(dir)))
+		if (isdigit((unsigned char)e->d_name[0]))
+			serves = task_serves(s, pid, e->d_name, files);
+	closedir(dir);
+	return serves;
+}
+
+static void search_files(struct search *s, const char *pid)
+{
+	unsigned int n = 0;
 	struct dirent *e;
 	char path[300];
 	DIR *dir;
@@ -248,40 +296,14 @@ static void search_files(struct search *s, const char *pid)
 	dir = opendir(path);
 	if (!dir)
 		return;
-	while ((e = readdir(dir))) {
-		if (e->d_name[0] == '.' ||
-		    statx(dirfd(dir), e->d_name,
-			  AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_TYPE,
-			  &stx))
-			continue;
-		if (!S_ISBLK(stx.stx_mode) ||
-		    !is_ours(s, makedev(stx.stx_rdev_major,
-					stx.stx_rdev_minor)))
-			continue;
+	while ((e = readdir(dir)))
+		if (e->d_name[0] != '.' && is_our_file(s, dirfd(dir), e->d_name))
+			n++;
+	if (n && process_serves(s, pid, dirfd(dir)))
+		s->holders->served += n;
+	else if (n)
 		add_process(s, pid);
-		break;
-	}
 	closedir(dir);
-}
-
-/* sysfs names the thread that is in NBD_DO_IT; its process owns the files. */
-static pid_t serving_process(s32 index)
-{
-	char path[64], line[128];
-	pid_t thread, process = 0;
-	FILE *f;
-
-	if (nbd_device_pid(index, &thread))
-		return 0;
-	snprintf(path, sizeof(path), "/proc/%d/status", thread);
-	f = fopen(path, "re");
-	if (!f)
-		return 0;
-	while (!process && fgets(line, sizeof(line), f))
-		if (sscanf(line, "Tgid: %d", &process) != 1)
-			process = 0;
-	fclose(f);
-	return process;
 }
 
 static void search_processes(struct search *s)
@@ -300,8 +322,7 @@ static void search_processes(struct search *s)
 				 e->d_name);
 			search_mounts(s, path);
 		}
-		if (atoi(e->d_name) != s->server)
-			search_files(s, e->d_name);
+		search_files(s, e->d_name);
 	}
 	closedir(dir);
 }
@@ -311,8 +332,6 @@ void nbd_holders_find(s32 index, struct nbd_holders *holders)
 	struct search s = { .index = index, .holders = holders };
 
 	memset(holders, 0, sizeof(*holders));
-	s.server = serving_process(index);
-	holders->served = s.server;
 	search_sysfs(&s);
 	search_swaps(&s);
 	search_processes(&s);

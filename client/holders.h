@@ -2,8 +2,10 @@
 /*
  * Who uses a device: mounts and swap areas, other block devices on top of it
  * (device-mapper, md, LVM), processes that have it open; its partitions
- * included. The process that serves the device (NBD_DO_IT) is not a user of
- * it. Needs root to see everything.
+ * included. A process that serves the device, with a task in NBD_DO_IT for it,
+ * is not a user of it. Which one that is shows /proc, whatever PID namespace it
+ * is of; the number that the driver tells may be another namespace's. Needs
+ * root to see everything.
  */
 #ifndef NBD_HOLDERS_H
 #define NBD_HOLDERS_H
@@ -17,13 +19,13 @@
  * @n:		how many were found
  * @lasting:	a mount, a swap area or another device is among them: waiting
  *		a moment will not help
- * @served:	a process is in NBD_DO_IT for the device
+ * @served:	open files of processes that are in NBD_DO_IT for the device
  * @text:	their names, printable, separated by "; "
  */
 struct nbd_holders {
 	unsigned int n;
 	bool lasting;
-	bool served;
+	unsigned int served;
 	char text[768];
 };
 

@@ -112,6 +112,73 @@ test_cache_of_a_file_system() {
 	detach
 }
 
+# start_container: processes of its own; sets container, the first of them
+start_container() {
+	local outer child
+
+	unshare --mount --pid --fork --mount-proc sleep 1000 &
+	outer=$!
+	cleanup_fn stop_process "$outer"
+	wait_for 5 has_child "$outer"
+	container=$child
+	cleanup_fn kill -9 "$container"
+	wait_for 5 in_container [ -e /proc/1/ns ]
+}
+
+has_child() {
+	# There is no end of line.
+	read -r child <"/proc/$1/task/$1/children" || [ -n "$child" ] || return
+	[ "$(<"/proc/$child/comm")" = sleep ]
+}
+
+in_container() {
+	nsenter --target "$container" --pid --mount "$@"
+}
+
+# A device whose server is a process of a container is detached there, in another
+# container, and outside.
+variants[test_container]="from:inside,another,outside"
+all_variants[test_container]=1
+test_container() {
+	local server
+
+	start_nbdkit memory 1M
+	modprobe nbd
+	use_device nbd3
+	start_container
+	in_container "$NBD_CLIENT" "${server_args[@]}" -nonetlink "$dev"
+	server=$(<"/sys/block/$name/pid")
+	[ "$from" != another ] || start_container
+	if [ "$from" = outside ]; then
+		"$NBD_CLIENT" -d "$dev"
+	else
+		in_container "$NBD_CLIENT" -d "$dev"
+	fi
+	expect_status 1 "$NBD_CLIENT" -c "$dev"
+	wait_for 5 gone_or_reaped "$server"
+}
+
+# The number that the driver tells is the initial namespace's. Who has it in a container
+# uses the device, and does not serve it.
+test_foreign_number() {
+	local server
+
+	requires [ -e /proc/sys/kernel/ns_last_pid ]
+	start_nbdkit memory 1M
+	modprobe nbd
+	use_device nbd3
+	"$NBD_CLIENT" "${server_args[@]}" -nonetlink "$dev"
+	server=$(<"/sys/block/$name/pid")
+	start_container
+	in_container bash -c 'echo $(($1 - 1)) >/proc/sys/kernel/ns_last_pid &&
+		{ sleep 1000 <"$0" >/dev/null 2>&1 & } && [ $! = "$1" ]' "$dev" "$server"
+	expect_status 5 in_container "$NBD_CLIENT" -d "$dev"
+	assert_match "$output" "process $server \(sleep\)"
+	in_container kill "$server"
+	in_container "$NBD_CLIENT" -d "$dev"
+	expect_status 1 "$NBD_CLIENT" -c "$dev"
+}
+
 test_check() {
 	start_nbdkit memory 1M
 	attach "${server_args[@]}"
