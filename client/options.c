@@ -480,7 +480,6 @@ static void build_getopt(struct getopt *g)
 	char *shorts = g->shorts;
 	size_t i;
 
-	memset(g, 0, sizeof(*g));
 	*shorts++ = '-';	/* other arguments in order, as option 1 */
 	*shorts++ = ':';	/* a missing argument is reported as ':' */
 	for (i = 0; i < N_OPTIONS; i++) {
@@ -568,7 +567,7 @@ static int take_argument(struct nbd_command *cmd, struct arguments *args,
 static int parse_argv(struct nbd_command *cmd, struct arguments *args,
 		      int argc, char **argv, struct nbd_err *err)
 {
-	struct getopt g;
+	struct getopt g = { 0 };
 	int c, ret, at = 1;
 
 	build_getopt(&g);

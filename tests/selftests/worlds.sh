@@ -81,20 +81,20 @@ address() {
 
 # write_hosts PLACE: as its names are now. Into the file that is there, which is mounted.
 write_hosts() {
-	local disk k lines='127.0.0.1 localhost'
+	local disk k text='127.0.0.1 localhost'
 
 	for ((disk = 0; disk < DISKS; disk++)); do
 		for k in ${main[$1,$disk]}; do
-			lines+=$'\n'"127.0.$((10 + disk)).$k disk$disk"
+			text+=$'\n'"127.0.$((10 + disk)).$k disk$disk"
 		done
 		for k in ${spare[$1,$disk]}; do
-			lines+=$'\n'"127.0.$((10 + disk)).$k spare$disk"
+			text+=$'\n'"127.0.$((10 + disk)).$k spare$disk"
 		done
 	done
 	case $1 in
-	outside) echo "$lines" >/etc/hosts ;;
-	inside) echo "$lines" >/etc/netns/inside/hosts ;;
-	apart) echo "$lines" >"$world/hosts.apart" ;;
+	outside) echo "$text" >/etc/hosts ;;
+	inside) echo "$text" >/etc/netns/inside/hosts ;;
+	apart) echo "$text" >"$world/hosts.apart" ;;
 	esac
 }
 

@@ -24,8 +24,8 @@
  *   Reply: NBD_ATTR_INDEX, NBD_ATTR_SESSION_ID.
  *   Errors: EINVAL (an argument), EBUSY (the device is in use or the socket belongs
  *   to another device), EBADF, ENOTSOCK, ENOTCONN (the socket), EOPNOTSUPP (a socket
- *   with kernel TLS or in repair mode), ENOMEM, ENODEV (the module is being removed), EINTR (a signal
- *   while the device of that index was being removed).
+ *   with kernel TLS or in repair mode), ENOMEM, ENODEV (the module is being
+ *   removed), EINTR (a signal while the device of that index was being removed).
  *
  * NBD_CMD_DISCONNECT: detach. The servers are told goodbye where that does not
  *   wait, in-flight requests fail, and the command returns when the session is gone,
