@@ -170,6 +170,7 @@ test_foreign_number() {
 	"$NBD_CLIENT" "${server_args[@]}" -nonetlink "$dev"
 	server=$(<"/sys/block/$name/pid")
 	start_container
+	# shellcheck disable=SC2016 # for the shell in the container
 	in_container bash -c 'echo $(($1 - 1)) >/proc/sys/kernel/ns_last_pid &&
 		{ sleep 1000 <"$0" >/dev/null 2>&1 & } && [ $! = "$1" ]' "$dev" "$server"
 	expect_status 5 in_container "$NBD_CLIENT" -d "$dev"
