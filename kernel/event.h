@@ -21,6 +21,7 @@ void nbd_event_conn_up(struct nbd_session *session, unsigned int slot);
 void nbd_event_conn_dead(struct nbd_session *session, struct nbd_conn *conn);
 void nbd_event_state(struct nbd_session *session);
 void nbd_event_resized(struct nbd_session *session);
+void nbd_event_keeper(struct nbd_session *session, u64 keeper);
 
 /* Extended-ack text that is not a literal at the place of the call. */
 static inline void nbd_extack_text(struct netlink_ext_ack *extack, const char *text)

@@ -37,6 +37,7 @@ static const struct nla_policy nbd_attr_policy[NBD_ATTR_EXT_MAX + 1] = {
 	[NBD_ATTR_IF_UNUSED]		= { .type = NLA_FLAG },
 	[NBD_ATTR_SESSION_ID]		= { .type = NLA_U64 },
 	[NBD_ATTR_REPLACE_NOW]		= { .type = NLA_FLAG },
+	[NBD_ATTR_KEEPER]		= { .type = NLA_U64 },
 };
 
 static const struct nla_policy nbd_sock_policy[NBD_SOCK_MAX + 1] = {
@@ -136,6 +137,16 @@ static void get_u32(struct genl_info *info, int attr, u32 *val)
 		*val = nla_get_u32(info->attrs[attr]);
 }
 
+static int parse_keeper(struct genl_info *info, u64 *keeper)
+{
+	*keeper = 0;
+	get_u64(info, NBD_ATTR_KEEPER, keeper);
+	if (*keeper || !info->attrs[NBD_ATTR_KEEPER])
+		return 0;
+	NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[NBD_ATTR_KEEPER], "no keeper has number 0");
+	return -EINVAL;
+}
+
 static int require_admin(struct sk_buff *skb, struct genl_info *info)
 {
 	if (netlink_capable(skb, CAP_SYS_ADMIN))
@@ -225,8 +236,12 @@ static int connect_device(struct genl_info *info, int index, struct nbd_params *
 {
 	struct nbd_session *session;
 	struct nbd_device *nbd;
+	u64 keeper;
 	int err;
 
+	err = parse_keeper(info, &keeper);
+	if (err)
+		return err;
 	nbd = nbd_device_claim(index, info->extack);
 	if (IS_ERR(nbd))
 		return PTR_ERR(nbd);
@@ -236,6 +251,8 @@ static int connect_device(struct genl_info *info, int index, struct nbd_params *
 	if (err) {
 		nbd_device_unclaim(nbd);
 	} else {
+		if (keeper)
+			nbd_session_set_keeper(session, keeper);
 		/* The device is attached even if the caller does not hear of it. */
 		reply_connect(info, nbd, session);
 		nbd_session_put(session);
@@ -322,6 +339,22 @@ static int check_backend(struct nbd_session *session, struct genl_info *info)
 		return -EINVAL;
 	}
 	return 0;
+}
+
+/* Two monitors that have noted down the same attachment must not both reconnect it. */
+static int check_keeper(struct nbd_session *session, struct genl_info *info)
+{
+	u64 keeper, now;
+	int pid, err = parse_keeper(info, &keeper);
+
+	if (err || !keeper || info->attrs[NBD_ATTR_REPLACE])
+		return err;
+	now = nbd_session_keeper(session, &pid);
+	if (!now || now == keeper)
+		return 0;
+	NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[NBD_ATTR_KEEPER],
+			    "somebody else keeps the device by now");
+	return -ESTALE;
 }
 
 /* What the running device relies on: it was told so at attach. */
@@ -461,6 +494,8 @@ static int reconfigure_session(struct nbd_session *session, struct genl_info *in
 	nbd_session_apply_timeouts(session);
 	if (params->size != session->params.size)
 		nbd_session_resize(session, params->size);
+	if (info->attrs[NBD_ATTR_KEEPER])
+		nbd_session_set_keeper(session, nla_get_u64(info->attrs[NBD_ATTR_KEEPER]));
 	/* It is done even if the caller does not hear of it. */
 	if (info->attrs[NBD_ATTR_REPLACE] || info->attrs[NBD_ATTR_SESSION_ID])
 		reply_reconfigure(info, session->nbd, &added);
@@ -487,6 +522,7 @@ static int reconfigure_device(struct nbd_device *nbd, struct genl_info *info,
 	}
 	return check_backend(session, info) ?:
 	       parse_reconfigure(session, info, &params) ?:
+	       check_keeper(session, info) ?:
 	       check_sockets(session, info, list->nr) ?:
 	       reconfigure_session(session, info, &params, list);
 }
@@ -708,6 +744,19 @@ static int put_params(struct sk_buff *skb, const struct nbd_params *p)
 	return 0;
 }
 
+static int put_keeper(struct sk_buff *skb, struct nbd_session *session)
+{
+	int pid;
+	u64 keeper = nbd_session_keeper(session, &pid);
+
+	if (!keeper)
+		return 0;
+	if (put_u64(skb, NBD_ATTR_KEEPER, keeper) ||
+	    (pid >= 0 && nla_put_u32(skb, NBD_ATTR_KEEPER_PID, pid)))
+		return -EMSGSIZE;
+	return 0;
+}
+
 static int put_session(struct sk_buff *skb, struct nbd_session *session)
 {
 	unsigned long since;
@@ -729,8 +778,10 @@ static int put_session(struct sk_buff *skb, struct nbd_session *session)
 		return -EMSGSIZE;
 	if (cause[0] && nla_put_string(skb, NBD_ATTR_CAUSE, cause))
 		return -EMSGSIZE;
-	return put_conns(skb, session) ?: put_retiring(skb, session) ?:
-		put_counters(skb, &session->counters);
+	return put_keeper(skb, session) ?:
+	       put_conns(skb, session) ?:
+	       put_retiring(skb, session) ?:
+	       put_counters(skb, &session->counters);
 }
 
 /* Room for all that put_status() tells, but for the connections. */
@@ -936,12 +987,14 @@ static void event_send(struct sk_buff *skb, void *head)
  * @slot:	connection, or -1
  * @cause:	or NULL
  * @size:	or 0
+ * @keeper:	or 0
  */
 struct nbd_event_arg {
 	enum nbd_event event;
 	int slot;
 	const char *cause;
 	u64 size;
+	u64 keeper;
 };
 
 static void event_emit(struct nbd_session *session, const struct nbd_event_arg *arg)
@@ -956,7 +1009,8 @@ static void event_emit(struct nbd_session *session, const struct nbd_event_arg *
 	    nla_put_u32(skb, NBD_ATTR_STATE, READ_ONCE(session->state)) ||
 	    (arg->slot >= 0 && nla_put_u32(skb, NBD_ATTR_CONN_SLOT, arg->slot)) ||
 	    (arg->cause && nla_put_string(skb, NBD_ATTR_CAUSE, arg->cause)) ||
-	    (arg->size && put_u64(skb, NBD_ATTR_SIZE_BYTES, arg->size))) {
+	    (arg->size && put_u64(skb, NBD_ATTR_SIZE_BYTES, arg->size)) ||
+	    (arg->keeper && put_u64(skb, NBD_ATTR_KEEPER, arg->keeper))) {
 		nlmsg_free(skb);
 		return;
 	}
@@ -989,6 +1043,17 @@ void nbd_event_resized(struct nbd_session *session)
 		.event = NBD_EVENT_RESIZED,
 		.slot = -1,
 		.size = session->params.size,
+	};
+
+	event_emit(session, &arg);
+}
+
+void nbd_event_keeper(struct nbd_session *session, u64 keeper)
+{
+	struct nbd_event_arg arg = {
+		.event = NBD_EVENT_KEEPER,
+		.slot = -1,
+		.keeper = keeper,
 	};
 
 	event_emit(session, &arg);

@@ -4,6 +4,7 @@
 #include <linux/module.h>
 #include <linux/net.h>
 #include <linux/netlink.h>
+#include <linux/pid.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include "compat.h"
@@ -195,7 +196,39 @@ static void session_free(struct nbd_session *session)
 	kfree_rcu(slots, rcu);
 	kfree(session->params.backend);
 	put_pid(session->pid);
+	put_pid(session->keeper_pid);
 	kfree_rcu(session, rcu);
+}
+
+void nbd_session_set_keeper(struct nbd_session *session, u64 keeper)
+{
+	struct pid *pid = get_pid(task_tgid(current));
+	bool changed;
+
+	spin_lock_bh(&session->lock);
+	changed = session->keeper != keeper;
+	session->keeper = keeper;
+	swap(session->keeper_pid, pid);
+	spin_unlock_bh(&session->lock);
+	put_pid(pid);
+	if (changed)
+		nbd_event_keeper(session, keeper);
+}
+
+u64 nbd_session_keeper(struct nbd_session *session, int *pid)
+{
+	struct pid *process;
+	u64 keeper;
+
+	spin_lock_bh(&session->lock);
+	keeper = session->keeper;
+	process = get_pid(session->keeper_pid);
+	spin_unlock_bh(&session->lock);
+	rcu_read_lock();
+	*pid = process && pid_task(process, PIDTYPE_TGID) ? pid_vnr(process) : -1;
+	rcu_read_unlock();
+	put_pid(process);
+	return keeper;
 }
 
 struct nbd_session *nbd_session_create(struct nbd_device *nbd, struct nbd_params *params,

@@ -31,6 +31,7 @@ struct file;
 struct nbd_cmd;
 struct nbd_device;
 struct netlink_ext_ack;
+struct pid;
 
 /* Connections of one device; mainline has no limit, 16 bits of sockets are plenty. */
 #define NBD_CONNS_MAX		1024
@@ -103,8 +104,8 @@ struct nbd_counters {
  * @pid:	task that attached, counted
  * @nr_table:	commands that can be in flight
  * @lock:	protects @slots, @state, @live, @epoch, @spread, @parked, @retiring, @trial,
- *		@trial_at, @cause, @since; nests inside RCU, conn->tx_mutex and the lock of the
- *		connection's socket, and only conn->lock nests inside it
+ *		@trial_at, @cause, @since, @keeper, @keeper_pid; nests inside RCU, conn->tx_mutex
+ *		and the lock of the connection's socket, and only conn->lock nests inside it
  * @slots:	replaced as a whole when the number of connections changes
  * @state:	enum nbd_device_state; session_set_state() is the only writer
  * @live:	slots with a connection
@@ -128,6 +129,8 @@ struct nbd_counters {
  * @writes:	NBD_WRITE_STRICT: acknowledged writes; @flushed: how many of them the
  *		last successful flush covers; @doubt: how many there were when a
  *		connection died
+ * @keeper:	names who makes lost connections again, or 0; changes under nbd_device.lock too
+ * @keeper_pid:	the process that said so last, or NULL; counted
  * @dbg_dir:	debugfs
  */
 struct nbd_session {
@@ -163,6 +166,8 @@ struct nbd_session {
 	atomic64_t flushed;
 	atomic64_t doubt;
 	struct nbd_counters counters;
+	u64 keeper;
+	struct pid *keeper_pid;
 	struct dentry *dbg_dir;
 	struct rcu_head rcu;
 };
@@ -189,6 +194,15 @@ void nbd_session_discard(struct nbd_session *session);
 void nbd_session_start(struct nbd_session *session);
 
 void nbd_session_put(struct nbd_session *session);
+
+/* The caller's process says that @keeper makes lost connections again; tells of a change. */
+void nbd_session_set_keeper(struct nbd_session *session, u64 keeper);
+
+/*
+ * Who that is, or 0. *@pid is the process that said so, if it is there, by its number in
+ * the caller's PID namespace, 0 if it has none there; -1 if it has ended.
+ */
+u64 nbd_session_keeper(struct nbd_session *session, int *pid);
 
 /**
  * struct nbd_added - what nbd_session_add_socks() did

@@ -665,6 +665,34 @@ static void reconfigure_reply(void)
 	step_sockets("other-session", session_msg(id + 1), fresh, 1);
 }
 
+static struct msg *keeper_msg(uint64_t keeper)
+{
+	struct msg *msg = index_msg(NBD_CMD_RECONFIGURE, 0);
+
+	msg_u64(msg, NBD_ATTR_KEEPER, keeper);
+	return msg;
+}
+
+/* Of two that believe to be the keeper of a device one is refused. */
+static void keeper(void)
+{
+	struct peer *fresh = peer_new(PEER_UNIX);
+	int fd = new_fd(), other = peer_fd(fresh);
+	struct msg *msg = connect_msg(0, &fd, 1, MIB);
+
+	msg_u64(msg, NBD_ATTR_KEEPER, 7);
+	nl_step("connect", msg);
+	nl_step("same", keeper_msg(7));
+	nl_step("other", keeper_msg(8));
+	nl_step("none", keeper_msg(0));
+	msg = keeper_msg(8);
+	msg_put(msg, NBD_ATTR_REPLACE, NULL, 0);
+	msg_sockets(msg, &other, 1);
+	nl_step("adopted", msg);
+	nl_step("former", keeper_msg(7));
+	nl_step("present", keeper_msg(8));
+}
+
 static void resize(void)
 {
 	int fd = new_fd(), node, events = uevents_open();
@@ -736,6 +764,7 @@ const struct probe_case lifetime_cases[] = {
 	{ "reconfigure-surplus", reconfigure_surplus, 0, 0 },
 	{ "reconfigure-multi", reconfigure_multi, 0, 0 },
 	{ "reconfigure-reply", reconfigure_reply, 0, 0 },
+	{ "reconfigure-keeper", keeper, 0, 0 },
 	{ "reconfigure-size", resize, 0, 0 },
 	{ "status", status, 0, 0 },
 	{ NULL, NULL, 0, 0 },

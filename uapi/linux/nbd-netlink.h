@@ -20,7 +20,7 @@
  *   NBD_ATTR_TIMEOUT, NBD_ATTR_DEAD_CONN_TIMEOUT, NBD_ATTR_SERVER_FLAGS,
  *   NBD_ATTR_CLIENT_FLAGS, NBD_ATTR_BACKEND_IDENTIFIER, NBD_ATTR_BLOCK_MIN,
  *   NBD_ATTR_BLOCK_PREFERRED, NBD_ATTR_BLOCK_MAX, NBD_ATTR_QUEUE_DEPTH,
- *   NBD_ATTR_SLOW_TIMEOUT, NBD_ATTR_WRITE_POLICY
+ *   NBD_ATTR_SLOW_TIMEOUT, NBD_ATTR_WRITE_POLICY, NBD_ATTR_KEEPER
  *   Reply: NBD_ATTR_INDEX, NBD_ATTR_SESSION_ID.
  *   Errors: EINVAL (an argument), EBUSY (the device is in use or the socket belongs
  *   to another device), EBADF, ENOTSOCK, ENOTCONN (the socket), EOPNOTSUPP (a socket
@@ -53,6 +53,9 @@
  *   NBD_ATTR_CLIENT_FLAGS, NBD_ATTR_BACKEND_IDENTIFIER (compared),
  *   NBD_ATTR_SERVER_FLAGS (compared: EINVAL if the new server lacks something that
  *   the device relies on), NBD_ATTR_SLOW_TIMEOUT, NBD_ATTR_SESSION_ID (compared)
+ *   NBD_ATTR_KEEPER              with NBD_ATTR_REPLACE: the new keeper. Without: ESTALE if
+ *                                the attachment has another one; it is the keeper then if
+ *                                there was none
  *   Reply, only if NBD_ATTR_SESSION_ID or NBD_ATTR_REPLACE was given:
  *   NBD_ATTR_INDEX, NBD_ATTR_SOCKETS_USED, NBD_ATTR_SOCKETS_CLOSED.
  *   Sockets beyond the number of dead connections are not used and stay the
@@ -139,6 +142,17 @@ enum {
 	NBD_ATTR_REPLACE_NOW,
 	NBD_ATTR_RETIRING,		/* u32 replaced connections that still live; STATUS */
 	NBD_ATTR_RETIRING_INFLIGHT,	/* u32 requests that they wait for; STATUS */
+	/*
+	 * u64, not 0: names who makes lost connections again, by a number that the keeper
+	 * has drawn and noted down, since a process may be started anew. Two that believe
+	 * to be it find out which one is; CONNECT, RECONFIGURE, STATUS, EVENT. Not told
+	 * while there is none.
+	 */
+	NBD_ATTR_KEEPER,
+	/* u32, the process that gave NBD_ATTR_KEEPER last, as the PID namespace of the
+	 * reader has it, or 0 if it is not in there; not told when it has ended; STATUS
+	 */
+	NBD_ATTR_KEEPER_PID,
 	__NBD_ATTR_EXT_MAX,
 };
 
@@ -243,6 +257,7 @@ enum nbd_write_policy {
  *				can be filled from now on
  * @NBD_EVENT_STATE:		NBD_ATTR_STATE changed between live, waiting and failed
  * @NBD_EVENT_RESIZED:		NBD_ATTR_SIZE_BYTES changed
+ * @NBD_EVENT_KEEPER:		NBD_ATTR_KEEPER changed
  */
 enum nbd_event {
 	NBD_EVENT_ATTACHED = 1,
@@ -251,6 +266,7 @@ enum nbd_event {
 	NBD_EVENT_CONN_DEAD,
 	NBD_EVENT_STATE,
 	NBD_EVENT_RESIZED,
+	NBD_EVENT_KEEPER,
 };
 
 /* One connection slot in NBD_ATTR_CONNS. */
