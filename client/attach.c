@@ -308,28 +308,42 @@ static void fill_record(struct nbd_record *record,
 		record->pid = pid;
 }
 
-/*
- * A monitor runs that does not end before the lock is given back, which is returned. It
- * comes first: the stock driver tells once only, and maybe at once, what was lost.
- */
-static int bring_monitor(const struct nbd_params *params, struct nbd_err *err)
+/* It comes first: the stock driver tells once only, and maybe at once, what was lost. */
+int nbd_bring_monitor(const struct nbd_params *params, struct nbd_err *err)
 {
-	int lock = nbd_record_lock(err);
+	int hold = nbd_monitor_hold(err);
 	int ret;
 
-	if (lock < 0 || params->reconnect == NBD_RECONNECT_NEVER)
-		return lock;
+	if (hold < 0 || params->reconnect == NBD_RECONNECT_NEVER)
+		return hold;
 	ret = nbd_monitor_ensure(params->systemd_mark, err);
 	if (!ret)
-		return lock;
-	close(lock);
+		return hold;
+	close(hold);
 	return ret;
 }
 
+/* Somebody has detached the device meanwhile, and attached it anew. */
+static bool is_superseded(const struct nbd_record *record)
+{
+	struct nbd_record now;
+	bool superseded;
+
+	if (nbd_record_read(&now, record->params.index, NULL))
+		return false;
+	superseded = now.session_id > record->session_id && record->session_id;
+	nbd_record_free(&now);
+	return superseded;
+}
+
+/* With the lock of the record held. */
 static int write_down(struct nbd_record *record, struct nbd_err *err)
 {
 	int ret;
 
+	if (is_superseded(record))
+		return nbd_fail(err, NBD_EXIT_FAILURE, ESTALE,
+				"the device was detached meanwhile");
 	nbd_namespaces_drop(record->params.index, NULL);
 	ret = nbd_namespaces_keep(&record->namespaces, &record->params, err);
 	if (!ret)
@@ -341,14 +355,20 @@ static int write_down(struct nbd_record *record, struct nbd_err *err)
 
 int nbd_watch_over(struct nbd_record *record, struct nbd_err *err)
 {
-	int lock = bring_monitor(&record->params, err);
-	int ret;
+	int hold = nbd_bring_monitor(&record->params, err);
+	int lock;
 
-	if (lock < 0)
-		return lock;
-	ret = write_down(record, err);
-	close(lock);
-	return ret;
+	if (hold < 0)
+		return hold;
+	lock = nbd_record_lock(record->params.index, err);
+	if (lock >= 0) {
+		int ret = write_down(record, err);
+
+		close(lock);
+		lock = ret;
+	}
+	close(hold);
+	return lock;
 }
 
 void nbd_make_ready(const struct nbd_params *params, s32 index)
@@ -377,9 +397,10 @@ static int attach_ioctl(const struct nbd_params *params, struct nbd_bringup *b,
 	return nbd_ioctl_attach(&record, b, &config, out, err);
 }
 
+/* @lock is that of the record, or -1 as long as it is not known which. */
 static int attach_netlink(struct nbd_kernel *k, const struct nbd_params *params,
 			  struct nbd_bringup *b,
-			  const struct nbd_address_list *list,
+			  const struct nbd_address_list *list, int *lock,
 			  struct nbd_kernel_reply *reply, FILE *out,
 			  struct nbd_err *err)
 {
@@ -390,16 +411,43 @@ static int attach_netlink(struct nbd_kernel *k, const struct nbd_params *params,
 	ret = hand_over(k, params, b, reply, &block_size, err);
 	if (ret)
 		return ret;
+	if (*lock < 0)
+		*lock = nbd_record_lock(reply->index, err);
 	fill_record(&record, params, b, list, reply, block_size);
-	ret = write_down(&record, err);
-	if (!ret)
+	ret = *lock < 0 ? *lock : write_down(&record, err);
+	if (!ret) {
 		ret = print_attached(params, &b->export, reply->index, out,
 				     err);
-	if (ret) {
+		if (ret)
+			nbd_record_remove(reply->index);
+	}
+	if (ret)
 		nbd_kernel_disconnect(k, reply->index, reply->session_id, false,
 				      NULL);
-		nbd_record_remove(reply->index);
+	return ret;
+}
+
+/* The device and its record come together; nobody else's device has to wait for that. */
+static int attach_and_save(struct nbd_kernel *k, const struct nbd_params *params,
+			   struct nbd_bringup *b,
+			   const struct nbd_address_list *list,
+			   struct nbd_kernel_reply *reply, FILE *out,
+			   struct nbd_err *err)
+{
+	sigset_t signals;
+	int lock = -1, ret;
+
+	if (params->index >= 0) {
+		lock = nbd_record_lock(params->index, err);
+		if (lock < 0)
+			return lock;
 	}
+	nbd_process_uninterruptible(&signals);
+	ret = attach_netlink(k, params, b, list, &lock, reply, out,
+			     err);
+	nbd_process_interruptible(&signals);
+	if (lock >= 0)
+		close(lock);
 	return ret;
 }
 
@@ -409,21 +457,18 @@ static int attach_device(struct nbd_kernel *k, const struct nbd_params *params,
 			 struct nbd_err *err)
 {
 	struct nbd_kernel_reply reply;
-	sigset_t signals;
-	int lock, ret;
+	int hold, ret;
 
 	ret = nbd_bring_up(b, params, list, &nbd_here, err);
 	if (ret)
 		return ret;
 	if (params->ioctl_mode)
 		return attach_ioctl(params, b, list, out, err);
-	lock = bring_monitor(params, err);
-	if (lock < 0)
-		return lock;
-	nbd_process_uninterruptible(&signals);
-	ret = attach_netlink(k, params, b, list, &reply, out, err);
-	nbd_process_interruptible(&signals);
-	close(lock);
+	hold = nbd_bring_monitor(params, err);
+	if (hold < 0)
+		return hold;
+	ret = attach_and_save(k, params, b, list, &reply, out, err);
+	close(hold);
 	if (!ret)
 		nbd_make_ready(params, reply.index);
 	return ret;

@@ -45,6 +45,12 @@ int nbd_resolve_servers(const struct nbd_params *params,
  */
 void nbd_make_ready(const struct nbd_params *params, s32 index);
 
+/*
+ * If the device is to be reconnected, a monitor runs that does not end before the
+ * descriptor is closed which is returned; or a negative errno.
+ */
+int nbd_bring_monitor(const struct nbd_params *params, struct nbd_err *err);
+
 /* Write the record, and see to it that a monitor acts upon it. */
 struct nbd_record;
 int nbd_watch_over(struct nbd_record *record, struct nbd_err *err);

@@ -200,6 +200,7 @@ static int disconnect(struct nbd_kernel *k, s32 index, bool force,
 
 int nbd_detach(s32 index, bool force, struct nbd_err *err)
 {
+	struct nbd_err failure;
 	struct nbd_kernel kernel;
 	bool has_record;
 	u64 session;
@@ -214,7 +215,9 @@ int nbd_detach(s32 index, bool force, struct nbd_err *err)
 		ret = wait_until_free(&kernel, index, err);
 	nbd_kernel_close(&kernel);
 	if (!ret && has_record) {
-		nbd_record_remove_session(index, session);
+		/* The monitor will do it, when it can. */
+		if (nbd_record_remove_session(index, session, &failure))
+			fprintf(stderr, "nbd-client: %s\n", failure.text);
 		nbd_monitor_wait_idle();
 	}
 	return ret;

@@ -218,7 +218,7 @@ static int reopen_device(struct service *s, struct nbd_err *err)
 static int reattach(struct service *s, const struct nbd_kernel_config *config,
 		    struct nbd_err *err)
 {
-	int lock = nbd_record_try_lock(err), ret;
+	int lock = nbd_record_try_lock(service_index(s), err), ret;
 
 	if (lock < 0)
 		return lock;
@@ -368,6 +368,7 @@ static int check_refused(struct service *s, int error, struct nbd_err *err)
 static int serve(struct service *s, struct nbd_err *err)
 {
 	const struct nbd_params *p = &s->record->params;
+	struct nbd_err failure;
 	bool began = false;
 	int error, ret = 0;
 
@@ -389,8 +390,8 @@ static int serve(struct service *s, struct nbd_err *err)
 	} while (p->reconnect != NBD_RECONNECT_NEVER && !is_adopted(s) &&
 		 attach_again(s));
 	close_device(s);
-	if (record_is_ours(s))
-		nbd_record_remove_session(p->index, 0);
+	if (record_is_ours(s) && nbd_record_remove_session(p->index, 0, &failure))
+		nbd_log(LOG_WARNING, "%s", failure.text);
 	return ret;
 }
 

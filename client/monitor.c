@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -27,10 +28,16 @@
 #include "resolver.h"
 #include "watch.h"
 
-#define LOCK_FILE NBD_RUN_DIR "/.monitor"
+#define LOCK_NAME ".monitor"
+#define LOCK_FILE NBD_RUN_DIR "/" LOCK_NAME
 /* Its PID for those who may not open that one, who see in LOCKS whether it is held. */
 #define LOCKS "/proc/locks"
-#define PID_FILE NBD_RUN_DIR "/monitor.pid"
+#define PID_NAME "monitor.pid"
+#define PID_FILE NBD_RUN_DIR "/" PID_NAME
+/* Clients that are about to need a monitor share it; a monitor that ends has it alone. */
+#define LIFE_NAME ".lock"
+/* Held by the client that starts the monitor. */
+#define START_NAME ".start"
 /*
  * The background monitor closes it when it is at work; before that, it may
  * have written why it gives up.
@@ -40,6 +47,9 @@
 /* How long systemd may take to start the service, and how often that is looked at. */
 #define SERVICE_WAIT_MS 5000
 #define SERVICE_LOOK_MS 20
+/* How long another client may take to start it: both. How often that is looked at. */
+#define STARTER_WAIT_MS (START_WAIT_MS + SERVICE_WAIT_MS)
+#define STARTER_LOOK_MS 1000
 /* How long a detaching client waits for an idle monitor to end. */
 #define IDLE_WAIT_MS 2000
 /* Descriptors that are always polled: events, records, signals, resolver. */
@@ -75,6 +85,8 @@ struct early_loss {
  *		whose records come now
  * @reload:	a record could not be read: read all again
  * @quit:	end now
+ * @held:	some client is about to need the monitor: look again soon
+ * @astray:	the folder of the records is gone, or another one is there
  * @watches:	all attachments
  * @early:	losses of devices that have no record yet
  */
@@ -90,6 +102,8 @@ struct monitor {
 	bool unheard;
 	bool reload;
 	bool quit;
+	bool held;
+	bool astray;
 	struct nbd_watch *watches;
 	struct early_loss *early;
 };
@@ -410,6 +424,7 @@ static void handle_inotify(struct monitor *m, const struct inotify_event *e)
 		load_records(m);
 		return;
 	}
+	m->astray |= !!(e->mask & (IN_IGNORED | IN_MOVE_SELF | IN_DELETE_SELF));
 	index = e->len ? nbd_record_index(e->name) : -1;
 	if (index < 0)
 		return;
@@ -438,18 +453,32 @@ static void read_inotify(struct monitor *m)
 
 /* --- the life of the process --- */
 
-static const struct flock whole_file = {
-	.l_type = F_WRLCK,
-	.l_whence = SEEK_SET,
-};
+/*
+ * The bytes of the lock's file that a monitor locks: the first one while it is there, the
+ * second while it is at work. One of the release before locks the whole file.
+ */
+enum { IS_THERE, IS_AT_WORK };
+
+static struct flock lock_of_byte(int byte)
+{
+	return (struct flock){
+		.l_type = F_WRLCK,
+		.l_whence = SEEK_SET,
+		.l_start = byte,
+		.l_len = 1,
+	};
+}
 
 static void write_pid(void)
 {
+	struct nbd_err err;
 	char text[16];
 	int len = snprintf(text, sizeof(text), "%d\n", getpid());
-	int fd = open(PID_FILE, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	int fd = nbd_rundir_create_file(PID_NAME, 0644, &err);
 
-	if (fd < 0 || write(fd, text, len) != len)
+	if (fd < 0)
+		nbd_log(LOG_WARNING, "%s", err.text);
+	else if (ftruncate(fd, 0) || write(fd, text, len) != len)
 		nbd_log(LOG_WARNING, "%s: %s", PID_FILE, strerror(errno));
 	if (fd >= 0)
 		close(fd);
@@ -472,14 +501,13 @@ static void remove_pid(void)
  */
 static int take_lock(struct monitor *m, struct nbd_err *err)
 {
-	struct flock lock = whole_file;
+	struct flock lock = lock_of_byte(IS_THERE);
 	char text[16];
 	int len;
 
-	m->lock = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (m->lock < 0 || fchmod(m->lock, 0600))
-		return nbd_fail(err, nbd_exit_of_errno(errno), errno,
-				"%s: %s", LOCK_FILE, strerror(errno));
+	m->lock = nbd_rundir_create_file(LOCK_NAME, 0600, err);
+	if (m->lock < 0)
+		return m->lock;
 	if (fcntl(m->lock, F_OFD_SETLK, &lock)) {
 		if (m->background)
 			return nbd_fail(err, NBD_EXIT_BUSY, EEXIST,
@@ -496,6 +524,14 @@ static int take_lock(struct monitor *m, struct nbd_err *err)
 		nbd_log(LOG_WARNING, "%s: %s", LOCK_FILE, strerror(errno));
 	write_pid();
 	return 0;
+}
+
+static void begin_work(const struct monitor *m)
+{
+	struct flock lock = lock_of_byte(IS_AT_WORK);
+
+	if (fcntl(m->lock, F_OFD_SETLK, &lock))
+		nbd_log(LOG_WARNING, "%s: %s", LOCK_FILE, strerror(errno));
 }
 
 static int open_signals(void)
@@ -516,7 +552,7 @@ static int open_descriptors(struct monitor *m, struct nbd_err *err)
 	m->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (m->signals < 0 || m->inotify < 0 ||
 	    inotify_add_watch(m->inotify, NBD_RUN_DIR,
-			      IN_MOVED_TO | IN_DELETE) < 0)
+			      IN_MOVED_TO | IN_DELETE | IN_MOVE_SELF) < 0)
 		return nbd_fail(err, NBD_EXIT_FAILURE, errno,
 				"cannot watch %s: %s", NBD_RUN_DIR,
 				strerror(errno));
@@ -548,15 +584,19 @@ static void count_concern(void *arg, s32 index)
 	nbd_record_free(&record);
 }
 
-/* With the lock, no client can add a record that nobody would watch. */
+/* With the lock, no client can add a record that nobody would watch. Waits for nobody. */
 static bool may_end(struct monitor *m)
 {
 	unsigned int concerns = 0;
 	int lock;
 
+	m->held = false;
 	if (!m->background || m->watches)
 		return false;
-	lock = nbd_record_lock(NULL);
+	lock = nbd_rundir_lock(LIFE_NAME, LOCK_EX, NBD_LOCK_TRY, NULL);
+	m->held = lock == -EWOULDBLOCK;
+	if (m->held)
+		return false;
 	nbd_record_list(count_concern, &concerns);
 	if (!concerns) {
 		remove_pid();
@@ -578,7 +618,7 @@ static unsigned int collect_poll(struct monitor *m, s64 *wake)
 	pollfds[1].fd = m->inotify;
 	pollfds[2].fd = m->signals;
 	pollfds[3].fd = m->resolved;
-	*wake = m->reload ? nbd_now_ms() + AGAIN_MS : NBD_NEVER;
+	*wake = m->reload || m->held ? nbd_now_ms() + AGAIN_MS : NBD_NEVER;
 	for (w = m->watches; w; w = w->next) {
 		if (n + NBD_CONNECTIONS_MAX > POLL_MAX)
 			break;
@@ -637,7 +677,7 @@ static int start(struct monitor *m, struct nbd_err *err)
 	nbd_namespaces_settle();
 	/* It may have been started in the initramfs, and must outlive that. */
 	nbd_folders_keep();
-	ret = nbd_record_make_dir(err);
+	ret = nbd_rundir_make(err);
 	if (!ret)
 		ret = take_lock(m, err);
 	if (!ret)
@@ -654,6 +694,7 @@ static int start(struct monitor *m, struct nbd_err *err)
 	open_driver(m);
 	load_records(m);
 	m->unheard = false;
+	begin_work(m);
 	return 0;
 }
 
@@ -673,14 +714,20 @@ int nbd_monitor_run(bool background, struct nbd_err *err)
 		close(READY_FD);
 	if (ret)
 		return ret;
-	while (!m.quit)
+	while (!m.quit && !m.astray)
 		loop_once(&m);
 	close_driver(&m);
 	while (m.watches)
 		drop_watch(&m, m.watches);
 	if (m.lock >= 0)
 		remove_pid();
-	return 0;
+	if (m.quit)
+		return 0;
+	ret = nbd_fail(err, NBD_EXIT_FAILURE, ENOENT,
+		       "%s was removed while the monitor ran, which ends: devices are not reconnected until they are adopted with nbd-client -replace SERVER DEVICE",
+		       NBD_RUN_DIR);
+	nbd_log(LOG_ERR, "%s", err->text);
+	return ret;
 }
 
 /* --- for the other actions of nbd-client --- */
@@ -708,17 +755,41 @@ static bool lock_is_held(void)
 	return held;
 }
 
-bool nbd_monitor_runs(void)
+/* A monitor has locked that byte; -errno if that cannot be seen. */
+static int has_locked(int byte)
 {
-	int fd = open(LOCK_FILE, O_RDONLY | O_CLOEXEC);
-	struct flock lock = whole_file;
-	bool runs;
+	struct flock lock = lock_of_byte(byte);
+	int fd = nbd_rundir_open_file(LOCK_NAME, NULL);
+	int ret;
 
 	if (fd < 0)
-		return errno == EACCES && lock_is_held();
-	runs = !fcntl(fd, F_OFD_GETLK, &lock) && lock.l_type != F_UNLCK;
+		return fd;
+	ret = !fcntl(fd, F_OFD_GETLK, &lock) && lock.l_type != F_UNLCK;
 	close(fd);
-	return runs;
+	return ret;
+}
+
+bool nbd_monitor_runs(void)
+{
+	int ret = has_locked(IS_THERE);
+
+	return ret == -EACCES ? lock_is_held() : ret > 0;
+}
+
+/* Until one that is there is at work. */
+static bool gets_to_work(s64 until)
+{
+	while (has_locked(IS_AT_WORK) <= 0) {
+		if (!nbd_monitor_runs() || nbd_now_ms() >= until)
+			return false;
+		poll(NULL, 0, SERVICE_LOOK_MS);
+	}
+	return true;
+}
+
+int nbd_monitor_hold(struct nbd_err *err)
+{
+	return nbd_rundir_lock(LIFE_NAME, LOCK_SH, NBD_LOCK_WAIT_MS, err);
 }
 
 pid_t nbd_monitor_pid(void)
@@ -770,6 +841,7 @@ static void __noreturn exec_monitor(bool systemd_mark, int ready)
 static int wait_for_monitor(int ready, struct nbd_err *err)
 {
 	struct pollfd pfd = { .fd = ready, .events = POLLIN };
+	s64 until = nbd_now_ms() + START_WAIT_MS;
 	char why[NBD_ERR_TEXT_MAX];
 	ssize_t len = 0;
 
@@ -778,7 +850,7 @@ static int wait_for_monitor(int ready, struct nbd_err *err)
 	else
 		len = snprintf(why, sizeof(why), "no sign of it for %d seconds",
 			       START_WAIT_MS / 1000);
-	if (nbd_monitor_runs())
+	if (gets_to_work(until))
 		return 0;
 	if (len <= 0)
 		len = snprintf(why, sizeof(why), "it ended at once");
@@ -834,15 +906,16 @@ static bool start_service(void)
 		return false;
 	while (!nbd_monitor_runs() && nbd_now_ms() < until)
 		poll(NULL, 0, SERVICE_LOOK_MS);
-	return nbd_monitor_runs();
+	return gets_to_work(until);
 }
 
-int nbd_monitor_ensure(bool systemd_mark, struct nbd_err *err)
+static int start_monitor(bool systemd_mark, struct nbd_err *err)
 {
 	int pipes[2], ret;
 	pid_t child;
 
-	if (nbd_monitor_runs())
+	/* Another client has started it, or a service manager. */
+	if (gets_to_work(nbd_now_ms() + START_WAIT_MS))
 		return 0;
 	/* The mark is for a monitor that outlives systemd's units. */
 	if (!systemd_mark && start_service())
@@ -862,6 +935,23 @@ int nbd_monitor_ensure(bool systemd_mark, struct nbd_err *err)
 			       "cannot make a process: %s", strerror(errno));
 	}
 	close(pipes[0]);
+	return ret;
+}
+
+int nbd_monitor_ensure(bool systemd_mark, struct nbd_err *err)
+{
+	s64 until = nbd_now_ms() + STARTER_WAIT_MS;
+	int lock, ret;
+
+	do {
+		if (has_locked(IS_AT_WORK) > 0)
+			return 0;
+		lock = nbd_rundir_lock(START_NAME, LOCK_EX, STARTER_LOOK_MS, err);
+	} while (lock == -ETIMEDOUT && nbd_now_ms() < until);
+	if (lock < 0)
+		return lock;
+	ret = start_monitor(systemd_mark, err);
+	close(lock);
 	return ret;
 }
 

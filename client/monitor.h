@@ -22,10 +22,17 @@
  * @systemd_mark: as -systemd-mark
  * @err:	says why it could not be started
  *
- * Call with nbd_record_lock() held, and write the record before giving that back: the
- * monitor looks whether it is needed when it gets it.
+ * Call with nbd_monitor_hold() held, and write the record before giving that back. Others
+ * that start it too are waited for.
  */
 int nbd_monitor_ensure(bool systemd_mark, struct nbd_err *err);
+
+/*
+ * No monitor ends for want of records before the descriptor is closed that this returns.
+ * Any number of clients may hold it; one that wants it does not wait for them. A negative
+ * errno with @err if it cannot be had.
+ */
+int nbd_monitor_hold(struct nbd_err *err);
 
 /**
  * nbd_monitor_run - be the monitor

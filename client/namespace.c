@@ -25,7 +25,8 @@
 #include "record.h"
 
 /* Where the monitor that ran last lives, in the form of home_format. */
-#define HOME_FILE NBD_RUN_DIR "/.monitor-namespaces"
+#define HOME_NAME ".monitor-namespaces"
+#define HOME_FILE NBD_RUN_DIR "/" HOME_NAME
 /* Since Linux 6.11; before, the number of the inode has to do. */
 #ifndef NS_GET_MNTNS_ID
 #define NS_GET_MNTNS_ID _IOR(0xb7, 0x5, __u64)
@@ -247,7 +248,7 @@ static int enter_initial(enum kind kind)
 
 void nbd_namespaces_settle(void)
 {
-	bool shared = !nbd_record_make_dir(NULL) && shares_run_dir();
+	bool shared = !nbd_rundir_make(NULL) && shares_run_dir();
 
 	/* Stock drivers announce their events in the initial namespace only. */
 	enter_initial(NET);
@@ -257,13 +258,14 @@ void nbd_namespaces_settle(void)
 
 int nbd_namespaces_announce(struct nbd_err *err)
 {
-	FILE *file = nbd_folder_fopen(HOME_FILE, "we");
-	int ret = -errno;
+	int fd = nbd_rundir_create_file(HOME_NAME, 0644, err), ret = 0;
 
-	if (file) {
-		fprintf(file, home_format, own_id(NET), own_id(MNT));
-		ret = fclose(file) ? -errno : 0;
-	}
+	if (fd < 0)
+		return fd;
+	if (ftruncate(fd, 0) ||
+	    dprintf(fd, home_format, own_id(NET), own_id(MNT)) < 0)
+		ret = -errno;
+	close(fd);
 	if (!ret)
 		return 0;
 	return nbd_fail(err, nbd_exit_of_errno(-ret), -ret, "cannot write %s: %s",
@@ -273,7 +275,8 @@ int nbd_namespaces_announce(struct nbd_err *err)
 /* Of the monitor that runs or ran last, or else of the one that would be started. */
 static void find_home(struct ids *home)
 {
-	FILE *file = nbd_folder_fopen(HOME_FILE, "re");
+	int fd = nbd_rundir_open_file(HOME_NAME, NULL);
+	FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
 	bool shared = shares_run_dir();
 
 	home->net = initial_id(NET);

@@ -12,7 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "device.h"
@@ -20,7 +22,6 @@
 #include "record.h"
 #include "util.h"
 
-#define LOCK_FILE NBD_RUN_DIR "/.lock"
 /* More than any value that is written. */
 #define LINE_MAX_LEN (3 * NBD_STRING_MAX + 64)
 
@@ -337,27 +338,51 @@ int nbd_record_parse(struct nbd_record *r, FILE *file, struct nbd_err *err)
 			"the record is damaged (line %u of it)", number);
 }
 
-static char *record_path(s32 index, char *buf, size_t size)
+#define NAME_SIZE 48
+
+static char *record_name(s32 index, char *buf)
 {
-	snprintf(buf, size, "%s/nbd%d", NBD_RUN_DIR, index);
+	snprintf(buf, NAME_SIZE, "nbd%d", index);
 	return buf;
+}
+
+static FILE *open_record(s32 index, struct nbd_err *err, int *ret)
+{
+	char name[NAME_SIZE];
+	FILE *file;
+	int fd;
+
+	fd = nbd_rundir_open_file(record_name(index, name), err);
+	*ret = fd < 0 ? fd : 0;
+	if (fd < 0)
+		return NULL;
+	file = fdopen(fd, "r");
+	if (file)
+		return file;
+	*ret = nbd_fail(err, NBD_EXIT_FAILURE, errno, "%s/%s: %s", NBD_RUN_DIR,
+			name, strerror(errno));
+	close(fd);
+	return NULL;
 }
 
 int nbd_record_read(struct nbd_record *r, s32 index, struct nbd_err *err)
 {
-	char path[64];
-	FILE *file = nbd_folder_fopen(record_path(index, path, sizeof(path)),
-				      "re");
 	int ret;
+	FILE *file = open_record(index, err, &ret);
 
 	memset(r, 0, sizeof(*r));
 	if (!file)
-		return nbd_fail(err, NBD_EXIT_FAILURE, errno, "%s: %s", path,
-				strerror(errno));
+		return ret;
 	ret = nbd_record_parse(r, file, err);
 	fclose(file);
+	if (!ret && r->params.index != index) {
+		ret = nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
+			       "the record is damaged: it is one of /dev/nbd%d",
+			       r->params.index);
+		nbd_record_free(r);
+	}
 	if (ret)
-		nbd_err_prefix(err, "%s", path);
+		nbd_err_prefix(err, "%s/nbd%d", NBD_RUN_DIR, index);
 	return ret;
 }
 
@@ -366,95 +391,119 @@ void nbd_record_free(struct nbd_record *r)
 	nbd_params_free(&r->params);
 }
 
-int nbd_record_make_dir(struct nbd_err *err)
+/*
+ * Tells this version of the record apart from all others, by what stat() shows of it: see
+ * nbd_record_id(). The number of its inode may be used again for the next one.
+ */
+static int stamp(int fd)
 {
-	const char *path = NBD_RUN_DIR;
-	int folder = nbd_folder_of(&path);
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT } };
+	u32 nonce;
 
-	if (!mkdirat(folder, path, 0755) || errno == EEXIST)
+	if (clock_gettime(CLOCK_REALTIME, &times[1]) ||
+	    getrandom(&nonce, sizeof(nonce), GRND_NONBLOCK) != sizeof(nonce))
 		return 0;
-	return nbd_fail(err, nbd_exit_of_errno(errno), errno,
-			"cannot make the folder %s: %s", NBD_RUN_DIR,
-			strerror(errno));
+	times[1].tv_nsec = nonce % 1000000000;
+	return futimens(fd, times) ? -errno : 0;
 }
 
 /* The name has a dot in front, so that no reader takes it for a record. */
-static int write_file(const struct nbd_record *r, const char *path)
+static char *draft_name(s32 index, char *buf)
 {
-	FILE *file = nbd_folder_fopen(path, "we");
+	snprintf(buf, NAME_SIZE, ".nbd%d.%d", index, getpid());
+	return buf;
+}
+
+/* Whatever the umask: -status is for everybody. */
+static FILE *create_draft(int folder, const char *name)
+{
+	FILE *file = NULL;
+	int fd;
+
+	unlinkat(folder, name, 0);
+	fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd >= 0 && !fchmod(fd, 0644))
+		file = fdopen(fd, "w");
+	if (fd >= 0 && !file)
+		close(fd);
+	return file;
+}
+
+static int write_draft(int folder, const struct nbd_record *r, const char *name)
+{
+	FILE *file = create_draft(folder, name);
 	int ret = 0;
 
 	if (!file)
 		return -errno;
 	nbd_record_print(r, file);
-	if (ferror(file))
+	if (fflush(file) || ferror(file))
 		ret = -EIO;
+	if (!ret)
+		ret = stamp(fileno(file));
 	if (fclose(file) && !ret)
 		ret = -errno;
 	return ret;
 }
 
-static int rename_file(const char *from, const char *to)
-{
-	int from_folder = nbd_folder_of(&from);
-	int to_folder = nbd_folder_of(&to);
-
-	return renameat(from_folder, from, to_folder, to) ? -errno : 0;
-}
-
-static void unlink_file(const char *path)
-{
-	int folder = nbd_folder_of(&path);
-
-	unlinkat(folder, path, 0);
-}
-
-static char *draft_path(s32 index, char *buf, size_t size)
-{
-	snprintf(buf, size, "%s/.nbd%d.%d", NBD_RUN_DIR, index, getpid());
-	return buf;
-}
-
 static int write_failed(s32 index, int ret, struct nbd_err *err)
 {
-	char path[64];
-
 	return nbd_fail(err, nbd_exit_of_errno(-ret), -ret,
-			"cannot write the record %s, without which the device would not be reconnected: %s",
-			record_path(index, path, sizeof(path)), strerror(-ret));
+			"cannot write the record %s/nbd%d, without which the device would not be reconnected: %s",
+			NBD_RUN_DIR, index, strerror(-ret));
+}
+
+static void unlink_file(const char *name)
+{
+	int folder = nbd_rundir_open(NULL);
+
+	if (folder < 0)
+		return;
+	unlinkat(folder, name, 0);
+	close(folder);
 }
 
 int nbd_record_draft(const struct nbd_record *r, struct nbd_err *err)
 {
-	int ret = nbd_record_make_dir(err);
-	char path[64];
+	int ret = nbd_rundir_make(err), folder;
+	char name[NAME_SIZE];
 
 	if (ret)
 		return ret;
-	ret = write_file(r, draft_path(r->params.index, path, sizeof(path)));
-	if (!ret)
-		return 0;
-	unlink_file(path);
-	return write_failed(r->params.index, ret, err);
+	folder = nbd_rundir_open(err);
+	if (folder < 0)
+		return folder;
+	draft_name(r->params.index, name);
+	ret = write_draft(folder, r, name);
+	if (ret) {
+		unlinkat(folder, name, 0);
+		write_failed(r->params.index, ret, err);
+	}
+	close(folder);
+	return ret;
 }
 
 void nbd_record_discard(s32 index)
 {
-	char path[64];
+	char name[NAME_SIZE];
 
-	unlink_file(draft_path(index, path, sizeof(path)));
+	unlink_file(draft_name(index, name));
 }
 
 int nbd_record_publish(s32 index, struct nbd_err *err)
 {
-	char draft[64], path[64];
-	int ret = rename_file(draft_path(index, draft, sizeof(draft)),
-			      record_path(index, path, sizeof(path)));
+	char draft[NAME_SIZE], name[NAME_SIZE];
+	int folder = nbd_rundir_open(err), ret = 0;
 
-	if (!ret)
-		return 0;
-	unlink_file(draft);
-	return write_failed(index, ret, err);
+	if (folder < 0)
+		return folder;
+	if (renameat(folder, draft_name(index, draft), folder,
+		     record_name(index, name))) {
+		ret = write_failed(index, -errno, err);
+		unlinkat(folder, draft, 0);
+	}
+	close(folder);
+	return ret;
 }
 
 int nbd_record_write(const struct nbd_record *r, struct nbd_err *err)
@@ -466,7 +515,7 @@ int nbd_record_write(const struct nbd_record *r, struct nbd_err *err)
 
 int nbd_record_update(const struct nbd_record *r, u64 *file, struct nbd_err *err)
 {
-	int lock = nbd_record_try_lock(err);
+	int lock = nbd_record_try_lock(r->params.index, err);
 	int ret;
 
 	if (lock < 0)
@@ -484,29 +533,31 @@ int nbd_record_update(const struct nbd_record *r, u64 *file, struct nbd_err *err
 
 void nbd_record_remove(s32 index)
 {
-	char path[64];
+	char name[NAME_SIZE];
 
-	unlink_file(record_path(index, path, sizeof(path)));
+	unlink_file(record_name(index, name));
 	nbd_namespaces_drop(index, NULL);
 }
 
-void nbd_record_remove_session(s32 index, u64 session_id)
+int nbd_record_remove_session(s32 index, u64 session_id, struct nbd_err *err)
 {
-	int lock = nbd_record_lock(NULL);
+	int lock = nbd_record_lock(index, err);
 	struct nbd_record record;
 
+	if (lock < 0)
+		return lock;
 	if (!nbd_record_read(&record, index, NULL)) {
 		if (record.session_id == session_id)
 			nbd_record_remove(index);
 		nbd_record_free(&record);
 	}
-	if (lock >= 0)
-		close(lock);
+	close(lock);
+	return 0;
 }
 
 bool nbd_record_remove_file(s32 index, u64 id)
 {
-	int lock = nbd_record_try_lock(NULL);
+	int lock = nbd_record_try_lock(index, NULL);
 
 	if (lock < 0)
 		return lock != -EWOULDBLOCK;
@@ -525,16 +576,30 @@ bool nbd_record_monitored(const struct nbd_record *record)
 	       params->reconnect != NBD_RECONNECT_NEVER;
 }
 
+/* A step of FNV-1a, by words. */
+static u64 mix(u64 hash, u64 value)
+{
+	return (hash ^ value) * 0x100000001b3;
+}
+
+/* The time of the last change is a nonce in part, see stamp(). */
 u64 nbd_record_id(s32 index)
 {
-	char buf[64];
-	const char *path = record_path(index, buf, sizeof(buf));
-	int folder = nbd_folder_of(&path);
+	int folder = nbd_rundir_open(NULL);
+	u64 id = 0xcbf29ce484222325;
+	char name[NAME_SIZE];
 	struct stat st;
+	int ret;
 
-	if (fstatat(folder, path, &st, 0))
+	if (folder < 0)
 		return 0;
-	return st.st_ino;
+	ret = fstatat(folder, record_name(index, name), &st, AT_SYMLINK_NOFOLLOW);
+	close(folder);
+	if (ret)
+		return 0;
+	id = mix(mix(id, st.st_ino), st.st_size);
+	id = mix(mix(id, st.st_mtim.tv_sec), st.st_mtim.tv_nsec);
+	return id ? id : 1;
 }
 
 s32 nbd_record_index(const char *name)
@@ -549,22 +614,26 @@ s32 nbd_record_index(const char *name)
 
 void nbd_record_list(void (*fn)(void *arg, s32 index), void *arg)
 {
-	int fd = nbd_folder_open(NBD_RUN_DIR, O_RDONLY | O_DIRECTORY, 0);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	int folder = nbd_rundir_open(NULL), fd = -1;
 	struct dirent *e;
+	DIR *dir = NULL;
 	s32 index;
 
-	if (!dir) {
-		if (fd >= 0)
-			close(fd);
-		return;
-	}
-	while ((e = readdir(dir))) {
+	if (folder >= 0)
+		fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0)
+		dir = fdopendir(fd);
+	if (fd >= 0 && !dir)
+		close(fd);
+	if (folder >= 0)
+		close(folder);
+	while (dir && (e = readdir(dir))) {
 		index = nbd_record_index(e->d_name);
 		if (index >= 0)
 			fn(arg, index);
 	}
-	closedir(dir);
+	if (dir)
+		closedir(dir);
 }
 
 /* Flags that a device relies on once it has been attached with them. */
@@ -632,29 +701,20 @@ u64 nbd_grown_size(const struct nbd_record *r, const struct nbd_export *e)
 	return e->size - e->size % r->block_size;
 }
 
-static int lock_records(int operation, struct nbd_err *err)
+static int lock_record(s32 index, s64 wait_ms, struct nbd_err *err)
 {
-	int fd, ret = nbd_record_make_dir(err);
+	char name[NAME_SIZE];
 
-	if (ret)
-		return ret;
-	fd = nbd_folder_open(LOCK_FILE, O_RDWR | O_CREAT, 0600);
-	if (fd < 0 || flock(fd, operation)) {
-		ret = -errno;
-		if (fd >= 0)
-			close(fd);
-		return nbd_fail(err, nbd_exit_of_errno(-ret), -ret, "%s: %s",
-				LOCK_FILE, strerror(-ret));
-	}
-	return fd;
+	snprintf(name, sizeof(name), ".nbd%d.lock", index);
+	return nbd_rundir_lock(name, LOCK_EX, wait_ms, err);
 }
 
-int nbd_record_lock(struct nbd_err *err)
+int nbd_record_lock(s32 index, struct nbd_err *err)
 {
-	return lock_records(LOCK_EX, err);
+	return lock_record(index, NBD_LOCK_WAIT_MS, err);
 }
 
-int nbd_record_try_lock(struct nbd_err *err)
+int nbd_record_try_lock(s32 index, struct nbd_err *err)
 {
-	return lock_records(LOCK_EX | LOCK_NB, err);
+	return lock_record(index, NBD_LOCK_TRY, err);
 }

@@ -16,9 +16,8 @@
 #include "address.h"
 #include "model.h"
 #include "namespace.h"
+#include "rundir.h"
 #include "util.h"
-
-#define NBD_RUN_DIR "/run/nbd"
 
 /**
  * struct nbd_record - one attachment
@@ -53,12 +52,9 @@ struct nbd_record {
 	struct nbd_address_list addresses;
 };
 
-/* NBD_RUN_DIR exists afterwards; 0 or a negative errno. */
-int nbd_record_make_dir(struct nbd_err *err);
-
 /*
  * 0 or a negative errno, with @err. Creates NBD_RUN_DIR if need be. Call with
- * nbd_record_lock() held.
+ * nbd_record_lock() of the device held.
  */
 int nbd_record_write(const struct nbd_record *record, struct nbd_err *err);
 
@@ -84,7 +80,8 @@ int nbd_record_update(const struct nbd_record *record, u64 *file,
  * @index:	device
  * @err:	says why not
  *
- * Return: 0, -ENOENT without one, -EINVAL for a damaged one.
+ * Return: 0, -ENOENT without one, -EINVAL for a damaged one or one that somebody else
+ * than root can have written.
  */
 int nbd_record_read(struct nbd_record *record, s32 index,
 		    struct nbd_err *err);
@@ -101,8 +98,11 @@ bool nbd_record_knows_address(const struct nbd_record *record);
 /* Remove the record and the namespaces of a device; it is no error if none is. */
 void nbd_record_remove(s32 index);
 
-/* As nbd_record_remove(), if the record is still of that attachment; locks. */
-void nbd_record_remove_session(s32 index, u64 session_id);
+/*
+ * As nbd_record_remove(), if the record is still of that attachment; locks. 0, also if it
+ * is not, or a negative errno.
+ */
+int nbd_record_remove_session(s32 index, u64 session_id, struct nbd_err *err);
 
 /*
  * As nbd_record_remove(), if the record is still the file @id. Waits for nobody, and
@@ -113,7 +113,7 @@ bool nbd_record_remove_file(s32 index, u64 id);
 /* Whether the device is one that a monitor has to reconnect. */
 bool nbd_record_monitored(const struct nbd_record *record);
 
-/* Changes whenever the record is written; 0 without one. */
+/* Never the same again when the record has been written; 0 without one. Reads no file. */
 u64 nbd_record_id(s32 index);
 
 /* Call @fn for the device of each record. */
@@ -146,13 +146,13 @@ u64 nbd_grown_size(const struct nbd_record *record,
 		   const struct nbd_export *e);
 
 /*
- * Serialises clients that write records with a monitor that is about to end:
- * hold it while writing a record and starting the monitor. Returns a file
+ * Whoever writes or removes the record of a device, or changes the device and its record
+ * together, holds this. Others are waited for, but not for ever: -ETIMEDOUT. Returns a file
  * descriptor to close, or a negative errno.
  */
-int nbd_record_lock(struct nbd_err *err);
+int nbd_record_lock(s32 index, struct nbd_err *err);
 
 /* The same, without waiting: -EWOULDBLOCK if somebody has it. */
-int nbd_record_try_lock(struct nbd_err *err);
+int nbd_record_try_lock(s32 index, struct nbd_err *err);
 
 #endif /* NBD_RECORD_H */

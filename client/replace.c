@@ -255,7 +255,7 @@ static int switch_over(struct nbd_kernel *k, struct nbd_record *record,
 		       const struct nbd_params *given, struct nbd_bringup *b,
 		       const struct nbd_address_list *list, struct nbd_err *err)
 {
-	int lock = nbd_record_lock(err);
+	int lock = nbd_record_lock(record->params.index, err);
 	sigset_t signals;
 	int ret;
 

@@ -275,6 +275,49 @@ static void test_addresses(void)
 	expect_number(((char *)&b.addr[1].sa)[7], 2);
 }
 
+static const struct {
+	const char *what;
+	mode_t type;
+	struct stat st;
+	const char *words;	/* NULL: believed */
+} owners[] = {
+	{ "a record", S_IFREG, { .st_mode = S_IFREG | 0644, .st_nlink = 1 }, NULL },
+	{ "a folder", S_IFDIR, { .st_mode = S_IFDIR | 0755, .st_nlink = 3 }, NULL },
+	{ "a folder that is shut", S_IFDIR, { .st_mode = S_IFDIR | 0700, .st_nlink = 2 },
+	  NULL },
+	{ "somebody's record", S_IFREG,
+	  { .st_mode = S_IFREG | 0644, .st_nlink = 1, .st_uid = 7 }, "belongs to user 7" },
+	{ "somebody's folder", S_IFDIR, { .st_mode = S_IFDIR | 0755, .st_uid = 7 },
+	  "belongs to user 7" },
+	{ "a record for a group", S_IFREG, { .st_mode = S_IFREG | 0664, .st_nlink = 1 },
+	  "by others than root (mode 0664)" },
+	{ "a folder for all", S_IFDIR, { .st_mode = S_IFDIR | 01777 },
+	  "by others than root (mode 1777)" },
+	{ "a record with two names", S_IFREG, { .st_mode = S_IFREG | 0644, .st_nlink = 2 },
+	  "has 2 names" },
+	{ "a link for a record", S_IFREG, { .st_mode = S_IFLNK | 0777, .st_nlink = 1 },
+	  "a symbolic link" },
+	{ "a link for a folder", S_IFDIR, { .st_mode = S_IFLNK | 0777, .st_nlink = 1 },
+	  "a symbolic link" },
+	{ "a FIFO for a record", S_IFREG, { .st_mode = S_IFIFO | 0644, .st_nlink = 1 },
+	  "no regular file" },
+};
+
+static void test_owners(void)
+{
+	const char *why;
+	char buf[100];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(owners); i++) {
+		tap_test("record: is %s believed?", owners[i].what);
+		why = nbd_distrust(&owners[i].st, owners[i].type, buf, sizeof(buf));
+		expect_number(!why, !owners[i].words);
+		if (why && owners[i].words)
+			expect_words(why, owners[i].words);
+	}
+}
+
 void test_record(void)
 {
 	s64 pause;
@@ -287,6 +330,7 @@ void test_record(void)
 	test_changes();
 	test_set_export();
 	test_addresses();
+	test_owners();
 
 	tap_test("record: names of records");
 	expect_number(nbd_record_index("nbd12"), 12);

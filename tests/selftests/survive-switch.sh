@@ -225,14 +225,9 @@ test_refused_switch() {
 	assert_match "$output" "-now .* -replace only"
 }
 
-# waits_for_lock PID: in flock()
+# waits_for_lock PID: it has opened the lock of $name, which the test holds
 waits_for_lock() {
-	local line
-
-	while read -r line; do
-		[[ $line != *"-> FLOCK"*" $1 "* ]] || return 0
-	done </proc/locks
-	return 1
+	[ -n "$(find "/proc/$1/fd" -lname "/run/nbd/.$name.lock")" ]
 }
 
 # What the driver does and what the record says change together, or not at all.
@@ -241,7 +236,7 @@ test_interrupted_switch() {
 
 	start_twins
 	attach "${twin_uri[0]}"
-	exec {lock}<>/run/nbd/.lock
+	exec {lock}<>"/run/nbd/.$name.lock"
 	flock "$lock"
 	"$NBD_CLIENT" -replace "${twin_uri[1]}" "$dev" {lock}>&- &
 	client=$!
