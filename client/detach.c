@@ -65,22 +65,30 @@ static void copy_status(void *arg, const struct nbd_status *status)
 	*(struct nbd_status *)arg = *status;
 }
 
-/* Nobody but the process that serves it, which may have several files. */
+/*
+ * Nobody but the process that serves it, which may have several files, and clients that
+ * have attached it and wait for the first read.
+ */
 static bool only_served(struct nbd_kernel *k, s32 index,
 			const struct nbd_holders *holders)
 {
 	struct nbd_status status = { .openers = ~0U };
+	unsigned int files = holders->probed;
 	struct nbd_err ignored;
 
-	return !holders->n && holders->served &&
+	/* The driver has left one file of the server out already. */
+	if (holders->served)
+		files += holders->served - 1;
+	return !holders->n && (holders->served || holders->probed) &&
 	       !nbd_kernel_status(k, index, copy_status, &status, &ignored) &&
-	       status.openers < holders->served;
+	       status.openers <= files;
 }
 
 /*
  * Our driver refuses by itself, in one step with the detaching; for the stock
  * driver the holders are looked for before. The task in NBD_DO_IT keeps the
- * device open, but not because it uses it: our driver leaves it out.
+ * device open, but not because it uses it: our driver leaves it out. A client that
+ * waits for the first read does not use it either.
  */
 static int detach_if_unused(struct nbd_kernel *k, s32 index,
 			    struct nbd_holders *holders, struct nbd_err *err)

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
@@ -238,15 +239,22 @@ static int wait_for_nodes(s32 index, s64 deadline)
 	return ret;
 }
 
+char *nbd_device_probe_name(s32 index, char *buf)
+{
+	snprintf(buf, NBD_PROBE_NAME_MAX, "nbdprobe%d", index);
+	return buf;
+}
+
 /*
  * In the child: the first open reads the partition table. It may take for ever, and
  * whoever reads what nbd-client prints must not wait for that.
  */
 static void __noreturn open_and_exit(s32 index, int report)
 {
-	char path[NBD_DEVICE_PATH_MAX];
+	char path[NBD_DEVICE_PATH_MAX], name[NBD_PROBE_NAME_MAX];
 	int fd, error;
 
+	prctl(PR_SET_NAME, nbd_device_probe_name(index, name));
 	for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
 		if (fd != report)
 			close(fd);

@@ -62,4 +62,12 @@ int nbd_device_settle(s32 index, s64 deadline, struct nbd_err *err);
 /* Sets how many KiB the kernel reads ahead of an attached device; 0 or -errno. */
 int nbd_device_set_read_ahead(s32 index, u32 kib, struct nbd_err *err);
 
+/*
+ * The name of the process in which nbd_device_settle() opens a device for the first time. It
+ * may be left behind when the server does not answer; whoever detaches the device does not
+ * take it for a user.
+ */
+#define NBD_PROBE_NAME_MAX 24
+char *nbd_device_probe_name(s32 index, char *buf);
+
 #endif /* NBD_DEVICE_H */

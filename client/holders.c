@@ -220,18 +220,38 @@ static bool is_new_namespace(struct search *s, const char *pid)
 	return true;
 }
 
-static void add_process(struct search *s, const char *pid)
+static void read_name(const char *pid, char *name, size_t size)
 {
-	char path[300], name[32] = "", text[320];
+	char path[300];
 	FILE *f;
 
+	*name = '\0';
 	snprintf(path, sizeof(path), "/proc/%s/comm", pid);
 	f = fopen(path, "re");
-	if (f) {
-		if (fgets(name, sizeof(name), f))
-			name[strcspn(name, "\n")] = '\0';
-		fclose(f);
-	}
+	if (!f)
+		return;
+	if (fgets(name, size, f))
+		name[strcspn(name, "\n")] = '\0';
+	fclose(f);
+}
+
+/* Root's own, for others may have any name. */
+static bool is_probe(const struct search *s, const char *pid)
+{
+	char path[300], name[NBD_PROBE_NAME_MAX], wanted[NBD_PROBE_NAME_MAX];
+	struct stat st;
+
+	read_name(pid, name, sizeof(name));
+	snprintf(path, sizeof(path), "/proc/%s", pid);
+	return !strcmp(name, nbd_device_probe_name(s->index, wanted)) &&
+	       !stat(path, &st) && !st.st_uid;
+}
+
+static void add_process(struct search *s, const char *pid)
+{
+	char name[32], text[320];
+
+	read_name(pid, name, sizeof(name));
 	snprintf(text, sizeof(text), "%s (%s)", pid, name);
 	add_holder(s, false, "open in process ", text);
 }
@@ -322,7 +342,10 @@ static void search_processes(struct search *s)
 				 e->d_name);
 			search_mounts(s, path);
 		}
-		search_files(s, e->d_name);
+		if (is_probe(s, e->d_name))
+			s->holders->probed++;
+		else
+			search_files(s, e->d_name);
 	}
 	closedir(dir);
 }

@@ -31,7 +31,6 @@ struct file;
 struct nbd_cmd;
 struct nbd_device;
 struct netlink_ext_ack;
-struct pid;
 
 /* Connections of one device; mainline has no limit, 16 bits of sockets are plenty. */
 #define NBD_CONNS_MAX		1024

@@ -240,4 +240,27 @@ test_stopped_client() {
 	detach
 }
 
+# What is left of a client that waits for the first read is no user of the device.
+test_leftover_probe() {
+	local client since
+
+	allow_log 'I/O error,? (on )?dev nbd0, .*(READ|async page read)'
+	allow_log 'nbd0: unable to read partition table'
+	start_nbdkit --filter=delay memory 1M rdelay=60
+	use_device nbd0
+	"$NBD_CLIENT" "${server_args[@]}" /dev/nbd0 &
+	client=$!
+	wait_for 20 pgrep -x nbdprobe0
+	wait_for 20 in_flight
+	kill -9 "$client"
+	since=$(milliseconds)
+	detach
+	assert_within "$(elapsed "$since")" 0 "$(scaled 8000)" "milliseconds"
+	wait_for 20 no_probe
+}
+
+no_probe() {
+	! pgrep -x nbdprobe0
+}
+
 run_tests "$@"
