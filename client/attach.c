@@ -13,6 +13,7 @@
 #include "clock.h"
 #include "device.h"
 #include "ioctl.h"
+#include "keeper.h"
 #include "lookup.h"
 #include "monitor.h"
 #include "process.h"
@@ -226,10 +227,14 @@ static int fit_export(struct nbd_kernel_config *config,
 }
 
 static int hand_over(struct nbd_kernel *k, const struct nbd_params *params,
-		     struct nbd_bringup *b, struct nbd_kernel_reply *reply,
-		     u32 *block_size, struct nbd_err *err)
+		     struct nbd_bringup *b, u64 keeper,
+		     struct nbd_kernel_reply *reply, u32 *block_size,
+		     struct nbd_err *err)
 {
-	struct nbd_kernel_config config = { 0 };
+	struct nbd_kernel_config config = {
+		.set = NBD_CONFIG_KEEPER,
+		.keeper = keeper,
+	};
 	int fds[NBD_CONNECTIONS_MAX];
 	unsigned int i;
 	int ret;
@@ -274,14 +279,15 @@ static int print_attached(const struct nbd_params *params,
 /* The device is ours to have: say so before the server is bothered. */
 static int check_free(const struct nbd_params *params, struct nbd_err *err)
 {
-	char path[NBD_DEVICE_PATH_MAX];
+	char path[NBD_DEVICE_PATH_MAX], hint[NBD_CARE_TEXT_MAX + 2];
 	pid_t pid;
 
 	if (params->index < 0 || nbd_device_pid(params->index, &pid))
 		return 0;
 	return nbd_fail(err, NBD_EXIT_BUSY, EBUSY,
-			"%s is in use, attached by process %d: detach it with nbd-client -d, or leave the device away to get a free one",
-			nbd_device_path(params->index, path), pid);
+			"%s is in use, attached by process %d: detach it with nbd-client -d, or leave the device away to get a free one%s",
+			nbd_device_path(params->index, path), pid,
+			nbd_care_hint(params->index, hint, sizeof(hint)));
 }
 
 /* Everything that the monitor and -status will want to know. */
@@ -360,6 +366,8 @@ int nbd_watch_over(struct nbd_record *record, struct nbd_err *err)
 
 	if (hold < 0)
 		return hold;
+	if (record->session_id)
+		record->keeper = nbd_keeper_new();
 	lock = nbd_record_lock(record->params.index, err);
 	if (lock >= 0) {
 		int ret = write_down(record, err);
@@ -404,16 +412,18 @@ static int attach_netlink(struct nbd_kernel *k, const struct nbd_params *params,
 			  struct nbd_kernel_reply *reply, FILE *out,
 			  struct nbd_err *err)
 {
+	u64 keeper = nbd_keeper_new();
 	struct nbd_record record;
 	u32 block_size;
 	int ret;
 
-	ret = hand_over(k, params, b, reply, &block_size, err);
+	ret = hand_over(k, params, b, keeper, reply, &block_size, err);
 	if (ret)
 		return ret;
 	if (*lock < 0)
 		*lock = nbd_record_lock(reply->index, err);
 	fill_record(&record, params, b, list, reply, block_size);
+	record.keeper = keeper;
 	ret = *lock < 0 ? *lock : write_down(&record, err);
 	if (!ret) {
 		ret = print_attached(params, &b->export, reply->index, out,

@@ -47,6 +47,7 @@ struct nbd_kernel {
 #define NBD_CONFIG_SESSION_ID		BIT(10)
 #define NBD_CONFIG_REPLACE		BIT(11)
 #define NBD_CONFIG_REPLACE_NOW		BIT(12)
+#define NBD_CONFIG_KEEPER		BIT(13)
 
 /**
  * struct nbd_kernel_config - NBD_CMD_CONNECT or NBD_CMD_RECONFIGURE
@@ -78,6 +79,7 @@ struct nbd_kernel_config {
 	u64 slow_timeout;
 	u32 write_policy;
 	u64 session_id;
+	u64 keeper;
 };
 
 /**
@@ -164,6 +166,8 @@ struct nbd_conn_info {
  * @nconns:	connection slots
  * @nlive:	those that carry requests
  * @conns:	the first NBD_STATUS_CONNS_MAX of them
+ * @keeper_pid:	process that cares for it, 0 if it has no number here
+ * @keeper_lives: that process is there
  * @counters:	by NBD_COUNTER_*
  * @cause:	why it is in this state, sanitized
  * @identifier:	backend identifier as it was given: not for a terminal
@@ -175,6 +179,9 @@ struct nbd_status {
 	u32 state;
 	bool detailed;
 	u64 session_id;
+	u64 keeper;
+	u32 keeper_pid;
+	bool keeper_lives;
 	u32 openers;
 	u32 pid;
 	u64 since_ms;
@@ -230,6 +237,7 @@ bool nbd_status_decode(struct nlmsghdr *hdr, struct nbd_status *status);
  * @state:	enum nbd_device_state, if the event carries it
  * @slot:	connection, if the event carries it
  * @size:	bytes, if the event carries them
+ * @keeper:	new keeper, if the event carries it
  * @cause:	why, sanitized; may be empty
  */
 struct nbd_notice {
@@ -240,6 +248,7 @@ struct nbd_notice {
 	u32 state;
 	u32 slot;
 	u64 size;
+	u64 keeper;
 	char cause[NBD_CAUSE_MAX];
 };
 

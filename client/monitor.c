@@ -185,6 +185,16 @@ static void log_state(const struct nbd_notice *n)
 			n->index);
 }
 
+/* Someone has adopted it, in a place that has a record of its own. */
+static void check_keeper(struct nbd_watch *w, u64 keeper)
+{
+	if (!keeper || keeper == w->record.keeper)
+		return;
+	nbd_log(LOG_NOTICE, "/dev/nbd%d: another monitor cares for it by now",
+		w->record.params.index);
+	w->state = NBD_WATCH_GONE;
+}
+
 static void handle_event(struct nbd_watch *w, const struct nbd_notice *n)
 {
 	switch (n->event) {
@@ -195,6 +205,9 @@ static void handle_event(struct nbd_watch *w, const struct nbd_notice *n)
 	case NBD_EVENT_DETACHED:
 		nbd_log(LOG_INFO, "/dev/nbd%d: detached", n->index);
 		w->state = NBD_WATCH_GONE;
+		break;
+	case NBD_EVENT_KEEPER:
+		check_keeper(w, n->keeper);
 		break;
 	case NBD_EVENT_STATE:
 		log_state(n);
@@ -282,12 +295,13 @@ static void handle_status(void *arg, const struct nbd_status *s)
 	if (!w || (!w->dirty && !m->lost_notices))
 		return;
 	w->dirty = false;
+	check_keeper(w, s->keeper);
 	if (!s->detailed)
 		count_stock(w, s);
 	else if (s->session_id != w->record.session_id ||
 		 s->state == NBD_STATE_CLOSING)
 		w->state = NBD_WATCH_GONE;
-	else
+	else if (w->state != NBD_WATCH_GONE)
 		nbd_watch_lost(w, s->nconns - s->nlive, s->nlive,
 			       s->counters[NBD_COUNTER_TIMEDOUT] > w->timeouts);
 	w->timeouts = s->counters[NBD_COUNTER_TIMEDOUT];
@@ -357,6 +371,8 @@ static void add_record(struct monitor *m, struct nbd_record *record, u64 file)
 	w->next = m->watches;
 	m->watches = w;
 	w->dirty = true;
+	if (!nbd_watch_claim(w))
+		w->state = NBD_WATCH_GONE;
 	if (w->record.params.systemd_mark)
 		nbd_process_mark_for_systemd();
 	/*
@@ -395,6 +411,8 @@ static void load_record(void *arg, s32 index)
 	} else if (w && w->record.session_id == record.session_id &&
 		   record.session_id) {
 		nbd_watch_update(w, &record, file);
+		if (!nbd_watch_claim(w))
+			w->state = NBD_WATCH_GONE;
 	} else {
 		if (w)
 			drop_watch(m, w);

@@ -329,6 +329,8 @@ static void put_config(const struct nbd_kernel *k, struct nl_msg *msg,
 		   NBD_ATTR_SLOW_TIMEOUT, c->slow_timeout);
 	put_u64_if(k, msg, c->set & NBD_CONFIG_SESSION_ID,
 		   NBD_ATTR_SESSION_ID, c->session_id);
+	put_u64_if(k, msg, c->set & NBD_CONFIG_KEEPER && c->keeper,
+		   NBD_ATTR_KEEPER, c->keeper);
 	put_u32_if(k, msg, limits, NBD_ATTR_BLOCK_MIN, c->block_min);
 	put_u32_if(k, msg, limits, NBD_ATTR_BLOCK_PREFERRED,
 		   c->block_preferred);

@@ -104,6 +104,9 @@ bool nbd_status_decode(struct nlmsghdr *hdr, struct nbd_status *s)
 	s->index = get_u32(tb[NBD_ATTR_INDEX]);
 	s->state = get_u32(tb[NBD_ATTR_STATE]);
 	s->session_id = get_u64(tb[NBD_ATTR_SESSION_ID]);
+	s->keeper = get_u64(tb[NBD_ATTR_KEEPER]);
+	s->keeper_lives = tb[NBD_ATTR_KEEPER_PID];
+	s->keeper_pid = get_u32(tb[NBD_ATTR_KEEPER_PID]);
 	s->openers = get_u32(tb[NBD_ATTR_OPENERS]);
 	s->pid = get_u32(tb[NBD_ATTR_PID]);
 	s->since_ms = get_u64(tb[NBD_ATTR_SINCE_MS]);
@@ -257,6 +260,7 @@ bool nbd_notice_decode(struct nlmsghdr *hdr, struct nbd_notice *n)
 	n->state = get_u32(tb[NBD_ATTR_STATE]);
 	n->slot = get_u32(tb[NBD_ATTR_CONN_SLOT]);
 	n->size = get_u64(tb[NBD_ATTR_SIZE_BYTES]);
+	n->keeper = get_u64(tb[NBD_ATTR_KEEPER]);
 	get_text(tb[NBD_ATTR_CAUSE], n->cause, sizeof(n->cause));
 	return true;
 }

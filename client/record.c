@@ -36,6 +36,7 @@ static const struct field {
 #define FIELD(key, kind, member) { key, kind, offsetof(struct nbd_record, member) }
 	FIELD("index", U32, params.index),
 	FIELD("session", U64, session_id),
+	FIELD("keeper", U64, keeper),
 	FIELD("pid", U32, pid),
 	FIELD("given", U64, params.given),
 	FIELD("name", TEXT, params.export_name),

@@ -25,6 +25,8 @@
  * @export:	what the device uses of the export: its size and block sizes as the
  *		server told them last, flags that it relies on as when it was attached
  * @session_id:	the attachment, 0 from the stock driver
+ * @keeper:	tells it from records of the attachment in other places, see keeper.h; 0 if
+ *		that is not known
  * @pid:		the process that attached it, as sysfs says; tells attachments
  *		apart where there are no sessions
  * @block_size:	logical block size in use
@@ -42,6 +44,7 @@ struct nbd_record {
 	struct nbd_params params;
 	struct nbd_export export;
 	u64 session_id;
+	u64 keeper;
 	u32 pid;
 	u32 block_size;
 	u32 nconns;

@@ -4,13 +4,16 @@
  */
 #include <errno.h>
 #include <linux/nbd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "adopt.h"
 #include "attach.h"
 #include "bringup.h"
 #include "device.h"
+#include "keeper.h"
 #include "kernel.h"
 #include "process.h"
 #include "record.h"
@@ -18,33 +21,95 @@
 #include "target.h"
 #include "watch.h"
 
-/* The record of the device as it is now; it must be of this attachment. */
-static int find_record(struct nbd_kernel *k, s32 index,
-		       struct nbd_record *record, struct nbd_err *err)
+/**
+ * struct replacing - one switch-over
+ * @k:		the driver
+ * @given:	what the user wants
+ * @record:	the device, with that merged into it
+ * @adopts:	the device had no record here that counts: @record is made from its status
+ */
+struct replacing {
+	struct nbd_kernel *k;
+	const struct nbd_params *given;
+	struct nbd_record record;
+	bool adopts;
+};
+
+static int check_device(const struct replacing *r, struct nbd_err *err)
 {
 	char path[NBD_DEVICE_PATH_MAX];
 	pid_t pid;
 
-	nbd_device_path(index, path);
-	if (!nbd_kernel_knows(k, NBD_ATTR_REPLACE))
+	nbd_device_path(r->given->index, path);
+	if (!nbd_kernel_knows(r->k, NBD_ATTR_REPLACE))
 		return nbd_fail(err, NBD_EXIT_UNSUPPORTED, EOPNOTSUPP,
 				"%s: the loaded nbd driver cannot replace live connections",
 				path);
-	if (nbd_device_pid(index, &pid))
+	if (nbd_device_pid(r->given->index, &pid))
 		return nbd_fail(err, NBD_EXIT_FAILURE, ENODEV,
 				"%s is not attached", path);
-	if (nbd_record_read(record, index, err)) {
-		nbd_err_prefix(err, "%s was not attached by this nbd-client",
-			       path);
-		return -ENOENT;
-	}
-	if (!record->session_id) {
-		nbd_record_free(record);
+	return 0;
+}
+
+static void take_status(void *arg, const struct nbd_status *status)
+{
+	*(struct nbd_status *)arg = *status;
+}
+
+/* -ESTALE if the record is of an earlier attachment, or somebody has adopted the device. */
+static int check_record(struct nbd_kernel *k, const struct nbd_record *record,
+			struct nbd_err *err)
+{
+	const struct nbd_params *p = &record->params;
+	struct nbd_status status = { .index = -1 };
+	char path[NBD_DEVICE_PATH_MAX];
+	int ret;
+
+	nbd_device_path(p->index, path);
+	if (!record->session_id && p->ioctl_mode)
 		return nbd_fail(err, NBD_EXIT_UNSUPPORTED, EOPNOTSUPP,
 				"%s was attached with -nonetlink and -no-persist: its connections cannot be replaced",
 				path);
-	}
-	return 0;
+	ret = nbd_kernel_status(k, p->index, take_status, &status, err);
+	if (!ret && !nbd_keeper_is_ours(record, &status))
+		ret = nbd_fail(err, NBD_EXIT_FAILURE, ESTALE,
+			       "%s/%s is out of date", NBD_RUN_DIR,
+			       path + strlen("/dev/"));
+	return ret;
+}
+
+/* The record of the device as it is now; it must be of this attachment. */
+static int find_record(struct nbd_kernel *k, s32 index,
+		       struct nbd_record *record, struct nbd_err *err)
+{
+	int ret = nbd_record_read(record, index, err);
+
+	if (ret)
+		return ret;
+	ret = check_record(k, record, err);
+	if (ret)
+		nbd_record_free(record);
+	return ret;
+}
+
+/* The record, or one that is made for a device that has none, if a server is given for it. */
+static int find_device(struct replacing *r, struct nbd_err *err)
+{
+	s32 index = r->given->index;
+	char hint[NBD_CARE_TEXT_MAX + 2], why[NBD_ERR_TEXT_MAX];
+	int ret = check_device(r, err);
+
+	if (ret)
+		return ret;
+	ret = find_record(r->k, index, &r->record, err);
+	if (ret != -ENOENT && ret != -ESTALE && ret != -EINVAL)
+		return ret;
+	r->adopts = r->given->nservers;
+	if (r->adopts)
+		return nbd_adopt(r->k, index, r->given, &r->record, err);
+	snprintf(why, sizeof(why), "%s", err->text);
+	return nbd_fail(err, NBD_EXIT_FAILURE, ENOENT, "/dev/nbd%d: %s%s",
+			index, why, nbd_care_hint(index, hint, sizeof(hint)));
 }
 
 /* What can be replaced; all else belongs to the attachment. */
@@ -142,8 +207,9 @@ static void fill_config(struct nbd_kernel_config *c, const struct nbd_kernel *k,
 	c->timeout = p->timeout;
 	c->dead_timeout = nbd_dead_timeout(k, p);
 	c->slow_timeout = p->slow_timeout;
+	c->keeper = record->keeper;
 	/* The dead timeout also when it is not given: a monitor that gave up has set it to 0. */
-	c->set = NBD_CONFIG_REPLACE | NBD_CONFIG_SESSION_ID |
+	c->set = NBD_CONFIG_REPLACE | NBD_CONFIG_SESSION_ID | NBD_CONFIG_KEEPER |
 		 NBD_CONFIG_SERVER_FLAGS | NBD_CONFIG_DEAD_TIMEOUT;
 	if (given->given & NBD_GIVEN_TIMEOUT)
 		c->set |= NBD_CONFIG_TIMEOUT;
@@ -199,16 +265,17 @@ static int keep_namespaces(struct nbd_record *record, struct nbd_err *err)
  * The device and its record change together: both while the lock is held, and so that
  * all that can fail is done before the driver is told.
  */
-static int hand_over_and_save(struct nbd_kernel *k, struct nbd_record *record,
-			      const struct nbd_params *given,
-			      struct nbd_bringup *b,
+static int hand_over_and_save(struct replacing *r, struct nbd_bringup *b,
 			      const struct nbd_address_list *list,
 			      struct nbd_err *err)
 {
-	struct nbd_record before = *record;
+	struct nbd_record *record = &r->record, before;
 	int ret = nbd_check_export(record, b->nlinks, &b->export, err);
 
-	if (!ret && given->nservers)
+	if (!ret && r->adopts)
+		nbd_adopt_fix_size(record, &b->export);
+	before = *record;
+	if (!ret && r->given->nservers)
 		ret = keep_namespaces(record, err);
 	if (ret)
 		return ret;
@@ -216,13 +283,13 @@ static int hand_over_and_save(struct nbd_kernel *k, struct nbd_record *record,
 	record->in_use = b->address;
 	record->moving = false;
 	record->nconns = b->nlinks;
-	if (given->nservers) {
+	if (r->given->nservers) {
 		record->addresses = *list;
 		record->socket_owner = b->links[0].peer;
 	}
 	ret = nbd_record_draft(record, err);
 	if (!ret) {
-		ret = hand_over(k, &before, given, b, err);
+		ret = hand_over(r->k, &before, r->given, b, err);
 		if (ret)
 			nbd_record_discard(record->params.index);
 		else
@@ -234,37 +301,39 @@ static int hand_over_and_save(struct nbd_kernel *k, struct nbd_record *record,
 }
 
 /* The record as it is now that nobody else can change it, with what is to be replaced. */
-static int read_again(struct nbd_kernel *k, struct nbd_record *record,
-		      const struct nbd_params *given, struct nbd_err *err)
+static int read_again(struct replacing *r, struct nbd_err *err)
 {
-	u64 session_id = record->session_id;
+	s32 index = r->record.params.index;
 	struct nbd_record now = { 0 };
-	int ret = find_record(k, record->params.index, &now, err);
+	int ret = find_record(r->k, index, &now, err);
 
+	if (ret && r->adopts)
+		return 0;
 	if (ret)
 		return ret;
-	nbd_record_free(record);
-	*record = now;
-	if (record->session_id != session_id)
+	if (r->adopts || now.session_id != r->record.session_id) {
+		nbd_record_free(&now);
 		return nbd_fail(err, NBD_EXIT_FAILURE, ESTALE,
-				"the device was detached meanwhile");
-	return merge(record, given, err);
+				"the device was detached, or adopted, meanwhile: try again");
+	}
+	nbd_record_free(&r->record);
+	r->record = now;
+	return merge(&r->record, r->given, err);
 }
 
-static int switch_over(struct nbd_kernel *k, struct nbd_record *record,
-		       const struct nbd_params *given, struct nbd_bringup *b,
+static int switch_over(struct replacing *r, struct nbd_bringup *b,
 		       const struct nbd_address_list *list, struct nbd_err *err)
 {
-	int lock = nbd_record_lock(record->params.index, err);
+	int lock = nbd_record_lock(r->record.params.index, err);
 	sigset_t signals;
 	int ret;
 
 	if (lock < 0)
 		return lock;
 	nbd_process_uninterruptible(&signals);
-	ret = read_again(k, record, given, err);
+	ret = read_again(r, err);
 	if (!ret)
-		ret = hand_over_and_save(k, record, given, b, list, err);
+		ret = hand_over_and_save(r, b, list, err);
 	nbd_process_interruptible(&signals);
 	close(lock);
 	return ret;
@@ -299,33 +368,62 @@ static int find_addresses(struct nbd_kernel *k, const struct nbd_record *record,
 	return nbd_resolve_servers(&record->params, place, list, err);
 }
 
-static int replace_with(struct nbd_kernel *k, struct nbd_record *record,
-			const struct nbd_params *given, struct nbd_bringup *b,
+/* A monitor is there before the record, and does not end before that comes. */
+static int switch_over_in_care(struct replacing *r, struct nbd_bringup *b,
+			       const struct nbd_address_list *list,
+			       struct nbd_err *err)
+{
+	int hold, ret;
+
+	if (!r->adopts)
+		return switch_over(r, b, list, err);
+	hold = nbd_bring_monitor(&r->record.params, err);
+	if (hold < 0)
+		return hold;
+	ret = switch_over(r, b, list, err);
+	close(hold);
+	return ret;
+}
+
+static int replace_with(struct replacing *r, struct nbd_bringup *b,
 			struct nbd_err *err)
 {
 	struct nbd_place place = nbd_here;
 	struct nbd_address_list list;
 	int ret;
 
-	ret = merge(record, given, err);
-	if (!ret && !given->nservers)
-		ret = open_place(&place, record, err);
+	ret = merge(&r->record, r->given, err);
+	if (!ret && !r->given->nservers)
+		ret = open_place(&place, &r->record, err);
 	if (!ret)
-		ret = find_addresses(k, record, given, &place, &list, err);
+		ret = find_addresses(r->k, &r->record, r->given, &place, &list,
+				     err);
 	if (!ret)
-		ret = nbd_bring_up(b, &record->params, &list, &place, err);
+		ret = nbd_bring_up(b, &r->record.params, &list, &place, err);
 	if (!ret) {
-		ret = switch_over(k, record, given, b, &list, err);
+		ret = switch_over_in_care(r, b, &list, err);
 		nbd_bringup_close(b);
 	}
 	nbd_place_close(&place);
 	return ret;
 }
 
+static int replace_in(struct nbd_kernel *k, const struct nbd_params *params,
+		      struct nbd_bringup *b, struct nbd_err *err)
+{
+	struct replacing r = { .k = k, .given = params };
+	int ret = find_device(&r, err);
+
+	if (ret)
+		return ret;
+	ret = replace_with(&r, b, err);
+	nbd_record_free(&r.record);
+	return ret;
+}
+
 int nbd_replace(const struct nbd_params *params, struct nbd_err *err)
 {
 	struct nbd_bringup *b = calloc(1, sizeof(*b));
-	struct nbd_record record;
 	struct nbd_kernel kernel;
 	int ret;
 
@@ -337,11 +435,7 @@ int nbd_replace(const struct nbd_params *params, struct nbd_err *err)
 	if (!ret) {
 		ret = check_now(&kernel, params, err);
 		if (!ret)
-			ret = find_record(&kernel, params->index, &record, err);
-		if (!ret) {
-			ret = replace_with(&kernel, &record, params, b, err);
-			nbd_record_free(&record);
-		}
+			ret = replace_in(&kernel, params, b, err);
 		nbd_kernel_close(&kernel);
 	}
 	free(b);

@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "device.h"
 #include "json.h"
+#include "keeper.h"
 #include "kernel.h"
 #include "monitor.h"
 #include "outage.h"
@@ -76,8 +77,8 @@ static void attach_record(struct entry *e)
 {
 	if (nbd_record_read(&e->record, e->status.index, NULL))
 		return;
-	e->has_record = !e->status.detailed || e->record.params.ioctl_mode ||
-			e->record.session_id == e->status.session_id;
+	e->has_record = nbd_keeper_is_ours(&e->record, &e->status) ||
+			(e->record.params.ioctl_mode && !e->status.keeper);
 	if (!e->has_record)
 		nbd_record_free(&e->record);
 }
@@ -292,6 +293,20 @@ static void json_record(struct nbd_json *j, const struct nbd_record *r)
 	json_path(j, "mntns", nbd_kept_mnt(&r->namespaces, p->index, path));
 }
 
+static void json_care(struct nbd_json *j, const struct entry *e)
+{
+	static const char *const words[] = {
+		[NBD_CARE_HERE] = "here",
+		[NBD_CARE_ELSEWHERE] = "elsewhere",
+		[NBD_CARE_ENDED] = "ended",
+		[NBD_CARE_NOBODY] = "nobody",
+	};
+
+	nbd_json_text(j, "care", words[nbd_care(&e->status, e->has_record)]);
+	if (e->status.keeper_pid)
+		nbd_json_number(j, "keeper_pid", e->status.keeper_pid);
+}
+
 static void json_entry(struct nbd_json *j, const struct entry *e)
 {
 	char path[NBD_DEVICE_PATH_MAX];
@@ -303,6 +318,7 @@ static void json_entry(struct nbd_json *j, const struct entry *e)
 	nbd_json_number(j, "pid", e->status.pid);
 	if (e->status.detailed)
 		json_driver(j, &e->status);
+	json_care(j, e);
 	if (e->has_record)
 		json_record(j, &e->record);
 	if (e->outage)
@@ -449,6 +465,16 @@ static void print_counters(const struct nbd_status *s, FILE *out)
 static const char no_monitor[] =
 	"  no monitor runs, so no lost connection comes back: start nbd-client -monitor\n";
 
+static void print_care(const struct entry *e, FILE *out)
+{
+	char text[NBD_CARE_TEXT_MAX];
+
+	nbd_care_text(&e->status, nbd_care(&e->status, e->has_record), text,
+		      sizeof(text));
+	if (*text)
+		fprintf(out, "  %s\n", text);
+}
+
 static void print_entry(const struct entry *e, bool monitor, FILE *out)
 {
 	const struct nbd_status *s = &e->status;
@@ -473,6 +499,7 @@ static void print_entry(const struct entry *e, bool monitor, FILE *out)
 		print_outage(e->outage, out);
 	if (!monitor && e->has_record && nbd_record_monitored(&e->record))
 		fputs(no_monitor, out);
+	print_care(e, out);
 	if (s->detailed) {
 		print_retiring(s, out);
 		print_timers(e, out);

@@ -126,6 +126,32 @@ void nbd_watch_update(struct nbd_watch *w, struct nbd_record *record, u64 file)
 	update_session(w);
 }
 
+/*
+ * The attachment is this record's, which the driver has to know; false if that is another's
+ * by now, or over.
+ */
+bool nbd_watch_claim(struct nbd_watch *w)
+{
+	struct nbd_kernel_config config = {
+		.index = watch_index(w),
+		.set = NBD_CONFIG_SESSION_ID | NBD_CONFIG_KEEPER,
+		.session_id = w->record.session_id,
+		.keeper = w->record.keeper,
+		.identifier = w->record.params.identifier,
+	};
+	struct nbd_kernel_reply reply;
+	struct nbd_err err;
+	int ret;
+
+	if (!w->kernel->sock || !config.keeper || !config.session_id ||
+	    !nbd_kernel_knows(w->kernel, NBD_ATTR_KEEPER))
+		return true;
+	ret = nbd_kernel_reconfigure(w->kernel, &config, &reply, &err);
+	if (ret)
+		watch_log(w, LOG_WARNING, "%s", err.text);
+	return ret != -ESTALE;
+}
+
 /* Somebody else's record is newer than what we know, and is read when its event comes. */
 static void save_record(struct nbd_watch *w)
 {
@@ -176,6 +202,8 @@ static void give_up(struct nbd_watch *w)
 	if (w->record.session_id) {
 		config.set |= NBD_CONFIG_SESSION_ID;
 		config.session_id = w->record.session_id;
+		config.set |= NBD_CONFIG_KEEPER;
+		config.keeper = w->record.keeper;
 	}
 	if (nbd_kernel_reconfigure(w->kernel, &config, &reply, &err))
 		watch_log(w, LOG_ERR, "%s", err.text);
@@ -386,6 +414,8 @@ static int hand_over(struct nbd_watch *w, struct nbd_kernel_reply *reply,
 	if (w->record.session_id) {
 		config.set |= NBD_CONFIG_SESSION_ID;
 		config.session_id = w->record.session_id;
+		config.set |= NBD_CONFIG_KEEPER;
+		config.keeper = w->record.keeper;
 	}
 	config.set |= NBD_CONFIG_SERVER_FLAGS;
 	config.server_flags = b->export.flags;
@@ -496,7 +526,7 @@ static void attempt_ready(struct nbd_watch *w)
 	note_target(w);
 	ret = hand_over(w, &reply, &err);
 	if (ret == -ESTALE || ret == -ENODEV || ret == -ENOENT) {
-		watch_log(w, LOG_NOTICE, "is not attached any more");
+		watch_log(w, LOG_NOTICE, "is not watched any more: %s", err.text);
 		end_attempt(w);
 		w->state = NBD_WATCH_GONE;
 	} else if (ret) {

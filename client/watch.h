@@ -117,6 +117,12 @@ struct nbd_watch *nbd_watch_new(struct nbd_record *record, u64 file,
 				struct nbd_kernel *kernel);
 void nbd_watch_free(struct nbd_watch *watch);
 
+/*
+ * Tells the driver that this process cares for the device from now on. False if the
+ * attachment is over, or another's by now.
+ */
+bool nbd_watch_claim(struct nbd_watch *watch);
+
 /* The record was written again by somebody else: take it over. */
 void nbd_watch_update(struct nbd_watch *watch, struct nbd_record *record,
 		      u64 file);

@@ -4,6 +4,7 @@
 #include <linux/nbd.h>
 #include <stdlib.h>
 
+#include "../../client/keeper.h"
 #include "../../client/record.h"
 #include "../../client/uri.h"
 #include "../../client/util.h"
@@ -28,6 +29,7 @@ static void fill(struct nbd_record *r)
 	r->export.size = 1ULL << 62;
 	r->export.flags = 0x10d;
 	r->session_id = 0x123456789abcdef0;
+	r->keeper = U64_MAX;
 	r->block_size = 4096;
 	r->nconns = 4;
 	r->in_use.server = 1;
@@ -78,6 +80,7 @@ static void test_round_trip(void)
 	expect(!memcmp(&a.addresses.addr[0].sa, &b.addresses.addr[0].sa, 16));
 	expect(b.session_id == a.session_id && b.namespaces.net_kept &&
 	       b.namespaces.mnt == a.namespaces.mnt);
+	expect(b.keeper == a.keeper);
 	expect(nbd_address_same(&a.in_use, &b.in_use));
 	expect_number(b.in_use.server, 1);
 	nbd_record_free(&a);
@@ -318,6 +321,48 @@ static void test_owners(void)
 	}
 }
 
+static const struct {
+	const char *what;
+	struct nbd_status status;
+	u64 keeper;
+	bool ours;
+	enum nbd_care without;	/* when there is no such record */
+	const char *words;
+} cares[] = {
+	{ "one that nobody keeps", { .detailed = true, .session_id = 5 }, 0, true,
+	  NBD_CARE_NOBODY, "it has no record" },
+	{ "one that this record keeps",
+	  { .detailed = true, .session_id = 5, .keeper = 9, .keeper_lives = true,
+	    .keeper_pid = 77 }, 9, true, NBD_CARE_ELSEWHERE, "where process 77 cares" },
+	{ "one that was adopted",
+	  { .detailed = true, .session_id = 5, .keeper = 9, .keeper_lives = true }, 8, false,
+	  NBD_CARE_ELSEWHERE, "a process of another PID namespace cares" },
+	{ "one that was adopted from a record of before",
+	  { .detailed = true, .session_id = 5, .keeper = 9 }, 0, false, NBD_CARE_ENDED,
+	  "who cared for it has ended" },
+	{ "another one", { .detailed = true, .session_id = 6, .keeper = 9 }, 9, false,
+	  NBD_CARE_ENDED, "to adopt it: nbd-client -replace SERVER /dev/nbd0" },
+	{ "one of the stock driver", { .session_id = 0 }, 0, true, NBD_CARE_HERE, "" },
+};
+
+static void test_care(void)
+{
+	struct nbd_record r = { .session_id = 5 };
+	char text[NBD_CARE_TEXT_MAX];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(cares); i++) {
+		tap_test("care: %s", cares[i].what);
+		r.keeper = cares[i].keeper;
+		expect(nbd_keeper_is_ours(&r, &cares[i].status) == cares[i].ours);
+		expect_number(nbd_care(&cares[i].status, true), NBD_CARE_HERE);
+		expect_number(nbd_care(&cares[i].status, false), cares[i].without);
+		nbd_care_text(&cares[i].status, cares[i].without, text, sizeof(text));
+		expect_words(text, cares[i].words);
+	}
+	expect(nbd_keeper_new() != nbd_keeper_new());
+}
+
 void test_record(void)
 {
 	s64 pause;
@@ -331,6 +376,7 @@ void test_record(void)
 	test_set_export();
 	test_addresses();
 	test_owners();
+	test_care();
 
 	tap_test("record: names of records");
 	expect_number(nbd_record_index("nbd12"), 12);

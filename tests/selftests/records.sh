@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# What nbd-client keeps under /run/nbd: who is believed, and who waits for whom.
+# What nbd-client keeps under /run/nbd: who is believed, who waits for whom, and what
+# happens to a device whose record is gone or in another place.
 # vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../survive.sh"
 
@@ -261,6 +262,192 @@ test_leftover_probe() {
 
 no_probe() {
 	! pgrep -x nbdprobe0
+}
+
+# --- another /run ---
+
+declare -A pods=() inits=()
+
+# start_pod NAME: a container with processes and a /run of its own
+start_pod() {
+	unshare --mount --pid --fork --kill-child --mount-proc bash -c \
+		"mount -t tmpfs run /run; touch '$PWD/$1.up'; exec sleep 1000" &
+	pods[$1]=$!
+	cleanup_fn stop_pod "$1"
+	wait_for 20 [ -e "$1.up" ]
+	inits[$1]=$(pgrep -P "${pods[$1]}")
+}
+
+# stop_pod NAME: with all that is in it
+stop_pod() {
+	[ -n "${pods[$1]}" ] || return 0
+	kill -9 "${pods[$1]}"
+	wait "${pods[$1]}" 2>/dev/null || true
+	wait_for 20 gone "${inits[$1]}"
+	pods[$1]=
+}
+
+in_pod() {
+	nsenter -t "${inits[$1]}" -m -p -- "${@:2}"
+}
+
+care_is() {
+	[ "$(status_field care)" = "$1" ]
+}
+
+pod_has_record() {
+	in_pod "$1" [ -e "/run/nbd/$name" ]
+}
+
+lost_record() {
+	[ ! -e "/run/nbd/$name" ]
+}
+
+pod_lost_record() {
+	! pod_has_record "$1"
+}
+
+# The container that attached a device ends, and its monitor with it. Its next server
+# restart is somebody else's to heal.
+timeouts[test_container_ends]=90
+test_container_ends() {
+	local reader
+
+	start_afresh
+	modprobe nbd
+	start_disk 16M
+	use_device nbd0
+	start_pod one
+	in_pod one "$NBD_CLIENT" "${server_args[@]}" -connections 1 "$dev"
+	wait_for 20 care_is elsewhere
+	assert_match "$("$NBD_CLIENT" -status "$dev")" \
+		"its record is in another /run/nbd .*, where process $(status_field keeper_pid) cares for it"
+	expect_status 5 "$NBD_CLIENT" "${server_args[@]}" "$dev"
+	assert_match "$output" "its record is in another /run/nbd"
+	stop_pod one
+	wait_for 20 care_is ended
+	kill_server
+	device_works &
+	reader=$!
+	wait_for 20 state_is waiting
+	launch
+	expect_failure "$NBD_CLIENT" -replace "$dev"
+	assert_match "$output" "who cared for it has ended .*: nbd-client -replace SERVER $dev"
+	start_pod two
+	in_pod two "$NBD_CLIENT" -replace "${server_args[@]}" "$dev"
+	wait "$reader"
+	assert_match "$(in_pod two "$NBD_CLIENT" -status -json "$dev")" '"care": "here"'
+	restart_server
+	device_works
+	detach
+	stop_pod two
+}
+
+# The monitor of the place that had it lets go; no connection is made twice.
+test_adoption_ends_the_others_care() {
+	local connects
+
+	start_afresh
+	start_disk 16M
+	attach "${server_args[@]}" -connections 1
+	start_pod one
+	assert_match "$(in_pod one "$NBD_CLIENT" -status "$dev")" \
+		"its record is in another /run/nbd .*, where a process of another PID namespace cares"
+	in_pod one "$NBD_CLIENT" -replace "${server_args[@]}" -connections 1 "$dev"
+	wait_for 20 lost_record
+	wait_for 20 monitor_is_gone
+	said "$dev: another monitor cares for it by now"
+	connects=$(counter connects)
+	restart_server
+	device_works
+	assert_equal "$(counter connects)" $((connects + 1)) "connections made"
+	"$NBD_CLIENT" -replace "${server_args[@]}" -connections 1 "$dev"
+	wait_for 20 pod_lost_record one
+	care_is here
+	connects=$(counter connects)
+	restart_server
+	device_works
+	assert_equal "$(counter connects)" $((connects + 1)) "connections made"
+	detach
+	stop_pod one
+}
+
+# A monitor that has not heard of it is refused by the driver.
+test_record_of_before() {
+	start_afresh
+	start_disk 16M
+	attach "${server_args[@]}" -connections 1
+	kill -9 "$(monitor_pid)"
+	start_pod one
+	in_pod one "$NBD_CLIENT" -replace "${server_args[@]}" "$dev"
+	care_is elsewhere
+	"$NBD_CLIENT" -monitor 2>monitor.log &
+	cleanup_fn stop_process $!
+	wait_for 20 lost_record
+	grep -q "$dev: the driver refused to change the device: somebody else keeps the device by now" monitor.log
+	restart_server
+	device_works
+	! grep -q reconnected monitor.log || fail "it has reconnected"
+	detach
+	stop_pod one
+}
+
+# A folder of its own is enough: the monitor is where the record is.
+test_own_run() {
+	local inside
+
+	start_afresh
+	modprobe nbd
+	start_disk 16M
+	use_device nbd0
+	cat >inside <<-'END'
+		set -e
+		mount -t tmpfs run /run
+		"$NBD_CLIENT" "$@"
+		touch attached
+		until [ -e leave ]; do sleep 0.1; done
+	END
+	NBD_CLIENT=$NBD_CLIENT unshare --mount bash inside "${server_args[@]}" -connections 1 "$dev" &
+	inside=$!
+	cleanup_fn stop_process "$inside"
+	wait_for 20 [ -e attached ]
+	care_is elsewhere
+	restart_server
+	device_works
+	touch leave
+	wait "$inside"
+	restart_server
+	device_works
+	detach
+}
+
+# What does not fit is refused, as when a server comes back; what does is as it was.
+test_adoption_compares() {
+	local size=$((8 << 20))
+
+	start_afresh
+	start_hostile --size 8M
+	attach "${server_args[@]}" -connections 1 -timeout 17 -dead-timeout 99 -identifier "a disk"
+	rm "/run/nbd/$name"
+	wait_for 20 monitor_is_gone
+	start_hostile --size 4M
+	expect_status 11 "$NBD_CLIENT" -replace "${server_args[@]}" "$dev"
+	assert_match "$output" "has shrunk from $size to $((4 << 20)) bytes"
+	start_hostile --size 8M --flags -fua
+	expect_status 11 "$NBD_CLIENT" -replace "${server_args[@]}" "$dev"
+	assert_match "$output" "features that the device relies on: FUA"
+	lost_record
+	care_is ended
+	start_hostile --size 16M
+	"$NBD_CLIENT" -replace "${server_args[@]}" "$dev"
+	care_is here
+	assert_equal "$(blockdev --getsize64 "$dev")" "$size" "size"
+	assert_equal "$(grep -E '^(timeout|dead-timeout|identifier|wanted-size) ' "/run/nbd/$name" | paste -sd ,)" \
+		"identifier a%20disk,wanted-size $size,timeout 17,dead-timeout 99"
+	ctl "kill all how=rst"
+	device_works
+	assert_equal "$(blockdev --getsize64 "$dev")" "$size" "size"
+	detach
 }
 
 run_tests "$@"

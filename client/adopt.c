@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Adopting an attachment.
+ */
+#include <errno.h>
+#include <linux/nbd.h>
+#include <string.h>
+
+#include "adopt.h"
+#include "device.h"
+#include "keeper.h"
+
+static void take_status(void *arg, const struct nbd_status *status)
+{
+	*(struct nbd_status *)arg = *status;
+}
+
+/* The texts are the record's own. */
+static int copy_texts(struct nbd_params *p, const struct nbd_params *given,
+		      const struct nbd_status *s, struct nbd_err *err)
+{
+	const struct {
+		char **to;
+		const char *text;
+	} texts[] = {
+		{ &p->export_name, given->export_name },
+		{ &p->identifier, *s->identifier ? s->identifier : NULL },
+		{ &p->tls_cert, given->tls_cert },
+		{ &p->tls_key, given->tls_key },
+		{ &p->tls_ca, given->tls_ca },
+		{ &p->tls_hostname, given->tls_hostname },
+		{ &p->tls_priority, given->tls_priority },
+	};
+	size_t i;
+	int ret = 0;
+
+	for (i = 0; !ret && i < ARRAY_SIZE(texts); i++)
+		if (texts[i].text)
+			ret = nbd_set_text(texts[i].to, texts[i].text, err);
+	return ret;
+}
+
+/* What -replace itself merges is left to it; see replace.c. */
+static void copy_wishes(struct nbd_params *p, const struct nbd_params *given)
+{
+	memcpy(p->servers, given->servers, sizeof(p->servers));
+	p->nservers = given->nservers;
+	p->no_optgo = given->no_optgo;
+	p->tls = given->tls;
+	p->tls_verify = given->tls_verify;
+}
+
+/*
+ * A device that fails at once without a connection may have been given up by who cared for
+ * it: whoever adopts it wants it to wait.
+ */
+static void take_timeouts(struct nbd_params *p, const struct nbd_status *s)
+{
+	p->timeout = s->timeout;
+	p->slow_timeout = s->slow_timeout;
+	p->given |= NBD_GIVEN_TIMEOUT | NBD_GIVEN_SLOW_TIMEOUT;
+	if (s->dead_timeout && s->dead_timeout != NBD_DEAD_CONN_FOREVER) {
+		p->dead_timeout = s->dead_timeout;
+		p->given |= NBD_GIVEN_DEAD_TIMEOUT;
+	}
+}
+
+static void take_device(struct nbd_record *r, const struct nbd_status *s)
+{
+	struct nbd_params *p = &r->params;
+
+	p->index = s->index;
+	p->readonly = s->server_flags & NBD_FLAG_READ_ONLY;
+	p->write_policy = s->write_policy;
+	if (!(s->server_flags & NBD_FLAG_CAN_MULTI_CONN)) {
+		p->connections = 1;
+		p->given |= NBD_GIVEN_CONNECTIONS;
+	}
+	r->export.size = s->size;
+	r->export.flags = s->server_flags;
+	r->session_id = s->session_id;
+	r->pid = s->pid;
+	r->block_size = s->block_size;
+	r->nconns = s->nconns;
+	r->keeper = nbd_keeper_new();
+}
+
+int nbd_adopt(struct nbd_kernel *k, s32 index, const struct nbd_params *given,
+	      struct nbd_record *record, struct nbd_err *err)
+{
+	struct nbd_status status = { .index = -1 };
+	char path[NBD_DEVICE_PATH_MAX];
+	int ret = nbd_kernel_status(k, index, take_status, &status, err);
+
+	if (ret)
+		return ret;
+	if (status.index != index || !status.session_id)
+		return nbd_fail(err, NBD_EXIT_FAILURE, ENODEV,
+				"%s is not attached",
+				nbd_device_path(index, path));
+	memset(record, 0, sizeof(*record));
+	nbd_params_init(&record->params);
+	take_device(record, &status);
+	take_timeouts(&record->params, &status);
+	copy_wishes(&record->params, given);
+	ret = copy_texts(&record->params, given, &status, err);
+	if (ret)
+		nbd_record_free(record);
+	return ret;
+}
+
+void nbd_adopt_fix_size(struct nbd_record *record, const struct nbd_export *e)
+{
+	struct nbd_params *p = &record->params;
+
+	if (e->size - e->size % record->block_size <= record->export.size)
+		return;
+	p->size = record->export.size;
+	p->given |= NBD_GIVEN_SIZE;
+}
