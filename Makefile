@@ -24,7 +24,7 @@ RELEASE := $(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' dkms.conf)
 GIT_REVISION := $(shell git -C $(CURDIR) rev-parse --short HEAD 2>/dev/null)
 VERSION := $(RELEASE)$(if $(GIT_REVISION),+g$(GIT_REVISION))
 
-LIBS := libnl-3.0 libnl-genl-3.0 libkmod gnutls
+LIBS := libnl-3.0 libnl-genl-3.0 libkmod gnutls blkid
 PKG_CONFIG ?= pkg-config
 CFLAGS ?= -O2 -g
 CLIENT_CFLAGS = -std=gnu11 -Wall -Wextra -D_GNU_SOURCE -Iuapi \

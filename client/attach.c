@@ -469,7 +469,7 @@ static int attach_device(struct nbd_kernel *k, const struct nbd_params *params,
 	struct nbd_kernel_reply reply;
 	int hold, ret;
 
-	ret = nbd_bring_up(b, params, list, &nbd_here, err);
+	ret = nbd_bring_up(b, params, list, &nbd_here, NULL, err);
 	if (ret)
 		return ret;
 	if (params->ioctl_mode)
@@ -486,13 +486,16 @@ static int attach_device(struct nbd_kernel *k, const struct nbd_params *params,
 
 int nbd_bring_up(struct nbd_bringup *b, const struct nbd_params *params,
 		 const struct nbd_address_list *list,
-		 const struct nbd_place *place, struct nbd_err *err)
+		 const struct nbd_place *place,
+		 const struct nbd_record *disk, struct nbd_err *err)
 {
 	int ret;
 
 	nbd_bringup_start(b, NBD_GOAL_GO, params, NULL, list,
 			  params->given & NBD_GIVEN_CONNECTIONS ?
 			  params->connections : NBD_CONNECTIONS_AUTO, place);
+	if (disk)
+		nbd_bringup_same_disk(b, disk, params->other_disk);
 	ret = nbd_bringup_wait(b);
 	if (ret)
 		*err = b->err;

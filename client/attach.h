@@ -55,11 +55,15 @@ int nbd_bring_monitor(const struct nbd_params *params, struct nbd_err *err);
 struct nbd_record;
 int nbd_watch_over(struct nbd_record *record, struct nbd_err *err);
 
-/* Connections to an export, for attaching and for -replace; blocks. */
+/*
+ * Connections to an export, for attaching and for -replace; blocks. @disk is the attachment
+ * whose disk it must be, NULL for a device that has none yet.
+ */
 struct nbd_bringup;
 int nbd_bring_up(struct nbd_bringup *b, const struct nbd_params *params,
 		 const struct nbd_address_list *list,
-		 const struct nbd_place *place, struct nbd_err *err);
+		 const struct nbd_place *place,
+		 const struct nbd_record *disk, struct nbd_err *err);
 
 /**
  * nbd_attach - attach a device as the user asked

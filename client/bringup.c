@@ -119,6 +119,7 @@ void nbd_bringup_start(struct nbd_bringup *b, enum nbd_goal goal,
 	b->list = list;
 	b->goal = goal;
 	b->record = NULL;
+	b->disk = NULL;
 	b->urgent = false;
 	b->distrust = false;
 	b->place = place;
@@ -127,6 +128,7 @@ void nbd_bringup_start(struct nbd_bringup *b, enum nbd_goal goal,
 	for (i = 0; i < NBD_CONNECTIONS_MAX; i++) {
 		b->links[i].state = NBD_LINK_IDLE;
 		b->links[i].fd = -1;
+		b->links[i].check = NULL;
 	}
 	start_next_address(b);
 }
@@ -142,6 +144,13 @@ void nbd_bringup_distrust(struct nbd_bringup *b)
 {
 	b->distrust = true;
 	set_next_start(b);
+}
+
+void nbd_bringup_same_disk(struct nbd_bringup *b,
+			   const struct nbd_record *record, bool overrule)
+{
+	b->disk = record;
+	b->overrule = overrule;
 }
 
 /* Ends the race for every link but the winner, which becomes links[0]. */
@@ -160,6 +169,7 @@ static void crown(struct nbd_bringup *b, struct nbd_link *winner)
 	}
 	b->export = b->links[0].hs.export;
 	b->address = *b->links[0].address;
+	b->finding = b->links[0].finding;
 	b->nlinks = 1;
 }
 
@@ -235,6 +245,15 @@ static bool next_is_due(const struct nbd_bringup *b, bool busy, bool failed)
 	       nbd_now_ms() >= b->next_start;
 }
 
+/* Whether it has the disk that it must have; the link is busy while that is found out. */
+static bool disk_fits(const struct nbd_bringup *b, struct nbd_link *link,
+		      bool was_checked)
+{
+	if (was_checked || !b->disk || b->disk->params.no_identity_check)
+		return true;
+	return nbd_link_check(link, b->disk, b->overrule);
+}
+
 static void run_race(struct nbd_bringup *b)
 {
 	bool busy = false, failed = false;
@@ -243,10 +262,12 @@ static void run_race(struct nbd_bringup *b)
 	for (i = 0; i < NBD_CONNECTIONS_MAX; i++) {
 		struct nbd_link *link = &b->links[i];
 		bool was_busy = nbd_link_busy(link);
+		bool was_checked = link->state == NBD_LINK_CHECK;
 
 		if (was_busy)
 			nbd_link_run(link);
-		if (link->state == NBD_LINK_UP && export_fits(b, link)) {
+		if (link->state == NBD_LINK_UP && export_fits(b, link) &&
+		    disk_fits(b, link, was_checked)) {
 			crown(b, link);
 			start_fill(b);
 			return;

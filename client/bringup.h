@@ -36,6 +36,7 @@ enum nbd_bringup_state {
  * @nlinks:	in NBD_BRINGUP_UP: connections, in links[0..@nlinks - 1]
  * @links:	the connections; hand over or close
  * @address:	in NBD_BRINGUP_UP: where all of them lead
+ * @finding:	in NBD_BRINGUP_UP: what its disk has as identity, if that was looked at
  *
  * The rest is private to bringup.c.
  */
@@ -46,12 +47,15 @@ struct nbd_bringup {
 	unsigned int nlinks;
 	struct nbd_link links[NBD_CONNECTIONS_MAX];
 	struct nbd_address address;
+	struct nbd_finding finding;
 
 	const struct nbd_params *params;
 	struct nbd_listing *listing;
 	const struct nbd_address_list *list;
 	enum nbd_goal goal;
 	const struct nbd_record *record;
+	const struct nbd_record *disk;
+	bool overrule;
 	bool urgent;
 	bool distrust;
 	const struct nbd_place *place;
@@ -93,6 +97,18 @@ void nbd_bringup_reconnect(struct nbd_bringup *b,
  * the others are raced against it. Call after nbd_bringup_start().
  */
 void nbd_bringup_distrust(struct nbd_bringup *b);
+
+/**
+ * nbd_bringup_same_disk - the server must have the disk of an attachment
+ * @b:		just started
+ * @record:	the attachment; must outlive @b
+ * @overrule:	another disk is accepted, and what it has is found out
+ *
+ * The connection that is about to win the race is looked at (check.h), and loses it if the
+ * disk is another one. All others go to the same address.
+ */
+void nbd_bringup_same_disk(struct nbd_bringup *b,
+			   const struct nbd_record *record, bool overrule);
 
 /* Go on as far as possible without blocking. */
 void nbd_bringup_run(struct nbd_bringup *b);

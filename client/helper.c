@@ -53,7 +53,8 @@ static void limit_life(pid_t parent, unsigned int seconds)
 }
 
 int nbd_helper_start(struct nbd_helper *helper, const struct nbd_place *place,
-		     int kept, unsigned int seconds, nbd_helper_fn fn, void *arg)
+		     const int *kept, unsigned int seconds, nbd_helper_fn fn,
+		     void *arg)
 {
 	const pid_t self = getpid();
 	int ends[2];
@@ -63,7 +64,8 @@ int nbd_helper_start(struct nbd_helper *helper, const struct nbd_place *place,
 		return -errno;
 	child = fork();
 	if (!child) {
-		int fds[] = { ends[1], place->net, place->mnt, kept };
+		int fds[] = { ends[1], place->net, place->mnt,
+			      kept ? kept[0] : -1, kept ? kept[1] : -1 };
 
 		limit_life(self, seconds);
 		close_all_but(fds, ARRAY_SIZE(fds));

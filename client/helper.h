@@ -36,7 +36,8 @@ typedef void (*nbd_helper_fn)(void *arg, int ret, int out);
  * nbd_helper_start - start one
  * @helper:	not in use
  * @place:	where it goes
- * @kept:	a descriptor that it needs beside those of @place, or -1
+ * @kept:	two descriptors that it needs beside those of @place; NULL for none, and -1 in
+ *		the place of one
  * @seconds:	it is killed after that, if it has not ended
  * @fn:		what it does
  * @arg:	for @fn
@@ -47,7 +48,8 @@ typedef void (*nbd_helper_fn)(void *arg, int ret, int out);
  * Return: 0 or a negative errno.
  */
 int nbd_helper_start(struct nbd_helper *helper, const struct nbd_place *place,
-		     int kept, unsigned int seconds, nbd_helper_fn fn, void *arg);
+		     const int *kept, unsigned int seconds, nbd_helper_fn fn,
+		     void *arg);
 
 /* The answer: true if it has just @size bytes; false as well if there is none yet. */
 bool nbd_helper_read(const struct nbd_helper *helper, void *answer, size_t size);

@@ -278,7 +278,7 @@ static int try_again(struct service *s, struct nbd_err *err)
 	place.owner = s->record->socket_owner;
 	update_addresses(s);
 	ret = nbd_bring_up(s->b, &s->record->params, &s->record->addresses,
-			   &place, err);
+			   &place, s->record, err);
 	if (ret)
 		return ret;
 	ret = nbd_check_export(s->record, s->b->nlinks, &s->b->export, err);

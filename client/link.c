@@ -144,8 +144,9 @@ static void connect_elsewhere(void *arg, int ret, int out)
 static void start_helper(struct nbd_link *link)
 {
 	unsigned int seconds = link->params->connect_timeout;
-	int ret = nbd_helper_start(&link->helper, link->place, link->fd,
-				   seconds, connect_elsewhere, link);
+	const int kept[] = { link->fd, -1 };
+	int ret = nbd_helper_start(&link->helper, link->place, kept, seconds,
+				   connect_elsewhere, link);
 
 	if (ret)
 		connect_failed(link, -ret);
@@ -208,6 +209,8 @@ void nbd_link_start(struct nbd_link *link, enum nbd_goal goal,
 	link->goal = goal;
 	link->place = place;
 	link->without_go = false;
+	link->check = NULL;
+	memset(&link->finding, 0, sizeof(link->finding));
 	open_socket(link);
 }
 
@@ -256,6 +259,36 @@ static void run_handshake(struct nbd_link *link)
 		link->state = NBD_LINK_UP;
 }
 
+bool nbd_link_check(struct nbd_link *link, const struct nbd_record *record,
+		    bool overrule)
+{
+	if (nbd_check_start(&link->check, record, overrule, &link->hs.export,
+			    &link->err)) {
+		link_fail(link, 0);
+		return false;
+	}
+	if (!link->check)
+		return true;
+	nbd_socket_transport_init(&link->transport, link->fd);
+	link->state = NBD_LINK_CHECK;
+	return false;
+}
+
+static void run_check(struct nbd_link *link)
+{
+	int ret = nbd_check_run(link->check, &link->transport.base,
+				&link->finding, &link->err);
+
+	if (ret == -EAGAIN)
+		return;
+	nbd_check_free(link->check);
+	link->check = NULL;
+	if (ret)
+		link_fail(link, ret);
+	else
+		link->state = NBD_LINK_UP;
+}
+
 static void check_deadline(struct nbd_link *link)
 {
 	const char *what = "cannot connect: no answer from that address in time";
@@ -267,6 +300,10 @@ static void check_deadline(struct nbd_link *link)
 		nbd_fail(err, NBD_EXIT_TIMEOUT, ETIMEDOUT,
 			 "connected, but the server is silent: waited for %s in vain (is it an NBD server?)",
 			 nbd_handshake_waits_for(&link->hs));
+	else if (link->state == NBD_LINK_CHECK)
+		nbd_fail(err, NBD_EXIT_TIMEOUT, ETIMEDOUT,
+			 "connected, but what disk it is cannot be found out: waited for %s in vain",
+			 nbd_check_waits_for(link->check));
 	else
 		nbd_fail(err, NBD_EXIT_TIMEOUT, ETIMEDOUT, "%s", what);
 	link_fail(link, 0);
@@ -282,6 +319,8 @@ void nbd_link_run(struct nbd_link *link)
 		finish_connect(link);
 	if (link->state == NBD_LINK_HANDSHAKE)
 		run_handshake(link);
+	if (link->state == NBD_LINK_CHECK)
+		run_check(link);
 	check_deadline(link);
 }
 
@@ -290,7 +329,8 @@ bool nbd_link_busy(const struct nbd_link *link)
 	return link->state == NBD_LINK_ELSEWHERE ||
 	       link->state == NBD_LINK_CONNECTING ||
 	       link->state == NBD_LINK_RETRY ||
-	       link->state == NBD_LINK_HANDSHAKE;
+	       link->state == NBD_LINK_HANDSHAKE ||
+	       link->state == NBD_LINK_CHECK;
 }
 
 struct pollfd nbd_link_poll(const struct nbd_link *link)
@@ -306,6 +346,8 @@ struct pollfd nbd_link_poll(const struct nbd_link *link)
 	} else if (link->state == NBD_LINK_HANDSHAKE) {
 		pfd.fd = link->fd;
 		pfd.events = nbd_handshake_writes(&link->hs) ? POLLOUT : POLLIN;
+	} else if (link->state == NBD_LINK_CHECK) {
+		pfd = nbd_check_poll(link->check, link->fd);
 	}
 	return pfd;
 }
@@ -330,6 +372,8 @@ static void say_goodbye(struct nbd_link *link)
 
 void nbd_link_close(struct nbd_link *link)
 {
+	nbd_check_free(link->check);
+	link->check = NULL;
 	if (link->fd < 0)
 		return;
 	end_helper(link);

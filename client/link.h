@@ -10,6 +10,7 @@
 #include <poll.h>
 
 #include "address.h"
+#include "check.h"
 #include "helper.h"
 #include "negotiate.h"
 #include "util.h"
@@ -21,6 +22,7 @@ enum nbd_link_state {
 	NBD_LINK_CONNECTING,	/* connect() is under way */
 	NBD_LINK_RETRY,		/* Unix socket with a full backlog: a moment */
 	NBD_LINK_HANDSHAKE,	/* the server */
+	NBD_LINK_CHECK,		/* what identifies the disk; UP before and after */
 	NBD_LINK_UP,		/* socket and export are ready */
 	NBD_LINK_FAILED,	/* err says why */
 };
@@ -35,6 +37,8 @@ enum nbd_link_state {
  * @err:	why it failed
  * @peer:	user that serves the Unix socket, once connected; 0 for other sockets
  * @hs:		the handshake
+ * @check:	in NBD_LINK_CHECK: what is under way
+ * @finding:	what it has come to
  *
  * The rest is private to link.c.
  */
@@ -47,6 +51,8 @@ struct nbd_link {
 	struct nbd_err err;
 	u32 peer;
 	struct nbd_handshake hs;
+	struct nbd_check *check;
+	struct nbd_finding finding;
 
 	const struct nbd_params *params;
 	struct nbd_listing *listing;
@@ -72,6 +78,17 @@ void nbd_link_start(struct nbd_link *link, enum nbd_goal goal,
 		    struct nbd_listing *listing,
 		    const struct nbd_address *address,
 		    const struct nbd_place *place, s64 deadline);
+
+/**
+ * nbd_link_check - is it the disk that the device had?
+ * @link:	up
+ * @record:	the attachment; not used after this
+ * @overrule:	another one is welcome, too
+ *
+ * Return: true if that is all; else the link is busy again, and up or failed in the end.
+ */
+bool nbd_link_check(struct nbd_link *link, const struct nbd_record *record,
+		    bool overrule);
 
 /* Go on as far as possible without blocking. */
 void nbd_link_run(struct nbd_link *link);

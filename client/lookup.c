@@ -240,7 +240,7 @@ int nbd_lookup_begin(struct nbd_helper *helper, const struct nbd_place *place,
 {
 	struct question q = { .servers = servers, .n = n, .seconds = seconds };
 
-	return nbd_helper_start(helper, place, -1, seconds + GRACE_SECONDS,
+	return nbd_helper_start(helper, place, NULL, seconds + GRACE_SECONDS,
 				answer_question, &q);
 }
 

@@ -82,6 +82,8 @@ enum nbd_reconnect {
  * @preinit:		the server sends no handshake
  * @replace_now:	with -replace: give the old connections up at once
  * @no_optgo:		negotiate with NBD_OPT_EXPORT_NAME
+ * @no_identity_check:	never compare what the disk has as identity
+ * @other_disk:		-replace: the server may have another disk
  * @systemd_mark:	mark processes as not to be killed at shutdown
  * @tls:		TLS is required
  * @tls_verify:		check the server's certificate
@@ -122,6 +124,8 @@ struct nbd_params {
 	bool preinit;
 	bool replace_now;
 	bool no_optgo;
+	bool no_identity_check;
+	bool other_disk;
 	bool systemd_mark;
 	bool tls;
 	bool tls_verify;

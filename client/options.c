@@ -153,6 +153,9 @@ static const struct nbd_option options[] = {
 	  "negotiate with NBD_OPT_EXPORT_NAME, for old servers" },
 	{ "print-device", 0, NULL, NULL, FLAG, PARAM(print_device), 0, 0, 0, 0,
 	  "print the name of the attached device and nothing else" },
+	{ "no-identity-check", 0, "no_identity_check", NULL, FLAG,
+	  PARAM(no_identity_check), 0, 0, 0, 0,
+	  "reconnect without comparing the UUIDs on the disk" },
 	{ "disconnect", 'd', NULL, "DEVICE", ACTION_DEVICE, 0, 0,
 	  NBD_ACTION_DETACH, 0, 0, "detach the device" },
 	{ "force", 'f', NULL, NULL, FLAG, CMD(force), 0, 0, 0, 0,
@@ -163,6 +166,8 @@ static const struct nbd_option options[] = {
 	  "move an attached device to another server, connections or both" },
 	{ "now", 0, NULL, NULL, FLAG, PARAM(replace_now), 0, 0, 0, 0,
 	  "with -replace: do not wait for the old server, which is dead" },
+	{ "other-disk", 0, NULL, NULL, FLAG, PARAM(other_disk), 0, 0, 0, 0,
+	  "with -replace: accept a disk with other UUIDs" },
 	{ "status", 0, NULL, NULL, ACTION, 0, 0, NBD_ACTION_STATUS, 0, 0,
 	  "show what is attached and how it is" },
 	{ "json", 'j', NULL, NULL, FLAG, CMD(json), 0, 0, 0, 0,
@@ -737,6 +742,9 @@ static int check_combination(const struct nbd_command *cmd,
 	if (p->replace_now && cmd->action != NBD_ACTION_REPLACE)
 		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
 				"-now says how to replace connections: it goes with -replace only");
+	if (p->other_disk && cmd->action != NBD_ACTION_REPLACE)
+		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
+				"-other-disk is a word for -replace; -no-identity-check is what attaching takes");
 	if (p->preinit && p->tls)
 		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
 				"-preinit skips the handshake, so it cannot be combined with TLS");

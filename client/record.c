@@ -58,6 +58,7 @@ static const struct field {
 	FIELD("ioctl", BOOL, params.ioctl_mode),
 	FIELD("preinit", BOOL, params.preinit),
 	FIELD("no-optgo", BOOL, params.no_optgo),
+	FIELD("no-identity-check", BOOL, params.no_identity_check),
 	FIELD("systemd-mark", BOOL, params.systemd_mark),
 	FIELD("tls", BOOL, params.tls),
 	FIELD("tls-verify", BOOL, params.tls_verify),
@@ -82,6 +83,8 @@ static const struct field {
 	FIELD("net-id", U64, namespaces.net),
 	FIELD("mnt-id", U64, namespaces.mnt),
 	FIELD("kept-version", U32, namespaces.version),
+	FIELD("other-file-system", TEXT, other_fs),
+	FIELD("other-partition-table", TEXT, other_table),
 };
 
 /* One word: what is not plain becomes %XX. */
@@ -390,6 +393,10 @@ int nbd_record_read(struct nbd_record *r, s32 index, struct nbd_err *err)
 void nbd_record_free(struct nbd_record *r)
 {
 	nbd_params_free(&r->params);
+	free(r->other_fs);
+	free(r->other_table);
+	r->other_fs = NULL;
+	r->other_table = NULL;
 }
 
 /*

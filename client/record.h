@@ -38,6 +38,9 @@
  * @socket_owner: user who served the Unix socket when it was attached, or replaced; 0,
  *		root, for any other server
  * @namespaces:	where its servers are looked for
+ * @other_fs:	UUID of the file system on a disk that -other-disk has accepted though
+ *		udev knew another; "none" without one, NULL if there is no such disk
+ * @other_table: of its partition table
  * @addresses:	what the servers' names meant when they were last resolved
  */
 struct nbd_record {
@@ -52,6 +55,8 @@ struct nbd_record {
 	bool moving;
 	u32 socket_owner;
 	struct nbd_namespaces namespaces;
+	char *other_fs;
+	char *other_table;
 	struct nbd_address_list addresses;
 };
 

@@ -189,6 +189,8 @@ static int merge(struct nbd_record *record, const struct nbd_params *params,
 	if (given & NBD_GIVEN_SOCKET_USER)
 		p->socket_user = params->socket_user;
 	p->no_optgo |= params->no_optgo;
+	p->no_identity_check |= params->no_identity_check;
+	p->other_disk = params->other_disk;
 	p->given |= given & MERGED;
 	if (!params->export_name)
 		return 0;
@@ -261,6 +263,23 @@ static int keep_namespaces(struct nbd_record *record, struct nbd_err *err)
 	return ret;
 }
 
+/* A disk that was accepted stays so: udev will not look at it soon. */
+static int accept_disk(struct nbd_record *record,
+		       const struct nbd_finding *finding, struct nbd_err *err)
+{
+	const struct nbd_identity *found = &finding->found;
+	int ret;
+
+	if (!record->params.other_disk || !finding->checked)
+		return 0;
+	ret = nbd_set_text(&record->other_fs, nbd_identity_uuid(&found->fs),
+			   err);
+	if (!ret)
+		ret = nbd_set_text(&record->other_table,
+				   nbd_identity_uuid(&found->table), err);
+	return ret;
+}
+
 /*
  * The device and its record change together: both while the lock is held, and so that
  * all that can fail is done before the driver is told.
@@ -274,6 +293,8 @@ static int hand_over_and_save(struct replacing *r, struct nbd_bringup *b,
 
 	if (!ret && r->adopts)
 		nbd_adopt_fix_size(record, &b->export);
+	if (!ret)
+		ret = accept_disk(record, &b->finding, err);
 	before = *record;
 	if (!ret && r->given->nservers)
 		ret = keep_namespaces(record, err);
@@ -399,7 +420,10 @@ static int replace_with(struct replacing *r, struct nbd_bringup *b,
 		ret = find_addresses(r->k, &r->record, r->given, &place, &list,
 				     err);
 	if (!ret)
-		ret = nbd_bring_up(b, &r->record.params, &list, &place, err);
+		ret = nbd_bring_up(b, &r->record.params, &list, &place,
+				   &r->record, err);
+	if (!ret && b->finding.note[0])
+		fprintf(stderr, "nbd-client: %s\n", b->finding.note);
 	if (!ret) {
 		ret = switch_over_in_care(r, b, &list, err);
 		nbd_bringup_close(b);

@@ -341,6 +341,7 @@ static void begin_attempt(struct nbd_watch *w)
 	nbd_bringup_start(w->bringup, NBD_GOAL_GO, &w->record.params, NULL,
 			  &w->addresses, links_to_make(w), &w->place);
 	nbd_bringup_reconnect(w->bringup, &w->record, !w->live);
+	nbd_bringup_same_disk(w->bringup, &w->record, false);
 	if (w->suspect && !w->relapsed)
 		nbd_bringup_distrust(w->bringup);
 	w->state = NBD_WATCH_CONNECTING;
@@ -438,6 +439,8 @@ static void attempt_done(struct nbd_watch *w, const struct nbd_kernel_reply *rep
 		used = reply->sockets_used;
 	for (i = 0; i < used && i < b->nlinks; i++)
 		nbd_link_hand_over(&b->links[i]);
+	if (b->finding.note[0])
+		watch_log(w, LOG_WARNING, "%s", b->finding.note);
 	watch_log(w, LOG_NOTICE, "reconnected to %s after %.1f s (%u connections)",
 		  nbd_address_text(b->links[0].address, text, sizeof(text)),
 		  seconds_since(w->lost_at), used);

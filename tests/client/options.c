@@ -101,6 +101,8 @@ static const struct {
 	{ "-status -json nbd1", "status 1 json" },
 	{ "-replace host2 nbd1", "replace 1 host2:10809" },
 	{ "-replace -C 2 nbd1", "replace 1 conns=2" },
+	{ "-replace -other-disk nbd1", "replace 1 other-disk" },
+	{ "host nbd1 -no-identity-check", "attach 1 host:10809 unchecked" },
 };
 
 static const struct {
@@ -161,6 +163,7 @@ static const struct {
 	{ "-l -c nbd0", NBD_EXIT_FAILURE, "cannot be combined" },
 	{ "-write-policy fast h", NBD_EXIT_FAILURE, "one of back" },
 	{ "-replace host", NBD_EXIT_FAILURE, "needs the device" },
+	{ "-other-disk host nbd1", NBD_EXIT_FAILURE, "-replace" },
 	{ "-nbdtab /nonexistent nbd0", NBD_EXIT_FAILURE, "/nonexistent" },
 	{ "-N other nbd://h/this nbd0", NBD_EXIT_FAILURE, "another export" },
 	{ "nbd://h:x/ nbd0", NBD_EXIT_FAILURE, "port" },
@@ -206,10 +209,12 @@ static void describe_params(const struct nbd_params *p, char *text)
 		append(text, " policy=%u", p->write_policy);
 	if (p->given & NBD_GIVEN_IDENTIFIER)
 		append(text, " id=%s", p->identifier);
-	append(text, "%s%s%s%s%s%s%s", p->readonly ? " readonly" : "",
+	append(text, "%s%s%s%s%s%s%s%s%s", p->readonly ? " readonly" : "",
 	       p->swap ? " swap" : "", p->nofork ? " nofork" : "",
 	       p->ioctl_mode ? " ioctl" : "", p->preinit ? " preinit" : "",
-	       p->no_optgo ? " no_optgo" : "", p->systemd_mark ? " mark" : "");
+	       p->no_optgo ? " no_optgo" : "", p->systemd_mark ? " mark" : "",
+	       p->no_identity_check ? " unchecked" : "",
+	       p->other_disk ? " other-disk" : "");
 	if (p->given & NBD_GIVEN_RECONNECT)
 		append(text, p->reconnect == NBD_RECONNECT_NEVER ?
 		       " no-persist" : " persist");

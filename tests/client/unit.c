@@ -25,5 +25,7 @@ int main(void)
 	test_target();
 	test_bringup();
 	test_watch();
+	test_probe();
+	test_identity();
 	return tap_finish();
 }
