@@ -475,13 +475,22 @@ replace_as_it_is() {
 	whole "$1"
 }
 
+# Nobody cares for the device any more; it works, and can be adopted.
+lose_record() {
+	rm "/run/nbd/nbd$1"
+	cut_one "$1"
+	question "$1" "${in_use[$1]}"
+	replace_at "${home[$1]}" "$1"
+	lose_one "$1"
+}
+
 attach_anew() {
 	detach_disk "$1"
 	attach_disk "$1"
 }
 
 readonly EVENTS=(lose_one lose_one_for_a_while rename die all_die slow_first somebody_returns
-	kill_monitor lose_link replace_elsewhere replace_as_it_is attach_anew)
+	kill_monitor lose_link replace_elsewhere replace_as_it_is lose_record attach_anew)
 
 timeouts[test_worlds]=900
 ours_only[test_worlds]=1
