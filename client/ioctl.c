@@ -583,6 +583,7 @@ static void print_negotiated(const struct service *s,
 	} else {
 		fprintf(out, "Negotiation: ..size = %lluMB\n",
 			s->b->export.size >> 20);
+		fflush(out);	/* in this order, too, where both are one file */
 		fprintf(stderr, "bs=%llu, sz=%llu bytes\n",
 			config->block_size, config->size);
 	}
