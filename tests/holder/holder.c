@@ -26,9 +26,10 @@
 #define LONG_BYTES	(512 << 10)
 #define NOBODY		65534
 #define ROUNDS		2
-/* Seconds: for one request, for all to go on, for a call that may wait. */
+/* Seconds on a machine of usual speed: for one request, for all to go on. */
 #define REQUEST_LIMIT	1
 #define LIMIT		40
+/* For a call that may wait. */
 #define CALL_LIMIT	0.6
 #define LOSSES_MAX	8
 
@@ -37,7 +38,7 @@ struct io {
 	pthread_t thread;
 	off_t at;
 	size_t len;
-	bool tolerant, stop;
+	bool tolerant, stop, ended;
 	unsigned int rounds;
 	char complaint[128];
 };
@@ -46,6 +47,8 @@ static struct io ios[2];
 static struct peer *peers[LOSSES_MAX + 2];
 static unsigned int n_peers, losses;
 static enum peer_kind kind;
+/* How much slower than usual this machine is: TIME_SCALE. */
+static unsigned int slowness = 1;
 static int kmsg;
 
 /* --- I/O --- */
@@ -86,6 +89,7 @@ static void *io_thread(void *arg)
 	free(data);
 	free(back);
 	close(fd);
+	__atomic_store_n(&io->ended, true, __ATOMIC_SEQ_CST);
 	return NULL;
 }
 
@@ -102,23 +106,6 @@ static void io_start(bool tolerant)
 		if (pthread_create(&ios[i].thread, NULL, io_thread, &ios[i]))
 			errx(1, "thread");
 	}
-}
-
-static bool io_stop(void)
-{
-	bool good = true;
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(ios); i++)
-		__atomic_store_n(&ios[i].stop, true, __ATOMIC_SEQ_CST);
-	for (i = 0; i < ARRAY_SIZE(ios); i++) {
-		pthread_join(ios[i].thread, NULL);
-		if (*ios[i].complaint) {
-			printf(" %s", ios[i].complaint);
-			good = false;
-		}
-	}
-	return good;
 }
 
 static unsigned int rounds(unsigned int i)
@@ -141,8 +128,8 @@ static int attach(struct peer *peer)
 	int fd = peer_fd(peer);
 	struct msg *msg = connect_msg(0, &fd, 1, DEVICE_BYTES);
 
-	msg_u64(msg, NBD_ATTR_TIMEOUT, REQUEST_LIMIT);
-	msg_u64(msg, NBD_ATTR_DEAD_CONN_TIMEOUT, 10 * LIMIT);
+	msg_u64(msg, NBD_ATTR_TIMEOUT, REQUEST_LIMIT * slowness);
+	msg_u64(msg, NBD_ATTR_DEAD_CONN_TIMEOUT, 10 * LIMIT * slowness);
 	return nl_call(msg)->error;
 }
 
@@ -175,11 +162,34 @@ static void mend(void)
 	nl_call(msg);
 }
 
+/* What is under way ends, too: a connection may be lost even now. */
+static bool io_stop(void)
+{
+	bool good = true;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(ios); i++)
+		__atomic_store_n(&ios[i].stop, true, __ATOMIC_SEQ_CST);
+	for (i = 0; i < ARRAY_SIZE(ios); i++) {
+		while (!__atomic_load_n(&ios[i].ended, __ATOMIC_SEQ_CST)) {
+			if (!ios[i].tolerant)
+				mend();
+			usleep(20000);
+		}
+		pthread_join(ios[i].thread, NULL);
+		if (*ios[i].complaint) {
+			printf(" %s", ios[i].complaint);
+			good = false;
+		}
+	}
+	return good;
+}
+
 /* Everything was written and read once more than when this began, at least. */
 static bool goes_on(void)
 {
 	unsigned int base[] = { rounds(0), rounds(1) };
-	double end = now() + LIMIT;
+	double end = now() + LIMIT * slowness;
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(ios); i++) {
@@ -333,15 +343,15 @@ static bool try_setup(const struct abuse *abuse, bool nobody)
 	struct doit doit;
 
 	ioctl_setup(node, peer_fd(peer), 4096, NBD_FLAG_HAS_FLAGS);
-	nbd_ioctl(node, NBD_SET_TIMEOUT, REQUEST_LIMIT);
+	nbd_ioctl(node, NBD_SET_TIMEOUT, REQUEST_LIMIT * slowness);
 	attempt_begin(&attempt, abuse, peer_fd(peer), nobody);
 	until(attempt_is_over, &attempt, CALL_LIMIT);
 	doit_start(&doit, node);
-	until(attached_or_ended, &doit, LIMIT);
+	until(attached_or_ended, &doit, LIMIT * slowness);
 	io_start(true);
-	until(has_rounds_or_ended, &doit, LIMIT);
+	until(has_rounds_or_ended, &doit, LIMIT * slowness);
 	nbd_ioctl(node, NBD_DISCONNECT, 0);
-	outcome = doit_outcome(&doit, LIMIT);
+	outcome = doit_outcome(&doit, LIMIT * slowness);
 	printf(" %s", outcome);
 	nbd_ioctl(node, NBD_CLEAR_SOCK, 0);
 	attempt_end(&attempt);
@@ -427,6 +437,8 @@ int main(int argc, char **argv)
 		errx(2, "usage: holder [--all] [--other] tcp|unix before|setup|running [NAME...]");
 	kind = strcmp(argv[1], "tcp") ? PEER_UNIX : PEER_TCP;
 	parse_when(argv[2]);
+	if (getenv("TIME_SCALE"))
+		slowness = strtoul(getenv("TIME_SCALE"), NULL, 10) ?: 1;
 	peer_share_image();
 	kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (kmsg < 0 || lseek(kmsg, 0, SEEK_END) < 0 || !nl_open())
