@@ -126,9 +126,7 @@ start_container() {
 }
 
 has_child() {
-	# There is no end of line.
-	read -r child <"/proc/$1/task/$1/children" || [ -n "$child" ] || return
-	[ "$(<"/proc/$child/comm")" = sleep ]
+	child=$(pgrep -P "$1" -x sleep)
 }
 
 in_container() {
@@ -163,7 +161,7 @@ test_container() {
 test_foreign_number() {
 	local server
 
-	requires [ -e /proc/sys/kernel/ns_last_pid ]
+	[ -e /proc/sys/kernel/ns_last_pid ] || return 0	# the debug kernel comes without
 	start_nbdkit memory 1M
 	modprobe nbd
 	use_device nbd3
