@@ -439,12 +439,16 @@ static int handle_reply_header(struct nbd_handshake *hs, struct nbd_err *err)
 	return 0;
 }
 
-static int handle_export(struct nbd_handshake *hs)
+static int handle_export(struct nbd_handshake *hs, struct nbd_err *err)
 {
 	struct nbd_hs_export export;
 
 	memcpy(&export, hs->in, sizeof(export));
 	hs->export.size = be64toh(export.size);
+	/* proto.md: the export, or the end of the connection. This would pass for a size. */
+	if (hs->export.size == NBD_OPTION_REPLY_MAGIC)
+		return hs_violation(hs, err,
+				    "the server answered NBD_OPT_EXPORT_NAME with the reply to another option");
 	hs->export.flags = be16toh(export.flags);
 	hs->export.has_block_sizes = false;
 	if (hs->no_zeroes)
@@ -465,7 +469,7 @@ static int handle_input(struct nbd_handshake *hs, struct nbd_err *err)
 	case NBD_HS_RECV_PAYLOAD:
 		return handle_reply(hs, err);
 	case NBD_HS_RECV_EXPORT:
-		return handle_export(hs);
+		return handle_export(hs, err);
 	default:
 		hs->state = NBD_HS_DONE;
 		return 0;

@@ -156,6 +156,16 @@ static void plain_newstyle(struct script *s)
 	old_export(s, 8192, 3, NBD_HS_ZEROES);
 }
 
+/* A reply header has the length of an export, if it has a payload. */
+static void replies_to_export_name(struct script *s)
+{
+	static const char zeroes[NBD_HS_ZEROES];
+
+	greet(s, 0);
+	reply(s, NBD_OPT_EXPORT_NAME, NBD_REP_ERR_UNKNOWN, NBD_HS_ZEROES);
+	add(s, zeroes, sizeof(zeroes));
+}
+
 static void oldstyle(struct script *s)
 {
 	add64(s, NBD_INIT_MAGIC);
@@ -444,6 +454,9 @@ static const struct scenario scenarios[] = {
 	  .export = { .size = 8192, .flags = 3 }, .fell_back = true },
 	{ .what = "-no-optgo", .server = plain_newstyle, .no_optgo = true,
 	  .export = { .size = 8192, .flags = 3 } },
+	{ .what = "a reply to NBD_OPT_EXPORT_NAME",
+	  .server = replies_to_export_name, .no_optgo = true,
+	  .status = NBD_EXIT_PROTOCOL, .words = "reply to another option" },
 	{ .what = "oldstyle", .server = oldstyle,
 	  .status = NBD_EXIT_UNSUPPORTED, .words = "oldstyle" },
 	{ .what = "an HTTP server", .server = http,
