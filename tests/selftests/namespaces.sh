@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Devices that were attached in network and mount namespaces of their own: they are
 # reconnected where they were attached, to the disk that they had, or not at all.
+# vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../survive.sh"
 
 # Two disks, which tell by their first bytes which one they are.
