@@ -143,8 +143,8 @@ static void test_find(void)
 	expect_text(id.table.uuid, uuid);
 	expect_text(id.fs.uuid, "");
 	tap_test("identity: gpt by its tail alone");
-	id = find(GPT " && dd if=/dev/zero of=$image bs=512 seek=1 count=1 conv=notrunc status=none",
-		  512);
+	id = find(GPT " && dd if=/dev/zero of=$image bs=512 seek=1 count=1"
+		  " conv=notrunc status=none", 512);
 	expect_text(id.table.uuid, uuid);
 	tap_test("identity: a disk with nothing on it");
 	id = find("true", 512);

@@ -435,7 +435,8 @@ kill_monitor() {
 	wait_for 20 gone_or_reaped "$pid"
 	pick "${PLACES[@]}"
 	echo "    a new one, $REPLY"
-	in_place "$REPLY" "$NBD_CLIENT" -monitor -background 3>/dev/null &
+	# it may be killed in its turn
+	{ in_place "$REPLY" "$NBD_CLIENT" -monitor -background 3>/dev/null || true; } &
 	lose_one "$1"
 }
 
@@ -465,13 +466,11 @@ replace_elsewhere() {
 	replace_at "$REPLY" "$1"
 }
 
-# The servers that it has, in the place that it has, whoever says so.
+# The address that it has, in the place that it has, whoever says so.
 replace_as_it_is() {
-	need_candidates "$1"
 	pick "${PLACES[@]}"
 	in_place "$REPLY" "$NBD_CLIENT" -replace "/dev/nbd$1"
-	candidates "$1"
-	question "$1" "$REPLY"
+	question "$1" "${in_use[$1]}"
 	whole "$1"
 }
 
