@@ -175,14 +175,18 @@ static bool is_ours(const struct monitor *m)
 	return nbd_kernel_knows(&m->kernel, NBD_ATTR_SESSION_ID);
 }
 
-static void log_state(const struct nbd_notice *n)
+/* An outage whose event came too early for this watch, or was lost, shows in the status. */
+static void log_state(struct nbd_watch *w, u32 state)
 {
-	if (n->state == NBD_STATE_WAITING)
+	if (state == w->told)
+		return;
+	w->told = state;
+	if (state == NBD_STATE_WAITING)
 		nbd_log(LOG_WARNING, "/dev/nbd%d: no connection is left, I/O waits",
-			n->index);
-	else if (n->state == NBD_STATE_FAILED)
+			w->record.params.index);
+	else if (state == NBD_STATE_FAILED)
 		nbd_log(LOG_ERR, "/dev/nbd%d: no connection is left, I/O fails",
-			n->index);
+			w->record.params.index);
 }
 
 /* Someone has adopted it, in a place that has a record of its own. */
@@ -210,7 +214,7 @@ static void handle_event(struct nbd_watch *w, const struct nbd_notice *n)
 		check_keeper(w, n->keeper);
 		break;
 	case NBD_EVENT_STATE:
-		log_state(n);
+		log_state(w, n->state);
 		w->dirty = true;
 		break;
 	case NBD_EVENT_RESIZED:
@@ -287,6 +291,13 @@ static void count_stock(struct nbd_watch *w, const struct nbd_status *s)
 		nbd_watch_lost(w, missing, n - missing, false);
 }
 
+static void count_ours(struct nbd_watch *w, const struct nbd_status *s)
+{
+	log_state(w, s->state);
+	nbd_watch_lost(w, s->nconns - s->nlive, s->nlive,
+		       s->counters[NBD_COUNTER_TIMEDOUT] > w->timeouts);
+}
+
 static void handle_status(void *arg, const struct nbd_status *s)
 {
 	struct monitor *m = arg;
@@ -302,8 +313,7 @@ static void handle_status(void *arg, const struct nbd_status *s)
 		 s->state == NBD_STATE_CLOSING)
 		w->state = NBD_WATCH_GONE;
 	else if (w->state != NBD_WATCH_GONE)
-		nbd_watch_lost(w, s->nconns - s->nlive, s->nlive,
-			       s->counters[NBD_COUNTER_TIMEDOUT] > w->timeouts);
+		count_ours(w, s);
 	w->timeouts = s->counters[NBD_COUNTER_TIMEDOUT];
 }
 

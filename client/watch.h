@@ -48,6 +48,7 @@ enum nbd_watch_state {
  * @dirty:	the driver announced something; ask it how things are
  * @dead_links:	LINK_DEAD messages of the stock driver, less what was made again
  * @cause:	why the last connection died, as far as the driver says
+ * @told:	the driver's state (NBD_STATE_*) that was seen last; a new one is logged
  * @state:	what the watch does
  * @missing:	connections to make
  * @live:	connections that the kernel still has
@@ -77,6 +78,7 @@ struct nbd_watch {
 	bool dirty;
 	unsigned int dead_links;
 	char cause[NBD_CAUSE_MAX];
+	u32 told;
 	enum nbd_watch_state state;
 	unsigned int missing;
 	unsigned int live;

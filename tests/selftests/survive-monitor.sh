@@ -58,13 +58,18 @@ test_one_takes_over() {
 	stop_process "$monitor"
 }
 
-# It knows nothing of an outage that began and ended without it, but finds it.
+# It knows nothing of an outage that began without it, but finds it and tells of it once; also
+# of one that ended without it.
 test_outage_without_monitor() {
 	start_disk 64M
 	attach "${server_args[@]}" -connections 2
 	kill_monitor
 	kill_server
 	wait_for 20 state_is waiting
+	start_monitor
+	wait_for 10 grep -q "cannot reconnect" monitor.log
+	assert_equal "$(grep -c "$dev: no connection is left, I/O waits" monitor.log)" 1 "lines"
+	kill_monitor
 	launch
 	start_monitor
 	wait_for 10 has_live 2
