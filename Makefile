@@ -34,7 +34,7 @@ CLIENT_OBJECTS := $(patsubst client/%.c,build/client/%.o,$(wildcard client/*.c))
 
 MAN8 := $(wildcard Documentation/*.8)
 MAN5 := $(wildcard Documentation/*.5)
-COMPLETION := $(wildcard client/nbd-client.completion)
+COMPLETION := $(wildcard system/nbd-client.completion)
 
 .PHONY: all
 all: module client
@@ -99,7 +99,7 @@ install-client: client
 	$(if $(MAN5),install -D -m 644 -t $(DESTDIR)$(MANDIR)/man5 $(MAN5))
 	$(if $(COMPLETION),install -D -m 644 $(COMPLETION) $(DESTDIR)$(COMPLETIONDIR)/nbd-client)
 	install -d $(DESTDIR)$(UNITDIR)
-	sed 's|@SBINDIR@|$(SBINDIR)|' client/nbd-monitor.service.in >$(DESTDIR)$(UNITDIR)/nbd-monitor.service
+	sed 's|@SBINDIR@|$(SBINDIR)|' system/nbd-monitor.service.in >$(DESTDIR)$(UNITDIR)/nbd-monitor.service
 
 .PHONY: uninstall
 uninstall:

@@ -568,7 +568,7 @@ test_nbdtab_bad() {
 complete_words() {
 	(
 		PATH=$top/build:$PATH
-		. "$top/client/nbd-client.completion"
+		. "$top/system/nbd-client.completion"
 		COMP_WORDS=(nbd-client "$@")
 		COMP_CWORD=$#
 		_nbd_client

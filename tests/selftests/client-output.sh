@@ -280,7 +280,7 @@ test_completion() {
 	cleanup_fn rm /usr/sbin/nbd-client
 	# shellcheck disable=SC1090 # it has no name that could be known here
 	PATH=/usr/bin:/bin bash -c '
-		. "$1/client/nbd-client.completion"
+		. "$1/system/nbd-client.completion"
 		COMP_WORDS=(nbd-client -stat) COMP_CWORD=1
 		_nbd_client
 		[ "${COMPREPLY[*]}" = -status ]' - "$top"

@@ -384,7 +384,7 @@ test_syslog() {
 start_unit() {
 	local arguments
 
-	arguments=$(sed -n 's,^ExecStart=@SBINDIR@/nbd-client ,,p' "$top/client/nbd-monitor.service.in")
+	arguments=$(sed -n 's,^ExecStart=@SBINDIR@/nbd-client ,,p' "$top/system/nbd-monitor.service.in")
 	# shellcheck disable=SC2086 # words
 	(cd / && exec env -i "$NBD_CLIENT" $arguments) </dev/null >>unit.log 2>&1 &
 	monitor=$!
