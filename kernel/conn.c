@@ -111,7 +111,7 @@ void nbd_conn_start(struct nbd_conn *conn)
 	 * were queued.
 	 */
 	spin_lock_bh(&conn->lock);
-	WRITE_ONCE(conn->state, NBD_CONN_RUNNING);
+	WRITE_ONCE(conn->state, NBD_LIFE_RUNNING);
 	conn->heard = jiffies;
 	queue_work(conn->socket.is_tcp ? nbd_lock_wq : nbd_wq, &conn->rx_work);
 	queue_work(nbd_wq, &conn->tx_work);
@@ -141,7 +141,7 @@ static void conn_arm_excuse(struct nbd_conn *conn)
 bool nbd_conn_enqueue(struct nbd_conn *conn, struct nbd_cmd *cmd)
 {
 	spin_lock_bh(&conn->lock);
-	if (conn->state != NBD_CONN_RUNNING || (READ_ONCE(conn->reserved) && !cmd->suspect)) {
+	if (conn->state != NBD_LIFE_RUNNING || (READ_ONCE(conn->reserved) && !cmd->suspect)) {
 		spin_unlock_bh(&conn->lock);
 		return false;
 	}
@@ -170,9 +170,9 @@ struct nbd_cmd *nbd_conn_take(struct nbd_conn *conn, u64 cookie)
 	if (index >= conn->nr_table)
 		return NULL;
 	spin_lock_bh(&conn->lock);
-	if (conn->state == NBD_CONN_RUNNING)
+	if (conn->state == NBD_LIFE_RUNNING)
 		cmd = conn->table[index];
-	if (cmd && (cmd->cookie != cookie || !(atomic_read(&cmd->phase) & NBD_CMD_OFFERED)))
+	if (cmd && (cmd->cookie != cookie || !(atomic_read(&cmd->phase) & NBD_PHASE_OFFERED)))
 		cmd = NULL;
 	if (cmd) {
 		conn->table[index] = NULL;
@@ -192,7 +192,7 @@ static void conn_set_dying(struct nbd_conn *conn, int err)
 {
 	lockdep_assert_held(&conn->lock);
 
-	WRITE_ONCE(conn->state, NBD_CONN_DYING);
+	WRITE_ONCE(conn->state, NBD_LIFE_DYING);
 	conn->err = err;
 	conn->ended = jiffies;
 	queue_work(nbd_lock_wq, &conn->burial);
@@ -203,7 +203,7 @@ void nbd_conn_kill(struct nbd_conn *conn, int err, const char *fmt, ...)
 	va_list args;
 
 	spin_lock_bh(&conn->lock);
-	if (conn->state == NBD_CONN_RUNNING) {
+	if (conn->state == NBD_LIFE_RUNNING) {
 		conn_set_dying(conn, err);
 		va_start(args, fmt);
 		vscnprintf(conn->cause, sizeof(conn->cause), fmt, args);
@@ -320,7 +320,7 @@ void nbd_conn_retire(struct nbd_conn *conn, bool at_once)
 {
 	spin_lock_bh(&conn->lock);
 	/* One that is dying has lost what only a retiring one can tell. */
-	if (conn->state == NBD_CONN_RUNNING) {
+	if (conn->state == NBD_LIFE_RUNNING) {
 		if (!conn->retiring)
 			conn->retired_at = jiffies;
 		WRITE_ONCE(conn->retiring, true);
@@ -338,9 +338,9 @@ static void nbd_conn_watch(struct timer_list *timer)
 	bool expired = false;
 
 	spin_lock_bh(&conn->lock);
-	if (conn->state == NBD_CONN_RUNNING && conn->retiring) {
+	if (conn->state == NBD_LIFE_RUNNING && conn->retiring) {
 		conn_retire_locked(conn, false);
-	} else if (conn->state == NBD_CONN_RUNNING && conn_deadline(conn, &deadline)) {
+	} else if (conn->state == NBD_LIFE_RUNNING && conn_deadline(conn, &deadline)) {
 		expired = time_after_eq(jiffies, deadline);
 		if (!expired)
 			mod_timer(&conn->watch, deadline);
@@ -359,9 +359,9 @@ void nbd_conn_set_timeout(struct nbd_conn *conn, unsigned long timeout)
 
 	spin_lock_bh(&conn->lock);
 	WRITE_ONCE(conn->timeout, timeout);
-	if (conn->state == NBD_CONN_RUNNING && conn->retiring)
+	if (conn->state == NBD_LIFE_RUNNING && conn->retiring)
 		conn_retire_locked(conn, false);
-	else if (conn->state == NBD_CONN_RUNNING && conn_deadline(conn, &deadline))
+	else if (conn->state == NBD_LIFE_RUNNING && conn_deadline(conn, &deadline))
 		mod_timer(&conn->watch, max(deadline, jiffies + 1));
 	spin_unlock_bh(&conn->lock);
 }
@@ -377,7 +377,7 @@ static void nbd_conn_excuse(struct timer_list *timer)
 	if (READ_ONCE(conn->inflight))
 		nbd_socket_excuse(&conn->socket);
 	spin_lock_bh(&conn->lock);
-	if (conn->state == NBD_CONN_RUNNING && conn->inflight) {
+	if (conn->state == NBD_LIFE_RUNNING && conn->inflight) {
 		/* It may have been memory that was lacking, of which no callback tells. */
 		if (READ_ONCE(conn->tx_blocked))
 			queue_work(nbd_wq, &conn->tx_work);
@@ -419,9 +419,9 @@ static void conn_collect(struct nbd_conn *conn, struct list_head *cmds)
 	unsigned int i;
 
 	spin_lock_bh(&conn->lock);
-	WRITE_ONCE(conn->state, NBD_CONN_BURIED);
+	WRITE_ONCE(conn->state, NBD_LIFE_BURIED);
 	/* Commands that are not sent to the end are on the lists; a reply may have come. */
-	if (cmd && atomic_read(&cmd->phase) & NBD_CMD_SENT)
+	if (cmd && atomic_read(&cmd->phase) & NBD_PHASE_SENT)
 		list_add_tail(&cmd->node, cmds);
 	conn->rx.cmd = NULL;
 	conn_collect_list(conn, &conn->sending, cmds);

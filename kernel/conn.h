@@ -61,16 +61,16 @@ extern struct workqueue_struct *nbd_lock_wq;
 
 /**
  * enum nbd_conn_state - nbd_conn.state
- * @NBD_CONN_NEW:	not started
- * @NBD_CONN_RUNNING:	takes commands
- * @NBD_CONN_DYING:	killed; takes no commands, receives nothing new
- * @NBD_CONN_BURIED:	its commands are gone
+ * @NBD_LIFE_NEW:	not started
+ * @NBD_LIFE_RUNNING:	takes commands
+ * @NBD_LIFE_DYING:	killed; takes no commands, receives nothing new
+ * @NBD_LIFE_BURIED:	its commands are gone
  */
 enum nbd_conn_state {
-	NBD_CONN_NEW,
-	NBD_CONN_RUNNING,
-	NBD_CONN_DYING,
-	NBD_CONN_BURIED,
+	NBD_LIFE_NEW,
+	NBD_LIFE_RUNNING,
+	NBD_LIFE_DYING,
+	NBD_LIFE_BURIED,
 };
 
 /**

@@ -184,7 +184,7 @@ static void cmd_account_end(struct nbd_cmd *cmd)
 void nbd_cmd_release(struct nbd_cmd *cmd, int side, struct io_comp_batch *batch)
 {
 	struct request *rq = nbd_cmd_rq(cmd);
-	int other = NBD_CMD_SENT | NBD_CMD_REPLIED;
+	int other = NBD_PHASE_SENT | NBD_PHASE_REPLIED;
 
 	other &= ~side;
 	if (!(atomic_fetch_or(side, &cmd->phase) & other))

@@ -12,10 +12,10 @@
  *		pending list, both under conn->lock. From there it moves to the
  *		sending list, which belongs to the holder of conn->tx_mutex. The
  *		transmit side and the receive side each let go of it once, in either
- *		order, by setting NBD_CMD_SENT and NBD_CMD_REPLIED; who sets the second
+ *		order, by setting NBD_PHASE_SENT and NBD_PHASE_REPLIED; who sets the second
  *		one completes the command, so a reply that overtakes the return of
  *		sendmsg() cannot free pages that are still being sent. A reply to a
- *		command that was not even offered to the socket (NBD_CMD_OFFERED) is a
+ *		command that was not even offered to the socket (NBD_PHASE_OFFERED) is a
  *		protocol violation.
  *
  * receiver	nbd_conn_take() removed it from the table because its reply arrived. It
@@ -43,9 +43,9 @@ struct nbd_conn;
 struct nbd_session;
 
 /* Bits of nbd_cmd.phase, see above. */
-#define NBD_CMD_OFFERED		1
-#define NBD_CMD_SENT		2
-#define NBD_CMD_REPLIED		4
+#define NBD_PHASE_OFFERED	1
+#define NBD_PHASE_SENT		2
+#define NBD_PHASE_REPLIED	4
 
 /**
  * struct nbd_cmd - the driver's part of a request
@@ -55,7 +55,7 @@ struct nbd_session;
  * @index:	place in the connection's table
  * @started:	jiffies of the dispatch
  * @issued:	jiffies of the last issue on a connection
- * @phase:	NBD_CMD_OFFERED, NBD_CMD_SENT, NBD_CMD_REPLIED
+ * @phase:	NBD_PHASE_OFFERED, NBD_PHASE_SENT, NBD_PHASE_REPLIED
  * @len:	bytes of WRITE payload to send, or of READ payload to receive
  * @status:	result, once known
  * @is_write:	payload goes out
@@ -111,7 +111,7 @@ static inline size_t nbd_cmd_wire_len(const struct nbd_cmd *cmd)
 }
 
 /*
- * Lets go of @cmd on one side: @side is NBD_CMD_SENT or NBD_CMD_REPLIED. If the
+ * Lets go of @cmd on one side: @side is NBD_PHASE_SENT or NBD_PHASE_REPLIED. If the
  * other side has let go before, the command is completed, in @batch where that
  * is not NULL and the command is fit for it; it must not be touched afterwards.
  */

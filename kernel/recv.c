@@ -103,7 +103,7 @@ static void rx_finish(struct nbd_conn *conn, struct nbd_cmd *cmd)
 	if (cmd->is_read)
 		trace_nbd_payload_received(nbd_cmd_rq(cmd), cmd->cookie);
 	nbd_session_account_reply(conn, cmd);
-	nbd_cmd_release(cmd, NBD_CMD_REPLIED, rx->batch);
+	nbd_cmd_release(cmd, NBD_PHASE_REPLIED, rx->batch);
 }
 
 /* Returns -ESHUTDOWN if the server will not serve on this connection any more. */
@@ -122,7 +122,7 @@ static int rx_server_error(struct nbd_conn *conn, struct nbd_cmd *cmd, u32 error
 	}
 	cmd->status = nbd_status_from_errno(err);
 	nbd_session_report_error(session, cmd, error);
-	nbd_cmd_release(cmd, NBD_CMD_REPLIED, conn->rx.batch);
+	nbd_cmd_release(cmd, NBD_PHASE_REPLIED, conn->rx.batch);
 	return 0;
 }
 
@@ -230,7 +230,7 @@ void nbd_recv_tcp(struct nbd_conn *conn)
 	read_descriptor_t desc = { .arg.data = conn, .count = 1 };
 	DEFINE_IO_COMP_BATCH(batch);
 
-	if (READ_ONCE(conn->state) != NBD_CONN_RUNNING)
+	if (READ_ONCE(conn->state) != NBD_LIFE_RUNNING)
 		return;
 	conn->rx.batch = &batch;
 	tcp_read_sock(sk, &desc, nbd_tcp_actor);
@@ -372,7 +372,7 @@ static void recv_stream(struct nbd_conn *conn)
 		}
 		if (ret > 0 && !recv_more(conn))
 			break;
-	} while (ret > 0 && budget > 0 && READ_ONCE(conn->state) == NBD_CONN_RUNNING);
+	} while (ret > 0 && budget > 0 && READ_ONCE(conn->state) == NBD_LIFE_RUNNING);
 	rx->batch = NULL;
 	nbd_batch_complete(&batch);
 
@@ -388,7 +388,7 @@ void nbd_recv_work(struct work_struct *work)
 {
 	struct nbd_conn *conn = container_of(work, struct nbd_conn, rx_work);
 
-	if (READ_ONCE(conn->state) != NBD_CONN_RUNNING)
+	if (READ_ONCE(conn->state) != NBD_LIFE_RUNNING)
 		return;
 	if (conn->socket.is_tcp)
 		recv_tcp_locked(conn);

@@ -133,7 +133,7 @@ static bool xmit_gather(struct nbd_conn *conn, struct nbd_gather *g)
 			return true;
 		/* From here on a reply to it is possible. */
 		if (!atomic_read(&cmd->phase))
-			atomic_set(&cmd->phase, NBD_CMD_OFFERED);
+			atomic_set(&cmd->phase, NBD_PHASE_OFFERED);
 	}
 	return false;
 }
@@ -162,7 +162,7 @@ static void xmit_advance(struct nbd_conn *conn, size_t bytes)
 		conn->tx_off = 0;
 		list_del_init(&cmd->node);
 		xmit_trace_sent(cmd);
-		nbd_cmd_release(cmd, NBD_CMD_SENT, NULL);
+		nbd_cmd_release(cmd, NBD_PHASE_SENT, NULL);
 	}
 }
 
@@ -268,7 +268,7 @@ void nbd_conn_flush(struct nbd_conn *conn)
 		/* See above. */
 		smp_mb();
 	} while (READ_ONCE(conn->nr_pending) && !READ_ONCE(conn->tx_blocked) &&
-		 READ_ONCE(conn->state) == NBD_CONN_RUNNING);
+		 READ_ONCE(conn->state) == NBD_LIFE_RUNNING);
 }
 
 void nbd_xmit_work(struct work_struct *work)

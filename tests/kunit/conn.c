@@ -57,7 +57,7 @@ static void take_before_offer(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, nbd_conn_take(conn, a->cmd->cookie));
 	move_to_sending(conn);
 	KUNIT_EXPECT_NULL(test, nbd_conn_take(conn, a->cmd->cookie));
-	atomic_set(&a->cmd->phase, NBD_CMD_OFFERED);
+	atomic_set(&a->cmd->phase, NBD_PHASE_OFFERED);
 	KUNIT_EXPECT_PTR_EQ(test, nbd_conn_take(conn, a->cmd->cookie), a->cmd);
 	KUNIT_EXPECT_NULL(test, conn->table[a->cmd->index]);
 	KUNIT_EXPECT_EQ(test, conn->inflight, 0U);
@@ -78,8 +78,8 @@ static void take_wrong_cookie(struct kunit *test)
 	nbd_conn_enqueue(conn, a->cmd);
 	nbd_conn_enqueue(conn, b->cmd);
 	move_to_sending(conn);
-	atomic_set(&a->cmd->phase, NBD_CMD_OFFERED);
-	atomic_set(&b->cmd->phase, NBD_CMD_OFFERED);
+	atomic_set(&a->cmd->phase, NBD_PHASE_OFFERED);
+	atomic_set(&b->cmd->phase, NBD_PHASE_OFFERED);
 	cookie = a->cmd->cookie;
 	for (bit = 0; bit < 64; bit++)
 		KUNIT_EXPECT_NULL(test, nbd_conn_take(conn, cookie ^ BIT_ULL(bit)));
@@ -103,11 +103,11 @@ static void generation(struct kunit *test)
 	nbd_conn_enqueue(conn, a->cmd);
 	first = a->cmd->cookie;
 	move_to_sending(conn);
-	atomic_set(&a->cmd->phase, NBD_CMD_OFFERED);
+	atomic_set(&a->cmd->phase, NBD_PHASE_OFFERED);
 	KUNIT_EXPECT_PTR_EQ(test, nbd_conn_take(conn, first), a->cmd);
 	list_del_init(&a->cmd->node);
 	nbd_conn_enqueue(conn, a->cmd);
-	atomic_set(&a->cmd->phase, NBD_CMD_OFFERED);
+	atomic_set(&a->cmd->phase, NBD_PHASE_OFFERED);
 	KUNIT_EXPECT_NE(test, a->cmd->cookie, first);
 	KUNIT_EXPECT_NULL(test, nbd_conn_take(conn, first));
 	KUNIT_EXPECT_PTR_EQ(test, nbd_conn_take(conn, a->cmd->cookie), a->cmd);
@@ -122,7 +122,7 @@ static void give_back(struct kunit *test)
 
 	nbd_conn_enqueue(conn, a->cmd);
 	move_to_sending(conn);
-	atomic_set(&a->cmd->phase, NBD_CMD_OFFERED);
+	atomic_set(&a->cmd->phase, NBD_PHASE_OFFERED);
 	KUNIT_ASSERT_PTR_EQ(test, nbd_conn_take(conn, a->cmd->cookie), a->cmd);
 	nbd_conn_give_back(conn, a->cmd);
 	KUNIT_EXPECT_EQ(test, conn->inflight, 1U);
@@ -141,15 +141,15 @@ static void unoffer(struct kunit *test)
 	nbd_conn_enqueue(conn, a->cmd);
 	nbd_conn_enqueue(conn, b->cmd);
 	move_to_sending(conn);
-	atomic_set(&a->cmd->phase, NBD_CMD_OFFERED);
-	atomic_set(&b->cmd->phase, NBD_CMD_OFFERED);
+	atomic_set(&a->cmd->phase, NBD_PHASE_OFFERED);
+	atomic_set(&b->cmd->phase, NBD_PHASE_OFFERED);
 	KUNIT_EXPECT_TRUE(test, nbd_conn_unoffer(conn));
 	KUNIT_EXPECT_NULL(test, nbd_conn_take(conn, a->cmd->cookie));
 	KUNIT_EXPECT_NULL(test, nbd_conn_take(conn, b->cmd->cookie));
 
 	/* One of them was answered in the meantime. */
-	atomic_set(&a->cmd->phase, NBD_CMD_OFFERED);
-	atomic_set(&b->cmd->phase, NBD_CMD_OFFERED);
+	atomic_set(&a->cmd->phase, NBD_PHASE_OFFERED);
+	atomic_set(&b->cmd->phase, NBD_PHASE_OFFERED);
 	KUNIT_EXPECT_PTR_EQ(test, nbd_conn_take(conn, b->cmd->cookie), b->cmd);
 	KUNIT_EXPECT_FALSE(test, nbd_conn_unoffer(conn));
 	KUNIT_EXPECT_EQ(test, atomic_read(&a->cmd->phase), 0);
@@ -165,7 +165,7 @@ static void check_release(struct kunit *test, int first, int second, blk_status_
 
 	nbd_conn_enqueue(conn, r->cmd);
 	move_to_sending(conn);
-	atomic_set(&r->cmd->phase, NBD_CMD_OFFERED);
+	atomic_set(&r->cmd->phase, NBD_PHASE_OFFERED);
 	KUNIT_ASSERT_PTR_EQ(test, nbd_conn_take(conn, r->cmd->cookie), r->cmd);
 	list_del_init(&r->cmd->node);
 	r->cmd->status = status;
@@ -178,14 +178,14 @@ static void check_release(struct kunit *test, int first, int second, blk_status_
 
 static void release_sent_first(struct kunit *test)
 {
-	check_release(test, NBD_CMD_SENT, NBD_CMD_REPLIED, BLK_STS_OK);
-	check_release(test, NBD_CMD_SENT, NBD_CMD_REPLIED, BLK_STS_NOSPC);
+	check_release(test, NBD_PHASE_SENT, NBD_PHASE_REPLIED, BLK_STS_OK);
+	check_release(test, NBD_PHASE_SENT, NBD_PHASE_REPLIED, BLK_STS_NOSPC);
 }
 
 static void release_replied_first(struct kunit *test)
 {
-	check_release(test, NBD_CMD_REPLIED, NBD_CMD_SENT, BLK_STS_OK);
-	check_release(test, NBD_CMD_REPLIED, NBD_CMD_SENT, BLK_STS_NOSPC);
+	check_release(test, NBD_PHASE_REPLIED, NBD_PHASE_SENT, BLK_STS_OK);
+	check_release(test, NBD_PHASE_REPLIED, NBD_PHASE_SENT, BLK_STS_NOSPC);
 }
 
 /* A dead connection takes no commands, knows no replies, and says why it died. */
@@ -199,7 +199,7 @@ static void killed(struct kunit *test)
 	refcount_inc(&conn->refs);
 	nbd_conn_enqueue(conn, a->cmd);
 	move_to_sending(conn);
-	atomic_set(&a->cmd->phase, NBD_CMD_OFFERED);
+	atomic_set(&a->cmd->phase, NBD_PHASE_OFFERED);
 	/* The lock holds the undertaker up. */
 	mutex_lock(&conn->tx_mutex);
 	nbd_conn_kill(conn, -EPROTO, "first %d", 1);
@@ -210,7 +210,7 @@ static void killed(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, conn->cause, "first 1");
 	mutex_unlock(&conn->tx_mutex);
 	rig_flush();
-	KUNIT_EXPECT_EQ(test, (int)conn->state, (int)NBD_CONN_BURIED);
+	KUNIT_EXPECT_EQ(test, (int)conn->state, (int)NBD_LIFE_BURIED);
 	KUNIT_EXPECT_FALSE(test, nbd_conn_enqueue(conn, b->cmd));
 	KUNIT_EXPECT_TRUE(test, list_empty(&conn->sending) && list_empty(&conn->pending));
 	KUNIT_EXPECT_NULL(test, conn->table[a->cmd->index]);
@@ -237,13 +237,13 @@ static void collect(struct kunit *test)
 	nbd_conn_enqueue(conn, sent->cmd);
 	move_to_sending(conn);
 	/* Its reply was taken, but the transmit side has it still. */
-	atomic_set(&answered->cmd->phase, NBD_CMD_OFFERED);
+	atomic_set(&answered->cmd->phase, NBD_PHASE_OFFERED);
 	KUNIT_ASSERT_PTR_EQ(test, nbd_conn_take(conn, answered->cmd->cookie), answered->cmd);
-	nbd_cmd_release(answered->cmd, NBD_CMD_REPLIED, NULL);
+	nbd_cmd_release(answered->cmd, NBD_PHASE_REPLIED, NULL);
 	/* In the table only. */
-	atomic_set(&sent->cmd->phase, NBD_CMD_OFFERED);
+	atomic_set(&sent->cmd->phase, NBD_PHASE_OFFERED);
 	list_del_init(&sent->cmd->node);
-	nbd_cmd_release(sent->cmd, NBD_CMD_SENT, NULL);
+	nbd_cmd_release(sent->cmd, NBD_PHASE_SENT, NULL);
 	nbd_conn_enqueue(conn, pending->cmd);
 
 	rig_kill(rig, conn, -EPIPE);
