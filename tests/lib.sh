@@ -17,7 +17,10 @@
 # leaves it out with DRIVER=stock, for what the stock driver cannot do, and
 #	all_variants[test_NAME]=1
 # takes all of them with QUICK=1, for tests that do a different thing in each. All go
-# between the functions.
+# between the functions. A file that says much of the client and next to nothing of the
+# driver says
+#	dealt_out=1
+# and each kernel runs every other of its tests that have no variants, unless FULL=1.
 #
 # A line "tally: N WORDS" of a test's output counts what it tried; the whole run ends with
 # the sums.
@@ -36,6 +39,7 @@ PATH=$PATH:$top/build/unpacked/nbd-server/bin:$top/build/tests
 
 declare -A variants=() timeouts=() ours_only=() all_variants=()
 declare -a processes=() foreign_threads=()
+dealt_out=''
 readonly SKIP_STATUS=4 BAIL_OUT_STATUS=3 DEFAULT_TIMEOUT=60
 
 # --- small things ---
@@ -620,25 +624,41 @@ combinations() {
 # Otherwise each kernel takes half of them, 6.1 those that 6.12 leaves; so that of two
 # settings each meets each on one of them.
 takes_variant() {
-	local half=0
-
 	[ "${FULL:-0}" != 1 ] && [ -z "${ONLY:-}" ] || return 0
 	if [ "${QUICK:-0}" = 1 ]; then
 		[ -n "${all_variants[$1]:-}" ] || [ "$2" = $(($4 % $3)) ]
 		return
 	fi
+	is_kernels_turn $(($2 ^ $2 >> 1))
+}
+
+# is_kernels_turn N: of what is counted, each kernel takes half
+is_kernels_turn() {
+	local half=0
+
 	[[ $(uname -r) != 6.1.* ]] || half=1
-	[ $((($2 ^ $2 >> 1) & 1)) = $half ]
+	[ $(($1 & 1)) = $half ]
+}
+
+# takes_whole N: whether this run takes the file's Nth test without variants
+takes_whole() {
+	[ -z "$dealt_out" ] || [ "${FULL:-0}" = 1 ] || [ "${QUICK:-0}" = 1 ] || [ -n "${ONLY:-}" ] ||
+		is_kernels_turn "$1"
 }
 
 # list_tests: "FUNCTION SETTINGS" of every test that ONLY selects
 list_tests() {
-	local function settings i turn=0
+	local function settings i turn=0 whole=0
 
 	for function in $(test_functions); do
 		[ "$DRIVER" != stock ] || [ -z "${ours_only[$function]:-}" ] || continue
 		mapfile -t settings < <(combinations "${variants[$function]:-}")
-		[ ${#settings[@]} = 1 ] || turn=$((turn + 1))
+		if [ ${#settings[@]} = 1 ]; then
+			whole=$((whole + 1))
+			takes_whole $whole || continue
+		else
+			turn=$((turn + 1))
+		fi
 		for i in "${!settings[@]}"; do
 			[ ${#settings[@]} = 1 ] ||
 				takes_variant "$function" "$i" ${#settings[@]} $turn || continue

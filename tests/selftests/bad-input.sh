@@ -4,6 +4,7 @@
 # where and why, and leaves nothing attached.
 # vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../lib.sh"
+dealt_out=1
 
 # refused REGEX... -- ARGUMENTS...: nbd-client must fail within 30 s, with one line
 # that matches every REGEX

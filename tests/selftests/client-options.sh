@@ -4,6 +4,7 @@
 # of it. (test-documents compares the options with --help, the pages, the completion.)
 # vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../lib.sh"
+dealt_out=1
 
 debian_client=$top/build/unpacked/nbd-client/sbin/nbd-client
 

@@ -4,6 +4,7 @@
 # that nobody is left with a device of which he does not know.
 # vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../lib.sh"
+dealt_out=1
 
 debian_client=$top/build/unpacked/nbd-client/sbin/nbd-client
 

@@ -5,6 +5,7 @@
 # vm: --udev
 # vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../survive.sh"
+dealt_out=1
 
 readonly ours=11111111-1111-4111-8111-111111111111 other=22222222-2222-4222-8222-222222222222
 

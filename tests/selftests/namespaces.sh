@@ -4,6 +4,7 @@
 # reconnected where they were attached, to the disk that they had, or not at all.
 # vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../survive.sh"
+dealt_out=1
 
 # Two disks, which tell by their first bytes which one they are.
 right='data="RIGHT"' wrong='data="WRONG"'

@@ -4,6 +4,7 @@
 # happens to a device whose record is gone or in another place.
 # vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../survive.sh"
+dealt_out=1
 
 # start_afresh: no monitor, and no folder
 start_afresh() {

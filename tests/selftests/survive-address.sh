@@ -4,6 +4,7 @@
 # both, whatever its names mean, and is never moved while the one in use can be reached.
 # vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../survive.sh"
+dealt_out=1
 
 # start_disks: disks A and B, at 127.0.0.2 and 127.0.0.3, on the same port
 start_disks() {
