@@ -10,123 +10,14 @@
 
 #include "attach.h"
 #include "bringup.h"
-#include "clock.h"
 #include "device.h"
+#include "entrust.h"
+#include "fit.h"
 #include "ioctl.h"
 #include "keeper.h"
 #include "lookup.h"
-#include "monitor.h"
 #include "process.h"
 #include "record.h"
-
-/* How long the first read and udev may take. */
-#define SETTLE_MS 10000
-
-char *nbd_export_text(const struct nbd_params *params, char *buf, size_t size)
-{
-	const char *name = params->export_name ? params->export_name : "";
-	char clean[512];
-
-	if (!*name)
-		snprintf(buf, size, "the default export");
-	else
-		snprintf(buf, size, "export \"%s\"",
-			 nbd_sanitize(clean, sizeof(clean), name,
-				      strlen(name)));
-	return buf;
-}
-
-static int fit_block_size(struct nbd_kernel_config *c,
-			  const struct nbd_params *params,
-			  const struct nbd_export *e, struct nbd_err *err)
-{
-	unsigned long page = sysconf(_SC_PAGESIZE);
-	u32 needed = e->has_block_sizes ? e->block_min : 1;
-
-	c->block_size = needed > 512 ? needed : 512;
-	if (params->given & NBD_GIVEN_BLOCK_SIZE)
-		c->block_size = params->block_size;
-	if (c->block_size < needed)
-		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
-				"-block-size %u is too small: the server accepts no requests below %u bytes",
-				params->block_size, needed);
-	if (c->block_size > page)
-		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
-				"a block size of %llu bytes is needed or was asked for, but the kernel allows no more than %lu (its page size)",
-				c->block_size, page);
-	if (e->has_block_sizes && c->block_size > e->block_max)
-		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
-				"a block size of %llu bytes is more than the server's maximum of %u",
-				c->block_size,
-				e->block_max);
-	return 0;
-}
-
-static int fit_size(struct nbd_kernel_config *c,
-		    const struct nbd_params *params,
-		    const struct nbd_export *e, struct nbd_err *err)
-{
-	const char *whose = "the server says that the export has";
-	unsigned long long rest;
-
-	c->size = e->size;
-	if (params->given & NBD_GIVEN_SIZE) {
-		c->size = params->size;
-		whose = "-size asks for";
-	}
-	if (!c->size || c->size > S64_MAX)
-		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
-				"%s %llu bytes, which no block device can have",
-				whose, c->size);
-	rest = c->size % c->block_size;
-	if (c->size == rest)
-		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
-				"%s %llu bytes, less than one block of %llu",
-				whose, c->size,
-				c->block_size);
-	if (rest && params->given & NBD_GIVEN_SIZE)
-		return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
-				"%s %llu bytes, which is not a multiple of the block size %llu: -size %llu leaves out the last %llu bytes",
-				whose, c->size, c->block_size, c->size - rest,
-				rest);
-	c->size -= rest;
-	return 0;
-}
-
-int nbd_fit(struct nbd_kernel_config *config, const struct nbd_params *params,
-	    const struct nbd_export *export, struct nbd_err *err)
-{
-	int ret = fit_block_size(config, params, export, err);
-
-	if (!ret)
-		ret = fit_size(config, params, export, err);
-	if (ret)
-		return ret;
-	config->server_flags = NBD_FLAG_HAS_FLAGS;
-	if (export->flags & NBD_FLAG_HAS_FLAGS)
-		config->server_flags = export->flags;
-	if (params->readonly)
-		config->server_flags |= NBD_FLAG_READ_ONLY;
-	config->set |= NBD_CONFIG_SIZE | NBD_CONFIG_BLOCK_SIZE |
-		       NBD_CONFIG_SERVER_FLAGS;
-	if (export->has_block_sizes) {
-		config->block_min = export->block_min;
-		config->block_preferred = export->block_preferred;
-		config->block_max = export->block_max;
-		config->set |= NBD_CONFIG_BLOCK_LIMITS;
-	}
-	return 0;
-}
-
-int nbd_resolve_servers(const struct nbd_params *params,
-			const struct nbd_place *place,
-			struct nbd_address_list *list, struct nbd_err *err)
-{
-	int ret = nbd_lookup_at(list, place, params->servers, params->nservers,
-				params->connect_timeout, err);
-
-	return list->n ? 0 : ret;
-}
 
 static bool is_listed(const struct nbd_address_list *list, unsigned int server)
 {
@@ -156,22 +47,6 @@ static void warn_unresolved(const struct nbd_params *params,
 			"nbd-client: warning: %s: until the name resolves, that server will not be used\n",
 			text);
 	}
-}
-
-/* The stock driver cannot wait for ever, but long. */
-u64 nbd_dead_timeout(const struct nbd_kernel *k,
-		     const struct nbd_params *params)
-{
-	u64 timeout = NBD_DEAD_CONN_FOREVER;
-
-	if (params->given & NBD_GIVEN_DEAD_TIMEOUT)
-		timeout = params->dead_timeout;
-	else if (params->reconnect == NBD_RECONNECT_NEVER)
-		timeout = 0;
-	if (timeout == NBD_DEAD_CONN_FOREVER &&
-	    !nbd_kernel_knows(k, NBD_ATTR_SESSION_ID))
-		timeout = NBD_TIMEOUT_MAX;
-	return timeout;
 }
 
 static void fill_config(struct nbd_kernel_config *c, const struct nbd_kernel *k,
@@ -314,82 +189,6 @@ static void fill_record(struct nbd_record *record,
 		record->pid = pid;
 }
 
-/* It comes first: the stock driver tells once only, and maybe at once, what was lost. */
-int nbd_bring_monitor(const struct nbd_params *params, struct nbd_err *err)
-{
-	int hold = nbd_monitor_hold(err);
-	int ret;
-
-	if (hold < 0 || params->reconnect == NBD_RECONNECT_NEVER)
-		return hold;
-	ret = nbd_monitor_ensure(params->systemd_mark, err);
-	if (!ret)
-		return hold;
-	close(hold);
-	return ret;
-}
-
-/* Somebody has detached the device meanwhile, and attached it anew. */
-static bool is_superseded(const struct nbd_record *record)
-{
-	struct nbd_record now;
-	bool superseded;
-
-	if (nbd_record_read(&now, record->params.index, NULL))
-		return false;
-	superseded = now.session_id > record->session_id && record->session_id;
-	nbd_record_free(&now);
-	return superseded;
-}
-
-/* With the lock of the record held. */
-static int write_down(struct nbd_record *record, struct nbd_err *err)
-{
-	int ret;
-
-	if (is_superseded(record))
-		return nbd_fail(err, NBD_EXIT_FAILURE, ESTALE,
-				"the device was detached meanwhile");
-	nbd_namespaces_drop(record->params.index, NULL);
-	ret = nbd_namespaces_keep(&record->namespaces, &record->params, err);
-	if (!ret)
-		ret = nbd_record_write(record, err);
-	if (ret)
-		nbd_record_remove(record->params.index);
-	return ret;
-}
-
-int nbd_watch_over(struct nbd_record *record, struct nbd_err *err)
-{
-	int hold = nbd_bring_monitor(&record->params, err);
-	int lock;
-
-	if (hold < 0)
-		return hold;
-	if (record->session_id)
-		record->keeper = nbd_keeper_new();
-	lock = nbd_record_lock(record->params.index, err);
-	if (lock >= 0) {
-		int ret = write_down(record, err);
-
-		close(lock);
-		lock = ret;
-	}
-	close(hold);
-	return lock;
-}
-
-void nbd_make_ready(const struct nbd_params *params, s32 index)
-{
-	struct nbd_err err;
-
-	if (params->given & NBD_GIVEN_READ_AHEAD &&
-	    nbd_device_set_read_ahead(index, params->read_ahead, &err))
-		fprintf(stderr, "nbd-client: %s\n", err.text);
-	if (nbd_device_settle(index, nbd_now_ms() + SETTLE_MS, &err))
-		fprintf(stderr, "nbd-client: %s\n", err.text);
-}
-
 static int attach_ioctl(const struct nbd_params *params, struct nbd_bringup *b,
 			const struct nbd_address_list *list, FILE *out,
 			struct nbd_err *err)
@@ -424,7 +223,7 @@ static int attach_netlink(struct nbd_kernel *k, const struct nbd_params *params,
 		*lock = nbd_record_lock(reply->index, err);
 	fill_record(&record, params, b, list, reply, block_size);
 	record.keeper = keeper;
-	ret = *lock < 0 ? *lock : write_down(&record, err);
+	ret = *lock < 0 ? *lock : nbd_entrust_record(&record, err);
 	if (!ret) {
 		ret = print_attached(params, &b->export, reply->index, out,
 				     err);
@@ -474,31 +273,13 @@ static int attach_device(struct nbd_kernel *k, const struct nbd_params *params,
 		return ret;
 	if (params->ioctl_mode)
 		return attach_ioctl(params, b, list, out, err);
-	hold = nbd_bring_monitor(params, err);
+	hold = nbd_entrust_begin(params, err);
 	if (hold < 0)
 		return hold;
 	ret = attach_and_save(k, params, b, list, &reply, out, err);
 	close(hold);
 	if (!ret)
-		nbd_make_ready(params, reply.index);
-	return ret;
-}
-
-int nbd_bring_up(struct nbd_bringup *b, const struct nbd_params *params,
-		 const struct nbd_address_list *list,
-		 const struct nbd_place *place,
-		 const struct nbd_record *disk, struct nbd_err *err)
-{
-	int ret;
-
-	nbd_bringup_start(b, NBD_GOAL_GO, params, NULL, list,
-			  params->given & NBD_GIVEN_CONNECTIONS ?
-			  params->connections : NBD_CONNECTIONS_AUTO, place);
-	if (disk)
-		nbd_bringup_same_disk(b, disk, params->other_disk);
-	ret = nbd_bringup_wait(b);
-	if (ret)
-		*err = b->err;
+		nbd_device_make_ready(params, reply.index);
 	return ret;
 }
 
@@ -528,106 +309,5 @@ int nbd_attach(const struct nbd_params *params, FILE *out,
 	}
 	free(b);
 	nbd_kernel_close(&kernel);
-	return ret;
-}
-
-/* More text than that is no list of exports. */
-#define LIST_MAX	(16 << 20)
-
-/**
- * struct entries - the exports, as they come
- * @text:	the lines to print
- * @size:	of @text, for open_memstream
- * @stream:	writes @text
- * @too_long:	there was more than is kept
- */
-struct entries {
-	char *text;
-	size_t size;
-	FILE *stream;
-	bool too_long;
-};
-
-static void restart_entries(void *arg)
-{
-	struct entries *e = arg;
-
-	rewind(e->stream);
-	e->too_long = false;
-}
-
-static void print_text(FILE *out, const char *text, size_t len)
-{
-	size_t size = 4 * len + 1;
-	char *clean = malloc(size);
-
-	if (clean)
-		fputs(nbd_sanitize(clean, size, text, len), out);
-	free(clean);
-}
-
-static void add_entry(void *arg, const char *name, size_t name_len,
-		      const char *description, size_t description_len)
-{
-	struct entries *e = arg;
-
-	e->too_long |= ftell(e->stream) > LIST_MAX;
-	if (e->too_long)
-		return;
-	print_text(e->stream, name, name_len);
-	if (description_len) {
-		fputs(": ", e->stream);
-		print_text(e->stream, description, description_len);
-	}
-	fputc('\n', e->stream);
-}
-
-static int fetch_list(const struct nbd_params *params, struct entries *entries,
-		      struct nbd_err *err)
-{
-	struct nbd_listing listing = {
-		.restart = restart_entries,
-		.entry = add_entry,
-		.arg = entries,
-	};
-	struct nbd_address_list list;
-	struct nbd_bringup *b;
-	int ret = nbd_resolve_servers(params, &nbd_here, &list, err);
-
-	if (ret)
-		return ret;
-	b = calloc(1, sizeof(*b));
-	if (!b)
-		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
-	nbd_bringup_start(b, NBD_GOAL_LIST, params, &listing, &list, 1,
-			  &nbd_here);
-	ret = nbd_bringup_wait(b);
-	if (ret)
-		*err = b->err;
-	nbd_bringup_close(b);
-	free(b);
-	return ret;
-}
-
-int nbd_list(const struct nbd_params *params, FILE *out, struct nbd_err *err)
-{
-	struct entries entries = { 0 };
-	int ret;
-
-	entries.stream = open_memstream(&entries.text, &entries.size);
-	if (!entries.stream)
-		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
-	ret = fetch_list(params, &entries, err);
-	if (fclose(entries.stream) && !ret)
-		ret = nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
-	if (!ret && entries.too_long)
-		ret = nbd_fail(err, NBD_EXIT_PROTOCOL, EPROTO,
-			       "the server's list of exports is longer than %d MiB",
-			       LIST_MAX >> 20);
-	if (!ret) {
-		fputs("Negotiation: ..\n", out);
-		fwrite(entries.text, 1, entries.size, out);
-	}
-	free(entries.text);
 	return ret;
 }

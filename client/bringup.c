@@ -9,6 +9,7 @@
 
 #include "bringup.h"
 #include "clock.h"
+#include "fit.h"
 #include "record.h"
 
 /*
@@ -402,4 +403,22 @@ void nbd_bringup_close(struct nbd_bringup *b)
 
 	for (i = 0; i < NBD_CONNECTIONS_MAX; i++)
 		nbd_link_close(&b->links[i]);
+}
+
+int nbd_bring_up(struct nbd_bringup *b, const struct nbd_params *params,
+		 const struct nbd_address_list *list,
+		 const struct nbd_place *place,
+		 const struct nbd_record *disk, struct nbd_err *err)
+{
+	int ret;
+
+	nbd_bringup_start(b, NBD_GOAL_GO, params, NULL, list,
+			  params->given & NBD_GIVEN_CONNECTIONS ?
+			  params->connections : NBD_CONNECTIONS_AUTO, place);
+	if (disk)
+		nbd_bringup_same_disk(b, disk, params->other_disk);
+	ret = nbd_bringup_wait(b);
+	if (ret)
+		*err = b->err;
+	return ret;
 }

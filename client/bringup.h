@@ -126,6 +126,22 @@ unsigned int nbd_bringup_poll(const struct nbd_bringup *b,
 /* Blocks until it is up or failed; 0 or a negative errno with @b->err. */
 int nbd_bringup_wait(struct nbd_bringup *b);
 
+/**
+ * nbd_bring_up - connections for a device, for those who may wait
+ * @b:		not in use; nbd_bringup_close() it when it was up
+ * @params:	of the attachment; must outlive @b
+ * @list:	addresses, at least one; must outlive @b
+ * @place:	where to connect from; must outlive @b
+ * @disk:	attachment whose disk it must be, or NULL for a device that has none yet
+ * @err:	why it failed
+ *
+ * Return: 0 when it is up, or a negative errno.
+ */
+int nbd_bring_up(struct nbd_bringup *b, const struct nbd_params *params,
+		 const struct nbd_address_list *list,
+		 const struct nbd_place *place,
+		 const struct nbd_record *disk, struct nbd_err *err);
+
 /* Closes every socket that is still owned. */
 void nbd_bringup_close(struct nbd_bringup *b);
 

@@ -23,6 +23,8 @@
 
 /* Where nothing announces a change: how often to look. */
 #define LOOK_AGAIN_MS 10
+/* How long the first read and udev may take. */
+#define SETTLE_MS 10000
 
 /* The number in "nbd<number>", or -1; no leading zeros, no partition. */
 static s32 index_of_name(const char *name)
@@ -338,4 +340,15 @@ int nbd_device_set_read_ahead(s32 index, u32 kib, struct nbd_err *err)
 	if (fd >= 0)
 		close(fd);
 	return ret;
+}
+
+void nbd_device_make_ready(const struct nbd_params *params, s32 index)
+{
+	struct nbd_err err;
+
+	if (params->given & NBD_GIVEN_READ_AHEAD &&
+	    nbd_device_set_read_ahead(index, params->read_ahead, &err))
+		fprintf(stderr, "nbd-client: %s\n", err.text);
+	if (nbd_device_settle(index, nbd_now_ms() + SETTLE_MS, &err))
+		fprintf(stderr, "nbd-client: %s\n", err.text);
 }

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "error.h"
+#include "model.h"
 #include "util.h"
 
 #define NBD_MAJOR 43
@@ -61,6 +62,12 @@ int nbd_device_settle(s32 index, s64 deadline, struct nbd_err *err);
 
 /* Sets how many KiB the kernel reads ahead of an attached device; 0 or -errno. */
 int nbd_device_set_read_ahead(s32 index, u32 kib, struct nbd_err *err);
+
+/*
+ * What an attached device lacks to be used: its read-ahead as asked for, and the partition
+ * table. What goes wrong is told on standard error; the device stays attached.
+ */
+void nbd_device_make_ready(const struct nbd_params *params, s32 index);
 
 /*
  * The name of the process in which nbd_device_settle() opens a device for the first time. It

@@ -14,15 +14,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "attach.h"
 #include "clock.h"
 #include "device.h"
+#include "entrust.h"
+#include "fit.h"
 #include "folders.h"
 #include "ioctl.h"
 #include "log.h"
 #include "process.h"
 #include "resolver.h"
-#include "watch.h"
+#include "retry.h"
 
 /* How long NBD_DO_IT may take to begin, and how often to look. */
 #define START_WAIT_MS 5000
@@ -458,7 +459,7 @@ static int adopt(struct nbd_record *record, struct nbd_err *err)
 	ret = nbd_kernel_status(&k, record->params.index, take_session, record,
 				err);
 	if (!ret)
-		ret = nbd_watch_over(record, err);
+		ret = nbd_entrust(record, err);
 	if (!ret)
 		ret = wait_for_connections(&k, record, err);
 	if (ret)
@@ -476,7 +477,7 @@ static int report(struct service *s, int end, FILE *out, struct nbd_err *err)
 		ret = adopt(s->record, err);
 	if (ret)
 		return ret;
-	nbd_make_ready(&s->record->params, service_index(s));
+	nbd_device_make_ready(&s->record->params, service_index(s));
 	fflush(out);
 	return 0;
 }

@@ -283,3 +283,13 @@ int nbd_lookup_at(struct nbd_address_list *list, const struct nbd_place *place,
 		*err = answer.err;
 	return answer.ret;
 }
+
+int nbd_resolve_servers(const struct nbd_params *params,
+			const struct nbd_place *place,
+			struct nbd_address_list *list, struct nbd_err *err)
+{
+	int ret = nbd_lookup_at(list, place, params->servers, params->nservers,
+				params->connect_timeout, err);
+
+	return list->n ? 0 : ret;
+}

@@ -59,4 +59,17 @@ int nbd_lookup_at(struct nbd_address_list *list, const struct nbd_place *place,
 		  const struct nbd_server *servers, unsigned int n,
 		  unsigned int seconds, struct nbd_err *err);
 
+/**
+ * nbd_resolve_servers - the addresses of all servers of an attachment; blocks
+ * @params:	the servers, and how long it may take
+ * @place:	where to ask
+ * @list:	filled in
+ * @err:	why the first of those failed that failed, also if others did not
+ *
+ * Return: 0 if any has an address, or a negative errno.
+ */
+int nbd_resolve_servers(const struct nbd_params *params,
+			const struct nbd_place *place,
+			struct nbd_address_list *list, struct nbd_err *err);
+
 #endif /* NBD_LOOKUP_H */

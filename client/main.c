@@ -10,6 +10,7 @@
 #include "attach.h"
 #include "detach.h"
 #include "device.h"
+#include "list.h"
 #include "monitor.h"
 #include "options.h"
 #include "process.h"

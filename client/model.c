@@ -65,3 +65,17 @@ char *nbd_server_text(const struct nbd_server *server, char *buf, size_t size)
 	}
 	return buf;
 }
+
+char *nbd_export_text(const struct nbd_params *params, char *buf, size_t size)
+{
+	const char *name = params->export_name ? params->export_name : "";
+	char clean[512];
+
+	if (!*name)
+		snprintf(buf, size, "the default export");
+	else
+		snprintf(buf, size, "export \"%s\"",
+			 nbd_sanitize(clean, sizeof(clean), name,
+				      strlen(name)));
+	return buf;
+}

@@ -185,4 +185,7 @@ int nbd_set_text(char **field, const char *text, struct nbd_err *err);
 #define NBD_SERVER_TEXT_MAX 1200
 char *nbd_server_text(const struct nbd_server *server, char *buf, size_t size);
 
+/* "export "name"" or "the default export", printable; returns @buf. */
+char *nbd_export_text(const struct nbd_params *params, char *buf, size_t size);
+
 #endif /* NBD_MODEL_H */

@@ -130,29 +130,6 @@ void nbd_record_list(void (*fn)(void *arg, s32 index), void *arg);
 /* "nbd7" is the name of a record: its device, else -1. */
 s32 nbd_record_index(const char *name);
 
-/**
- * nbd_check_export - may this export go on under a device that is in use?
- * @record:	the device
- * @nconns:	connections that it will have
- * @e:		the export as a server offers it now
- * @err:	says what would corrupt or break something
- *
- * Return: 0, -EINVAL or -EROFS.
- */
-int nbd_check_export(const struct nbd_record *record, unsigned int nconns,
-		     const struct nbd_export *e, struct nbd_err *err);
-
-/*
- * The device goes on with the export @e, which nbd_check_export() has accepted. What
- * that has more than the device relies on, it may lack again the next time.
- */
-void nbd_record_set_export(struct nbd_record *record,
-			   const struct nbd_export *e);
-
-/* Size for a device whose export has grown; 0 if it has not, or is fixed. */
-u64 nbd_grown_size(const struct nbd_record *record,
-		   const struct nbd_export *e);
-
 /*
  * Whoever writes or removes the record of a device, or changes the device and its record
  * together, holds this. Others are waited for, but not for ever: -ETIMEDOUT. Returns a file

@@ -10,16 +10,17 @@
 #include <unistd.h>
 
 #include "adopt.h"
-#include "attach.h"
 #include "bringup.h"
 #include "device.h"
+#include "entrust.h"
+#include "fit.h"
 #include "keeper.h"
 #include "kernel.h"
+#include "lookup.h"
 #include "process.h"
 #include "record.h"
 #include "replace.h"
 #include "target.h"
-#include "watch.h"
 
 /**
  * struct replacing - one switch-over
@@ -398,7 +399,7 @@ static int switch_over_in_care(struct replacing *r, struct nbd_bringup *b,
 
 	if (!r->adopts)
 		return switch_over(r, b, list, err);
-	hold = nbd_bring_monitor(&r->record.params, err);
+	hold = nbd_entrust_begin(&r->record.params, err);
 	if (hold < 0)
 		return hold;
 	ret = switch_over(r, b, list, err);

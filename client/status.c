@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "attach.h"
 #include "clock.h"
 #include "device.h"
 #include "json.h"

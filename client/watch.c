@@ -9,9 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "attach.h"
 #include "clock.h"
+#include "fit.h"
 #include "log.h"
+#include "retry.h"
 #include "target.h"
 #include "watch.h"
 
@@ -161,28 +162,6 @@ static void save_record(struct nbd_watch *w)
 	w->unsaved = ret == -EWOULDBLOCK;
 	if (ret && !w->unsaved && ret != -ESTALE)
 		watch_log(w, LOG_WARNING, "%s", err.text);
-}
-
-/* Uniform in [0.75, 1.25) of @ms. */
-static s64 with_jitter(s64 ms)
-{
-	return ms - ms / 4 + random() % (ms / 2 + 1);
-}
-
-bool nbd_outage_goes_on(s64 mended_at, s64 lost_at)
-{
-	return mended_at && lost_at - mended_at < NBD_WATCH_PROVEN_MS;
-}
-
-s64 nbd_retry_pause(s64 outage)
-{
-	s64 pause = outage / 10;
-
-	if (pause < NBD_WATCH_RETRY_MIN_MS)
-		pause = NBD_WATCH_RETRY_MIN_MS;
-	if (pause > NBD_WATCH_RETRY_MAX_MS * 4 / 5)
-		pause = NBD_WATCH_RETRY_MAX_MS * 4 / 5;
-	return with_jitter(pause);
 }
 
 /* No more attempts: what waits for a connection shall fail. */
@@ -545,11 +524,6 @@ static bool attempt_is_too_narrow(const struct nbd_watch *w,
 {
 	return w->state == NBD_WATCH_CONNECTING && w->live && !w->suspect &&
 	       (!live || suspect);
-}
-
-bool nbd_server_relapses(s64 mended_at, s64 lost_at, u32 timeout)
-{
-	return mended_at && lost_at - mended_at <= 2000 * (s64)timeout;
 }
 
 void nbd_watch_lost(struct nbd_watch *w, unsigned int missing,

@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * One attachment in the monitor's care: notices that connections are missing,
- * makes new ones, and hands them to the kernel, if the export is still the
- * same. Never blocks; the monitor's loop calls nbd_watch_run() when something
- * came or the time is up.
- *
- * The first attempt is made at once. Then the pause between two attempts is a
- * tenth of the time that the outage has lasted, at least RETRY_MIN_MS and at
- * most RETRY_MAX_MS, with jitter: an outage becomes a tenth longer at worst,
- * and a server that comes back is not met by all its clients at once.
+ * One attachment in the monitor's care: is told that connections are missing,
+ * makes new ones, and hands them to the kernel, if the export fits the device.
+ * Never blocks; the monitor's loop calls nbd_watch_run() when something came or
+ * the time is up. When it tries again says retry.h.
  */
 #ifndef NBD_WATCH_H
 #define NBD_WATCH_H
@@ -22,14 +17,10 @@
 #include "resolver.h"
 #include "util.h"
 
-#define NBD_WATCH_RETRY_MIN_MS 100
-#define NBD_WATCH_RETRY_MAX_MS 10000
 /* After such an outage its reason is logged again, then after twice that, and so on. */
 #define NBD_WATCH_REMIND_MS 30000
 /* When a record that somebody else is busy with is tried to write again. */
 #define NBD_WATCH_SAVE_MS 100
-/* A connection that dies earlier than this did not end the outage. */
-#define NBD_WATCH_PROVEN_MS 1000
 
 /** enum nbd_watch_state - what the watch does */
 enum nbd_watch_state {
@@ -100,19 +91,6 @@ struct nbd_watch {
 	struct nbd_kernel *kernel;
 	struct nbd_watch *next;
 };
-
-/* Whether a loss at @lost_at belongs to the outage that seemed to end at @mended_at. */
-bool nbd_outage_goes_on(s64 mended_at, s64 lost_at);
-
-/*
- * Whether a server that was connected to at @mended_at, and that has let requests wait for
- * @timeout (seconds) by @lost_at, has answered nothing but its handshake in between, or not
- * much.
- */
-bool nbd_server_relapses(s64 mended_at, s64 lost_at, u32 timeout);
-
-/* Milliseconds until the next attempt, after so long an outage. */
-s64 nbd_retry_pause(s64 outage);
 
 /* Takes over @record, of @file. NULL without memory; @record is freed then. */
 struct nbd_watch *nbd_watch_new(struct nbd_record *record, u64 file,

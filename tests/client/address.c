@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "../../client/address.h"
-#include "../../client/attach.h"
+#include "../../client/lookup.h"
 #include "../../client/namespace.h"
 #include "../../client/resolver.h"
 #include "../../client/clock.h"

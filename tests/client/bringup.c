@@ -13,7 +13,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../../client/attach.h"
 #include "../../client/bringup.h"
 #include "../../client/clock.h"
 #include "../../client/record.h"

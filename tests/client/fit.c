@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <linux/nbd.h>
 
-#include "../../client/attach.h"
+#include "../../client/fit.h"
 #include "../../client/util.h"
 #include "tap.h"
 

@@ -5,10 +5,11 @@
 #include <stdlib.h>
 
 #include "../../client/keeper.h"
+#include "../../client/fit.h"
 #include "../../client/record.h"
 #include "../../client/uri.h"
 #include "../../client/util.h"
-#include "../../client/watch.h"
+#include "../../client/retry.h"
 #include "tap.h"
 
 static void fill(struct nbd_record *r)
@@ -397,6 +398,6 @@ void test_record(void)
 		pause = nbd_retry_pause(20000);
 		expect(pause >= 1500 && pause <= 2500);
 		pause = nbd_retry_pause(86400000);
-		expect(pause >= 6000 && pause <= NBD_WATCH_RETRY_MAX_MS);
+		expect(pause >= 6000 && pause <= NBD_RETRY_MAX_MS);
 	}
 }
