@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Every difference between kernel versions. The code is written for the newest
- * one; this file bends older ones to it. Supported: 6.1 and 6.12.
+ * Every difference between kernels. The code is written for the newest one; this file
+ * bends older ones, from 6.1 on, to it, by what their headers can do and not by their
+ * version: NBD_HAS_ is what kernel/probe found in them.
  */
 #ifndef _NBD_COMPAT_H
 #define _NBD_COMPAT_H
@@ -14,18 +15,61 @@
 #include <linux/net.h>
 #include <linux/rcupdate.h>
 #include <linux/timer.h>
-#include <linux/version.h>
 #include <net/sock.h>
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 9, 0)
+#if __has_include(<net/rps.h>)
 #include <net/rps.h>
 #endif
+#include "probed.h"
 
 #ifndef __counted_by
 #define __counted_by(member)
 #endif
 
-#define nbd_timer_container(var, timer, field)	from_timer(var, timer, field)
-#define nbd_timer_delete_sync(timer)		del_timer_sync(timer)
+#ifndef timer_container_of
+#define timer_container_of(var, timer, field)	from_timer(var, timer, field)
+#endif
+
+/* A work queue is of its processor unless it says otherwise, which once went without saying. */
+#if !NBD_HAS_WQ_PERCPU
+#define WQ_PERCPU	0
+#endif
+
+/* Requests were merged on demand only. */
+#if NBD_HAS_SHOULD_MERGE
+#define NBD_MQ_F_MERGE	BLK_MQ_F_SHOULD_MERGE
+#else
+#define NBD_MQ_F_MERGE	0
+#endif
+
+/* How far the iterator is in its first segment. */
+static inline unsigned int nbd_bvec_offset(const struct bvec_iter *iter)
+{
+#if NBD_HAS_BVEC_OFFSET
+	return iter->bi_offset;
+#else
+	return iter->bi_bvec_done;
+#endif
+}
+
+/*
+ * Whether the socket may use the page fragment of the task that sends. Where there is no
+ * such field it does not: its allocations may not wait for a file system.
+ */
+static inline bool nbd_task_frag(const struct sock *sk)
+{
+#if NBD_HAS_TASK_FRAG
+	return sk->sk_use_task_frag;
+#else
+	return false;
+#endif
+}
+
+static inline void nbd_set_task_frag(struct sock *sk, bool use)
+{
+#if NBD_HAS_TASK_FRAG
+	sk->sk_use_task_frag = use;
+#endif
+}
 
 /* Seconds to jiffies, for any number of seconds. */
 static inline unsigned long nbd_seconds_to_jiffies(u64 seconds)
@@ -33,15 +77,15 @@ static inline unsigned long nbd_seconds_to_jiffies(u64 seconds)
 	return min_t(u64, seconds, MAX_JIFFY_OFFSET / HZ) * HZ;
 }
 
-/* Before 6.11 the block layer has no word for EINVAL. */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
+/* The block layer had no word for EINVAL. */
+#ifdef BLK_STS_INVAL
 #define NBD_STS_INVAL	BLK_STS_INVAL
 #else
 #define NBD_STS_INVAL	BLK_STS_IOERR
 #endif
 
-/* open, release and ioctl got the disk and blk_mode_t in 6.5. */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 5, 0)
+/* open, release and ioctl got the device and fmode_t. */
+#if NBD_HAS_DISK_OPS
 #define NBD_OPEN_ARGS		struct gendisk *disk, blk_mode_t mode
 #define NBD_RELEASE_ARGS	struct gendisk *disk
 #define NBD_IOCTL_MODE		blk_mode_t
@@ -53,21 +97,18 @@ static inline unsigned long nbd_seconds_to_jiffies(u64 seconds)
 #define nbd_open_disk(bdev)	((bdev)->bd_disk)
 #endif
 
-/* What BLKROSET set became a flag in 6.10. */
+/* What BLKROSET set was a field of its own. */
 static inline void nbd_forget_roset(struct gendisk *disk)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
+#if NBD_HAS_BDEV_FLAGS
 	bdev_clear_flag(disk->part0, BD_READ_ONLY);
 #else
 	disk->part0->bd_read_only = false;
 #endif
 }
 
-/*
- * Queue limits were set one by one before 6.9, and the cache flags became limits in
- * 6.11.
- */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
+/* Queue limits were set one by one, and the cache flags were no limits. */
+#if NBD_HAS_QUEUE_LIMITS
 
 static inline struct gendisk *nbd_alloc_disk(struct blk_mq_tag_set *set,
 					     struct queue_limits *lim, void *queuedata)
@@ -166,17 +207,17 @@ static inline void blk_queue_disable_write_zeroes(struct request_queue *q)
 
 #endif
 
-/* The attributes of a dump request moved into struct genl_info in 6.6. */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+/* The attributes of a dump request were not in a struct genl_info. */
+#if NBD_HAS_DUMP_INFO
 #define nbd_dump_attrs(cb)	(genl_info_dump(cb)->attrs)
 #else
 #define nbd_dump_attrs(cb)	(genl_dumpit_info(cb)->attrs)
 #endif
 
-/* sendpage() is part of sendmsg() since 6.5. */
+/* sendpage() was not a part of sendmsg(). */
 static inline void nbd_ops_without_sendpage(struct proto_ops *ops)
 {
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+#if NBD_HAS_SENDPAGE
 	ops->sendpage = sock_no_sendpage;
 #endif
 }
@@ -187,19 +228,16 @@ static inline void nbd_ops_without_sendpage(struct proto_ops *ops)
  */
 static inline void nbd_wait_for_callers(void)
 {
-#if defined(CONFIG_PREEMPTION) && !defined(CONFIG_TASKS_RCU)
-#error "the kernel can be preempted and lacks CONFIG_TASKS_RCU (select CONFIG_KPROBES)"
-#endif
 	/* Interrupts. */
 	synchronize_rcu();
 	/* Tasks: until each has slept, or was in userspace. */
 	synchronize_rcu_tasks();
 }
 
-/* The page cache of the whole disk; block devices lost their inode in 6.10. */
+/* The page cache of the whole disk; block devices had an inode. */
 static inline struct address_space *nbd_disk_mapping(struct gendisk *disk)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
+#if NBD_HAS_BDEV_MAPPING
 	return disk->part0->bd_mapping;
 #else
 	return disk->part0->bd_inode->i_mapping;
@@ -208,19 +246,19 @@ static inline struct address_space *nbd_disk_mapping(struct gendisk *disk)
 
 /*
  * Keeps others from claiming the disk until bd_abort_claiming(); waits for those who are
- * just doing so. -EBUSY if it is claimed. Holders got operations in 6.5.
+ * just doing so. -EBUSY if it is claimed. Holders had no operations.
  */
 static inline int nbd_start_claiming(struct block_device *bdev, void *holder)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 5, 0)
+#if NBD_HAS_HOLDER_OPS
 	return bd_prepare_to_claim(bdev, holder, NULL);
 #else
 	return bd_prepare_to_claim(bdev, holder);
 #endif
 }
 
-/* The kind of event became implicit in 6.5. */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 5, 0)
+/* The kind of event was not implied. */
+#if NBD_HAS_MEDIA_CHANGE
 #define nbd_media_change(disk)	disk_force_media_change(disk)
 #else
 #define nbd_media_change(disk)	disk_force_media_change(disk, DISK_EVENT_MEDIA_CHANGE)

@@ -332,7 +332,7 @@ void nbd_conn_retire(struct nbd_conn *conn, bool at_once)
 /* The request timeout: a command without an answer costs the connection. */
 static void nbd_conn_watch(struct timer_list *timer)
 {
-	struct nbd_conn *conn = nbd_timer_container(conn, timer, watch);
+	struct nbd_conn *conn = timer_container_of(conn, timer, watch);
 	unsigned long timeout = READ_ONCE(conn->timeout);
 	unsigned long deadline;
 	bool expired = false;
@@ -372,7 +372,7 @@ void nbd_conn_set_timeout(struct nbd_conn *conn, unsigned long timeout)
  */
 static void nbd_conn_excuse(struct timer_list *timer)
 {
-	struct nbd_conn *conn = nbd_timer_container(conn, timer, excuse);
+	struct nbd_conn *conn = timer_container_of(conn, timer, excuse);
 
 	if (READ_ONCE(conn->inflight))
 		nbd_socket_excuse(&conn->socket);
@@ -395,8 +395,8 @@ static void conn_drain(struct nbd_conn *conn)
 	cancel_work_sync(&conn->tx_work);
 	cancel_work_sync(&conn->tx_wait);
 	cancel_work_sync(&conn->rx_work);
-	nbd_timer_delete_sync(&conn->watch);
-	nbd_timer_delete_sync(&conn->excuse);
+	timer_delete_sync(&conn->watch);
+	timer_delete_sync(&conn->excuse);
 }
 
 /* Takes off a list what the table says is not the receiver's. */

@@ -112,7 +112,7 @@ static int device_init_tags(struct nbd_device *nbd, unsigned int depth)
 	set->numa_node = NUMA_NO_NODE;
 	set->cmd_size = sizeof(struct nbd_cmd);
 	/* Sending takes the socket lock, which may sleep. */
-	set->flags = BLK_MQ_F_SHOULD_MERGE | BLK_MQ_F_BLOCKING | BLK_MQ_F_NO_SCHED_BY_DEFAULT;
+	set->flags = NBD_MQ_F_MERGE | BLK_MQ_F_BLOCKING | BLK_MQ_F_NO_SCHED_BY_DEFAULT;
 	set->driver_data = nbd;
 	return blk_mq_alloc_tag_set(set);
 }

@@ -5,6 +5,7 @@
 #include <linux/major.h>
 #include <linux/module.h>
 #include <linux/workqueue.h>
+#include "compat.h"
 #include "conn.h"
 #include "debugfs.h"
 #include "device.h"
@@ -35,7 +36,7 @@ static void workqueues_exit(void)
 
 static int __init workqueues_init(void)
 {
-	nbd_wq = alloc_workqueue("nbd", WQ_MEM_RECLAIM | WQ_HIGHPRI, 0);
+	nbd_wq = alloc_workqueue("nbd", WQ_MEM_RECLAIM | WQ_HIGHPRI | WQ_PERCPU, 0);
 	nbd_lock_wq = alloc_workqueue("nbd-lock", WQ_MEM_RECLAIM | WQ_HIGHPRI | WQ_UNBOUND, 0);
 	nbd_detach_wq = alloc_workqueue("nbd-detach", WQ_UNBOUND, 0);
 	if (nbd_wq && nbd_lock_wq && nbd_detach_wq)

@@ -10,6 +10,7 @@
 #include <linux/tcp.h>
 #include <net/sock.h>
 #include <net/tcp.h>
+#include "compat.h"
 #include "conn.h"
 #include "queue.h"
 #include "session.h"
@@ -70,7 +71,7 @@ static void rx_map_bio(struct nbd_rx *rx)
 		nr++;
 	iov_iter_bvec(&rx->iter, ITER_DEST, __bvec_iter_bvec(bio->bi_io_vec, bio->bi_iter),
 		      nr, bio->bi_iter.bi_size);
-	rx->iter.iov_offset = bio->bi_iter.bi_bvec_done;
+	rx->iter.iov_offset = nbd_bvec_offset(&bio->bi_iter);
 }
 
 static void rx_start_payload(struct nbd_rx *rx, struct nbd_cmd *cmd)

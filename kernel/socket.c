@@ -359,13 +359,13 @@ static void socket_prepare(struct nbd_socket *s)
 
 	s->memalloc = sock_flag(sk, SOCK_MEMALLOC);
 	s->allocation = sk->sk_allocation;
-	s->use_task_frag = sk->sk_use_task_frag;
+	s->use_task_frag = nbd_task_frag(sk);
 	s->rcvlowat = sk->sk_rcvlowat;
 	socket_hold_memalloc_key();
 	if (!s->memalloc)
 		socket_set_memalloc(sk);
 	sk->sk_allocation = GFP_NOIO | __GFP_MEMALLOC;
-	sk->sk_use_task_frag = false;
+	nbd_set_task_frag(sk, false);
 	WRITE_ONCE(sk->sk_rcvlowat, 1);
 	if (socket_is_tcp(sk)) {
 		s->nodelay = tcp_sk(sk)->nonagle & TCP_NAGLE_OFF;
@@ -380,7 +380,7 @@ static void socket_restore(struct nbd_socket *s)
 	if (!s->memalloc)
 		socket_clear_memalloc(sk);
 	sk->sk_allocation = s->allocation;
-	sk->sk_use_task_frag = s->use_task_frag;
+	nbd_set_task_frag(sk, s->use_task_frag);
 	WRITE_ONCE(sk->sk_rcvlowat, s->rcvlowat);
 	if (socket_is_tcp(sk) && !s->nodelay) {
 		lock_sock(sk);
