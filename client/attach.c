@@ -17,7 +17,7 @@
 #include "keeper.h"
 #include "lookup.h"
 #include "process.h"
-#include "record.h"
+#include "store.h"
 
 static bool is_listed(const struct nbd_address_list *list, unsigned int server)
 {

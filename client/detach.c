@@ -15,7 +15,7 @@
 #include "holders.h"
 #include "kernel.h"
 #include "monitor.h"
-#include "record.h"
+#include "store.h"
 
 /* How long a probing udev may keep a device open. */
 #define PROBE_WAIT_MS 3000

@@ -8,6 +8,7 @@
 #include "entrust.h"
 #include "keeper.h"
 #include "monitor.h"
+#include "store.h"
 
 /* It comes first: the stock driver tells once only, and maybe at once, what was lost. */
 int nbd_entrust_begin(const struct nbd_params *params, struct nbd_err *err)

@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "device.h"
 #include "keeper.h"
+#include "store.h"
 
 u64 nbd_keeper_new(void)
 {

@@ -24,8 +24,8 @@
 #include "log.h"
 #include "monitor.h"
 #include "process.h"
-#include "record.h"
 #include "resolver.h"
+#include "store.h"
 #include "watch.h"
 
 #define LOCK_NAME ".monitor"

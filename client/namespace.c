@@ -22,7 +22,7 @@
 #include "address.h"
 #include "folders.h"
 #include "namespace.h"
-#include "record.h"
+#include "rundir.h"
 
 /* Where the monitor that ran last lives, in the form of home_format. */
 #define HOME_NAME ".monitor-namespaces"

@@ -12,7 +12,7 @@
 #include "error.h"
 #include "folders.h"
 #include "outage.h"
-#include "record.h"
+#include "rundir.h"
 
 static char *outage_path(s32 index, const char *end, char *buf, size_t size)
 {

@@ -18,8 +18,8 @@
 #include "kernel.h"
 #include "lookup.h"
 #include "process.h"
-#include "record.h"
 #include "replace.h"
+#include "store.h"
 #include "target.h"
 
 /**

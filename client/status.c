@@ -14,8 +14,8 @@
 #include "kernel.h"
 #include "monitor.h"
 #include "outage.h"
-#include "record.h"
 #include "status.h"
+#include "store.h"
 #include "util.h"
 
 /**

@@ -13,6 +13,7 @@
 #include "fit.h"
 #include "log.h"
 #include "retry.h"
+#include "store.h"
 #include "target.h"
 #include "watch.h"
 

@@ -10,6 +10,7 @@
 #include "../../client/uri.h"
 #include "../../client/util.h"
 #include "../../client/retry.h"
+#include "../../client/rundir.h"
 #include "tap.h"
 
 static void fill(struct nbd_record *r)

@@ -4,7 +4,7 @@
 #define NBD_TEST_WRAPPED_H
 
 #include "../../client/kernel.h"
-#include "../../client/record.h"
+#include "../../client/store.h"
 #include "../../client/resolver.h"
 
 bool __wrap_nbd_kernel_knows(const struct nbd_kernel *k, unsigned int attribute);

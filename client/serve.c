@@ -24,6 +24,7 @@
 #include "process.h"
 #include "resolver.h"
 #include "retry.h"
+#include "store.h"
 
 /* How long NBD_DO_IT may take to begin, and how often to look. */
 #define START_WAIT_MS 5000
