@@ -14,7 +14,7 @@
 #include "device.h"
 #include "holders.h"
 #include "kernel.h"
-#include "monitor.h"
+#include "presence.h"
 #include "store.h"
 
 /* How long a probing udev may keep a device open. */
@@ -22,6 +22,8 @@
 /* An open that is not announced (another /dev) is noticed after this time. */
 #define PROBE_LOOK_MS 50
 #define FREE_WAIT_MS 5000
+/* For the end of a monitor that has nothing left to do. */
+#define IDLE_WAIT_MS 2000
 
 /* Wakes up when somebody closes the device, or after a moment. */
 static void wait_for_close(int inotify)
@@ -226,7 +228,8 @@ int nbd_detach(s32 index, bool force, struct nbd_err *err)
 		/* The monitor will do it, when it can. */
 		if (nbd_record_remove_session(index, session, &failure))
 			fprintf(stderr, "nbd-client: %s\n", failure.text);
-		nbd_monitor_wait_idle();
+		if (!nbd_records_monitored())
+			nbd_monitor_wait_end(IDLE_WAIT_MS);
 	}
 	return ret;
 }

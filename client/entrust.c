@@ -7,7 +7,8 @@
 
 #include "entrust.h"
 #include "keeper.h"
-#include "monitor.h"
+#include "presence.h"
+#include "starter.h"
 #include "store.h"
 
 /* It comes first: the stock driver tells once only, and maybe at once, what was lost. */

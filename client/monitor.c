@@ -3,19 +3,13 @@
  * The monitor: one process for all attachments of the machine.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/sysmacros.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -23,35 +17,12 @@
 #include "kernel.h"
 #include "log.h"
 #include "monitor.h"
+#include "presence.h"
 #include "process.h"
 #include "resolver.h"
 #include "store.h"
 #include "watch.h"
 
-#define LOCK_NAME ".monitor"
-#define LOCK_FILE NBD_RUN_DIR "/" LOCK_NAME
-/* Its PID for those who may not open that one, who see in LOCKS whether it is held. */
-#define LOCKS "/proc/locks"
-#define PID_NAME "monitor.pid"
-#define PID_FILE NBD_RUN_DIR "/" PID_NAME
-/* Clients that are about to need a monitor share it; a monitor that ends has it alone. */
-#define LIFE_NAME ".lock"
-/* Held by the client that starts the monitor. */
-#define START_NAME ".start"
-/*
- * The background monitor closes it when it is at work; before that, it may
- * have written why it gives up.
- */
-#define READY_FD 3
-#define START_WAIT_MS 30000
-/* How long systemd may take to start the service, and how often that is looked at. */
-#define SERVICE_WAIT_MS 5000
-#define SERVICE_LOOK_MS 20
-/* How long another client may take to start it: both. How often that is looked at. */
-#define STARTER_WAIT_MS (START_WAIT_MS + SERVICE_WAIT_MS)
-#define STARTER_LOOK_MS 1000
-/* How long a detaching client waits for an idle monitor to end. */
-#define IDLE_WAIT_MS 2000
 /* Descriptors that are always polled: events, records, signals, resolver. */
 #define FIXED_FDS 4
 /* Attempts that can be polled at once; more wait for their turn. */
@@ -78,7 +49,7 @@ struct early_loss {
  * @inotify:	on NBD_RUN_DIR
  * @signals:	signalfd
  * @resolved:	readable when the resolver is done with a job
- * @lock:	held while the monitor runs
+ * @presence:	nbd_presence_claim()'s, or -1 when it is given up
  * @background:	end when nothing is left
  * @lost_notices: ask about every device
  * @unheard:	the stock driver may have said something that was not heard, of devices
@@ -96,7 +67,7 @@ struct monitor {
 	int inotify;
 	int signals;
 	int resolved;
-	int lock;
+	int presence;
 	bool background;
 	bool lost_notices;
 	bool unheard;
@@ -481,87 +452,6 @@ static void read_inotify(struct monitor *m)
 
 /* --- the life of the process --- */
 
-/*
- * The bytes of the lock's file that a monitor locks: the first one while it is there, the
- * second while it is at work. One of the release before locks the whole file.
- */
-enum { IS_THERE, IS_AT_WORK };
-
-static struct flock lock_of_byte(int byte)
-{
-	return (struct flock){
-		.l_type = F_WRLCK,
-		.l_whence = SEEK_SET,
-		.l_start = byte,
-		.l_len = 1,
-	};
-}
-
-static void write_pid(void)
-{
-	struct nbd_err err;
-	char text[16];
-	int len = snprintf(text, sizeof(text), "%d\n", getpid());
-	int fd = nbd_rundir_create_file(PID_NAME, 0644, &err);
-
-	if (fd < 0)
-		nbd_log(LOG_WARNING, "%s", err.text);
-	else if (ftruncate(fd, 0) || write(fd, text, len) != len)
-		nbd_log(LOG_WARNING, "%s: %s", PID_FILE, strerror(errno));
-	if (fd >= 0)
-		close(fd);
-}
-
-/* Before the lock is given back: then the file is another monitor's. */
-static void remove_pid(void)
-{
-	const char *path = PID_FILE;
-	int folder = nbd_folder_of(&path);
-
-	unlinkat(folder, path, 0);
-}
-
-/*
- * While another monitor runs, a second one in the background is not needed: -EEXIST. One in
- * the foreground waits, so that a service manager has its own when the other ends. The
- * file is root's alone: whoever can read it could take a lock of the other kind, and no
- * monitor would start.
- */
-static int take_lock(struct monitor *m, struct nbd_err *err)
-{
-	struct flock lock = lock_of_byte(IS_THERE);
-	char text[16];
-	int len;
-
-	m->lock = nbd_rundir_create_file(LOCK_NAME, 0600, err);
-	if (m->lock < 0)
-		return m->lock;
-	if (fcntl(m->lock, F_OFD_SETLK, &lock)) {
-		if (m->background)
-			return nbd_fail(err, NBD_EXIT_BUSY, EEXIST,
-					"a monitor is running already");
-		nbd_log(LOG_NOTICE, "a monitor is running already: waiting for its end");
-		while (fcntl(m->lock, F_OFD_SETLKW, &lock))
-			if (errno != EINTR)
-				return nbd_fail(err, nbd_exit_of_errno(errno),
-						errno, "%s: %s", LOCK_FILE,
-						strerror(errno));
-	}
-	len = snprintf(text, sizeof(text), "%d\n", getpid());
-	if (ftruncate(m->lock, 0) || pwrite(m->lock, text, len, 0) != len)
-		nbd_log(LOG_WARNING, "%s: %s", LOCK_FILE, strerror(errno));
-	write_pid();
-	return 0;
-}
-
-static void begin_work(const struct monitor *m)
-{
-	struct flock lock = lock_of_byte(IS_AT_WORK);
-
-	if (fcntl(m->lock, F_OFD_SETLK, &lock))
-		nbd_log(LOG_WARNING, "%s: %s", LOCK_FILE, strerror(errno));
-}
-
 static int open_signals(void)
 {
 	sigset_t set;
@@ -602,38 +492,27 @@ static void sweep_watches(struct monitor *m)
 	}
 }
 
-static void count_concern(void *arg, s32 index)
-{
-	struct nbd_record record;
-
-	if (nbd_record_read(&record, index, NULL))
-		return;
-	*(unsigned int *)arg += nbd_record_monitored(&record);
-	nbd_record_free(&record);
-}
-
 /* With the lock, no client can add a record that nobody would watch. Waits for nobody. */
 static bool may_end(struct monitor *m)
 {
-	unsigned int concerns = 0;
+	bool idle;
 	int lock;
 
 	m->held = false;
 	if (!m->background || m->watches)
 		return false;
-	lock = nbd_rundir_lock(LIFE_NAME, LOCK_EX, NBD_LOCK_TRY, NULL);
+	lock = nbd_presence_try_end();
 	m->held = lock == -EWOULDBLOCK;
 	if (m->held)
 		return false;
-	nbd_record_list(count_concern, &concerns);
-	if (!concerns) {
-		remove_pid();
-		close(m->lock);
-		m->lock = -1;
+	idle = !nbd_records_monitored();
+	if (idle) {
+		nbd_presence_end(m->presence);
+		m->presence = -1;
 	}
 	if (lock >= 0)
 		close(lock);
-	return !concerns;
+	return idle;
 }
 
 static unsigned int collect_poll(struct monitor *m, s64 *wake)
@@ -706,10 +585,12 @@ static int start(struct monitor *m, struct nbd_err *err)
 	/* It may have been started in the initramfs, and must outlive that. */
 	nbd_folders_keep();
 	ret = nbd_rundir_make(err);
-	if (!ret)
-		ret = take_lock(m, err);
-	if (!ret)
-		ret = nbd_namespaces_announce(err);
+	if (ret)
+		return ret;
+	m->presence = nbd_presence_claim(!m->background, err);
+	if (m->presence < 0)
+		return m->presence;
+	ret = nbd_namespaces_announce(err);
 	if (ret)
 		return ret;
 	/* Before any thread is made: it inherits this. */
@@ -722,7 +603,7 @@ static int start(struct monitor *m, struct nbd_err *err)
 	open_driver(m);
 	load_records(m);
 	m->unheard = false;
-	begin_work(m);
+	nbd_presence_at_work(m->presence);
 	return 0;
 }
 
@@ -730,16 +611,16 @@ int nbd_monitor_run(bool background, struct nbd_err *err)
 {
 	struct monitor m = {
 		.background = background,
-		.lock = -1,
+		.presence = -1,
 	};
 	int ret;
 
 	nbd_log_open(!background);
 	ret = start(&m, err);
 	if (ret && background && ret != -EEXIST)
-		dprintf(READY_FD, "%s", err->text);
+		dprintf(NBD_MONITOR_READY_FD, "%s", err->text);
 	if (background)
-		close(READY_FD);
+		close(NBD_MONITOR_READY_FD);
 	if (ret)
 		return ret;
 	while (!m.quit && !m.astray)
@@ -747,8 +628,8 @@ int nbd_monitor_run(bool background, struct nbd_err *err)
 	close_driver(&m);
 	while (m.watches)
 		drop_watch(&m, m.watches);
-	if (m.lock >= 0)
-		remove_pid();
+	if (m.presence >= 0)
+		nbd_presence_end(m.presence);
 	if (m.quit)
 		return 0;
 	ret = nbd_fail(err, NBD_EXIT_FAILURE, ENOENT,
@@ -756,252 +637,4 @@ int nbd_monitor_run(bool background, struct nbd_err *err)
 		       NBD_RUN_DIR);
 	nbd_log(LOG_ERR, "%s", err->text);
 	return ret;
-}
-
-/* --- for the other actions of nbd-client --- */
-
-/* What everybody may know. */
-static bool lock_is_held(void)
-{
-	FILE *file = fopen(LOCKS, "re");
-	unsigned int dev_major, dev_minor;
-	unsigned long long inode;
-	struct stat st;
-	bool held = false;
-	char line[128];
-
-	if (!file)
-		return false;
-	if (stat(LOCK_FILE, &st))
-		st.st_ino = 0;
-	while (st.st_ino && !held && fgets(line, sizeof(line), file))
-		held = sscanf(line, "%*u: OFDLCK %*s WRITE %*d %x:%x:%llu",
-			      &dev_major, &dev_minor, &inode) == 3 &&
-		       dev_major == major(st.st_dev) &&
-		       dev_minor == minor(st.st_dev) && inode == st.st_ino;
-	fclose(file);
-	return held;
-}
-
-/* A monitor has locked that byte; -errno if that cannot be seen. */
-static int has_locked(int byte)
-{
-	struct flock lock = lock_of_byte(byte);
-	int fd = nbd_rundir_open_file(LOCK_NAME, NULL);
-	int ret;
-
-	if (fd < 0)
-		return fd;
-	ret = !fcntl(fd, F_OFD_GETLK, &lock) && lock.l_type != F_UNLCK;
-	close(fd);
-	return ret;
-}
-
-bool nbd_monitor_runs(void)
-{
-	int ret = has_locked(IS_THERE);
-
-	return ret == -EACCES ? lock_is_held() : ret > 0;
-}
-
-/* Until one that is there is at work. */
-static bool gets_to_work(s64 until)
-{
-	while (has_locked(IS_AT_WORK) <= 0) {
-		if (!nbd_monitor_runs() || nbd_now_ms() >= until)
-			return false;
-		poll(NULL, 0, SERVICE_LOOK_MS);
-	}
-	return true;
-}
-
-int nbd_monitor_hold(struct nbd_err *err)
-{
-	return nbd_rundir_lock(LIFE_NAME, LOCK_SH, NBD_LOCK_WAIT_MS, err);
-}
-
-pid_t nbd_monitor_pid(void)
-{
-	FILE *file;
-	int pid = 0;
-
-	if (!nbd_monitor_runs())
-		return 0;
-	file = fopen(PID_FILE, "re");
-	if (!file)
-		return -1;
-	if (fscanf(file, "%d", &pid) != 1 || pid <= 0)
-		pid = -1;
-	fclose(file);
-	return pid;
-}
-
-/*
- * In the child. Nothing of the caller's must be kept open or be waited for, but
- * @ready, which the monitor closes when it is at work.
- */
-static void __noreturn exec_monitor(bool systemd_mark, int ready)
-{
-	char name[] = "nbd-client";
-	char *const argv[] = { name, "-monitor", "-background", NULL };
-	int exe = open("/proc/self/exe", O_RDONLY);
-	int null = open("/dev/null", O_RDWR);
-
-	if (systemd_mark)
-		name[0] = '@';
-	if (setsid() < 0 || fork() || chdir("/"))
-		_exit(0);
-	exe = fcntl(exe, F_DUPFD_CLOEXEC, 10);
-	dup2(ready, READY_FD);
-	dup2(null, 0);
-	dup2(null, 1);
-	dup2(null, 2);
-	close_range(READY_FD + 1, exe - 1, 0);
-	close_range(exe + 1, ~0U, 0);
-	fexecve(exe, argv, environ);
-	_exit(1);
-}
-
-/*
- * wait_for_monitor - until the one that was started is at work, or ends
- * @ready:	what comes from its READY_FD
- */
-static int wait_for_monitor(int ready, struct nbd_err *err)
-{
-	struct pollfd pfd = { .fd = ready, .events = POLLIN };
-	s64 until = nbd_now_ms() + START_WAIT_MS;
-	char why[NBD_ERR_TEXT_MAX];
-	ssize_t len = 0;
-
-	if (poll(&pfd, 1, START_WAIT_MS) > 0)
-		len = read(ready, why, sizeof(why) - 1);
-	else
-		len = snprintf(why, sizeof(why), "no sign of it for %d seconds",
-			       START_WAIT_MS / 1000);
-	if (gets_to_work(until))
-		return 0;
-	if (len <= 0)
-		len = snprintf(why, sizeof(why), "it ended at once");
-	why[len] = 0;
-	return nbd_fail(err, NBD_EXIT_FAILURE, EIO,
-			"the monitor, which would reconnect the device, does not start: %s",
-			why);
-}
-
-static void __noreturn exec_systemctl(void)
-{
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	dup2(null, 0);
-	dup2(null, 1);
-	dup2(null, 2);
-	execlp("systemctl", "systemctl", "--no-block", "start",
-	       "nbd-monitor.service", NULL);
-	_exit(1);
-}
-
-/* Whether @child ends with status 0, and soon. */
-static bool succeeds(pid_t child)
-{
-	struct pollfd pfd = { .events = POLLIN };
-	int status = 1;
-
-	pfd.fd = syscall(SYS_pidfd_open, child, 0);
-	if (pfd.fd < 0 || poll(&pfd, 1, SERVICE_WAIT_MS) <= 0)
-		kill(child, SIGKILL);
-	if (pfd.fd >= 0)
-		close(pfd.fd);
-	waitpid(child, &status, 0);
-	return WIFEXITED(status) && !WEXITSTATUS(status);
-}
-
-/*
- * A child of ours would be part of the unit that attached the first device, and be ended
- * with that, whatever others rely on it. So systemd is asked first; it may have no such
- * unit, or be busy starting or stopping the machine.
- */
-static bool start_service(void)
-{
-	s64 until = nbd_now_ms() + SERVICE_WAIT_MS;
-	pid_t child;
-
-	if (access("/run/systemd/system", F_OK))
-		return false;
-	child = fork();
-	if (!child)
-		exec_systemctl();
-	if (child < 0 || !succeeds(child))
-		return false;
-	while (!nbd_monitor_runs() && nbd_now_ms() < until)
-		poll(NULL, 0, SERVICE_LOOK_MS);
-	return gets_to_work(until);
-}
-
-static int start_monitor(bool systemd_mark, struct nbd_err *err)
-{
-	int pipes[2], ret;
-	pid_t child;
-
-	/* Another client has started it, or a service manager. */
-	if (gets_to_work(nbd_now_ms() + START_WAIT_MS))
-		return 0;
-	/* The mark is for a monitor that outlives systemd's units. */
-	if (!systemd_mark && start_service())
-		return 0;
-	if (pipe2(pipes, O_CLOEXEC))
-		return nbd_fail(err, NBD_EXIT_FAILURE, errno,
-				"cannot make a pipe: %s", strerror(errno));
-	child = fork();
-	if (!child)
-		exec_monitor(systemd_mark, pipes[1]);
-	close(pipes[1]);
-	if (child > 0) {
-		waitpid(child, NULL, 0);
-		ret = wait_for_monitor(pipes[0], err);
-	} else {
-		ret = nbd_fail(err, NBD_EXIT_FAILURE, errno,
-			       "cannot make a process: %s", strerror(errno));
-	}
-	close(pipes[0]);
-	return ret;
-}
-
-int nbd_monitor_ensure(bool systemd_mark, struct nbd_err *err)
-{
-	s64 until = nbd_now_ms() + STARTER_WAIT_MS;
-	int lock, ret;
-
-	do {
-		if (has_locked(IS_AT_WORK) > 0)
-			return 0;
-		lock = nbd_rundir_lock(START_NAME, LOCK_EX, STARTER_LOOK_MS, err);
-	} while (lock == -ETIMEDOUT && nbd_now_ms() < until);
-	if (lock < 0)
-		return lock;
-	ret = start_monitor(systemd_mark, err);
-	close(lock);
-	return ret;
-}
-
-void nbd_monitor_wait_idle(void)
-{
-	struct pollfd pfd = { .events = POLLIN };
-	unsigned int concerns = 0;
-	FILE *file;
-	int pid;
-
-	nbd_record_list(count_concern, &concerns);
-	if (concerns || !nbd_monitor_runs())
-		return;
-	file = fopen(LOCK_FILE, "re");
-	if (!file)
-		return;
-	if (fscanf(file, "%d", &pid) == 1) {
-		pfd.fd = syscall(SYS_pidfd_open, pid, 0);
-		if (pfd.fd >= 0 && nbd_monitor_runs())
-			poll(&pfd, 1, IDLE_WAIT_MS);
-		if (pfd.fd >= 0)
-			close(pfd.fd);
-	}
-	fclose(file);
 }

@@ -317,3 +317,21 @@ int nbd_record_try_lock(s32 index, struct nbd_err *err)
 {
 	return lock_record(index, NBD_LOCK_TRY, err);
 }
+
+static void count_monitored(void *arg, s32 index)
+{
+	struct nbd_record record;
+
+	if (nbd_record_read(&record, index, NULL))
+		return;
+	*(unsigned int *)arg += nbd_record_monitored(&record);
+	nbd_record_free(&record);
+}
+
+unsigned int nbd_records_monitored(void)
+{
+	unsigned int n = 0;
+
+	nbd_record_list(count_monitored, &n);
+	return n;
+}
