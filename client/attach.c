@@ -13,10 +13,11 @@
 #include "device.h"
 #include "entrust.h"
 #include "fit.h"
-#include "ioctl.h"
+#include "handover.h"
 #include "keeper.h"
 #include "lookup.h"
 #include "process.h"
+#include "serve.h"
 #include "store.h"
 
 static bool is_listed(const struct nbd_address_list *list, unsigned int server)
@@ -101,34 +102,24 @@ static int fit_export(struct nbd_kernel_config *config,
 	return ret;
 }
 
-static int hand_over(struct nbd_kernel *k, const struct nbd_params *params,
-		     struct nbd_bringup *b, u64 keeper,
-		     struct nbd_kernel_reply *reply, u32 *block_size,
-		     struct nbd_err *err)
+static int connect_device(struct nbd_kernel *k, const struct nbd_params *params,
+			  struct nbd_bringup *b, u64 keeper,
+			  struct nbd_kernel_reply *reply, u32 *block_size,
+			  struct nbd_err *err)
 {
 	struct nbd_kernel_config config = {
 		.set = NBD_CONFIG_KEEPER,
 		.keeper = keeper,
 	};
-	int fds[NBD_CONNECTIONS_MAX];
-	unsigned int i;
 	int ret;
 
 	fill_config(&config, k, params);
 	ret = fit_export(&config, params, b, err);
 	if (ret)
 		return ret;
-	for (i = 0; i < b->nlinks; i++)
-		fds[i] = b->links[i].fd;
-	config.fds = fds;
-	config.nfds = b->nlinks;
-	ret = nbd_kernel_connect(k, &config, reply, err);
-	if (ret)
-		return ret;
 	*block_size = config.block_size;
-	for (i = 0; i < b->nlinks; i++)
-		nbd_link_hand_over(&b->links[i]);
-	return 0;
+	return nbd_hand_over(k, nbd_kernel_connect, &config, b, b->nlinks,
+			     reply, err);
 }
 
 /* Nobody would detach a device that was chosen for a caller who does not learn its name. */
@@ -201,7 +192,7 @@ static int attach_ioctl(const struct nbd_params *params, struct nbd_bringup *b,
 	if (ret)
 		return ret;
 	fill_record(&record, params, b, list, &reply, config.block_size);
-	return nbd_ioctl_attach(&record, b, &config, out, err);
+	return nbd_serve(&record, b, &config, out, err);
 }
 
 /* @lock is that of the record, or -1 as long as it is not known which. */
@@ -216,7 +207,7 @@ static int attach_netlink(struct nbd_kernel *k, const struct nbd_params *params,
 	u32 block_size;
 	int ret;
 
-	ret = hand_over(k, params, b, keeper, reply, &block_size, err);
+	ret = connect_device(k, params, b, keeper, reply, &block_size, err);
 	if (ret)
 		return ret;
 	if (*lock < 0)

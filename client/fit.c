@@ -170,3 +170,15 @@ u64 nbd_grown_size(const struct nbd_record *r, const struct nbd_export *e)
 		return 0;
 	return e->size - e->size % r->block_size;
 }
+
+void nbd_fit_again(struct nbd_kernel_config *config,
+		   const struct nbd_record *r, const struct nbd_export *e)
+{
+	config->server_flags = e->flags;
+	if (r->params.readonly)
+		config->server_flags |= NBD_FLAG_READ_ONLY;
+	config->set |= NBD_CONFIG_SERVER_FLAGS;
+	config->size = nbd_grown_size(r, e);
+	if (config->size)
+		config->set |= NBD_CONFIG_SIZE;
+}

@@ -52,4 +52,11 @@ void nbd_record_set_export(struct nbd_record *record,
 u64 nbd_grown_size(const struct nbd_record *record,
 		   const struct nbd_export *e);
 
+/*
+ * What the kernel shall be told of the export @e, with which an attached device goes on:
+ * flags, a size that has grown, and their bits in @config are filled in.
+ */
+void nbd_fit_again(struct nbd_kernel_config *config,
+		   const struct nbd_record *record, const struct nbd_export *e);
+
 #endif /* NBD_FIT_H */

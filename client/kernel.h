@@ -2,10 +2,11 @@
 /*
  * What the kernel driver is asked for.
  *
- * The neutral requests and answers, and the generic netlink interface that
- * carries them (netlink.c). The legacy ioctl interface is in ioctl.h. Both
- * serve our driver and the stock one: nbd_kernel_knows() tells which
- * extension attributes the loaded driver has, as its own policy says.
+ * The neutral requests and answers, and two ways to the driver: its generic netlink family
+ * (nbd_kernel_open(); netlink.c and notice.c) and the legacy ioctls of one device
+ * (nbd_ioctl_open(), ioctl.h). Both attach and detach; all else netlink alone can do. Both
+ * serve our driver and the stock one: nbd_kernel_knows() tells which extension attributes
+ * the loaded driver has, as its own policy says.
  */
 #ifndef NBD_KERNEL_H
 #define NBD_KERNEL_H
@@ -18,19 +19,24 @@
 #include "util.h"
 
 struct nl_sock;
+struct nbd_kernel_ops;
 
 /**
- * struct nbd_kernel - the driver's netlink family
- * @sock:	for requests; not shared between threads
- * @family:	number of the family
- * @group:	number of its multicast group, 0 if it has none
- * @known:	bit n: attribute n is in the policy
+ * struct nbd_kernel - a way to the driver
+ * @ops:	what it can do
+ * @sock:	netlink: for requests; not shared between threads. NULL when it is closed
+ * @family:	netlink: number of the family
+ * @group:	netlink: number of its multicast group, 0 if it has none
+ * @known:	netlink: bit n: attribute n is in the policy
+ * @device:	ioctl: the device, or -1
  */
 struct nbd_kernel {
+	const struct nbd_kernel_ops *ops;
 	struct nl_sock *sock;
 	int family;
 	int group;
 	u64 known[2];
+	int device;
 };
 
 /* Presence bits of optional fields of struct nbd_kernel_config. */
@@ -87,19 +93,29 @@ struct nbd_kernel_config {
  * @index:		device
  * @session_id:		CONNECT: the attachment, 0 from a driver without them
  * @sockets_used:	RECONFIGURE: sockets that became connections
- * @sockets_closed:	RECONFIGURE: connections that were given up
- * @has_sockets_used:	the last two were told
+ * @has_sockets_used:	that was told
  */
 struct nbd_kernel_reply {
 	s32 index;
 	u64 session_id;
 	u32 sockets_used;
-	u32 sockets_closed;
 	bool has_sockets_used;
 };
 
 /**
- * nbd_kernel_open - reach the driver, loading it if it is missing
+ * struct nbd_kernel_ops - what both ways can do, by the functions of the same names
+ */
+struct nbd_kernel_ops {
+	int (*connect)(struct nbd_kernel *k,
+		       const struct nbd_kernel_config *config,
+		       struct nbd_kernel_reply *reply, struct nbd_err *err);
+	int (*disconnect)(struct nbd_kernel *k, s32 index, u64 session_id,
+			  bool if_unused, struct nbd_err *err);
+	void (*close)(struct nbd_kernel *k);
+};
+
+/**
+ * nbd_kernel_open - reach the driver over netlink, loading it if it is missing
  * @k:		filled in; nbd_kernel_close() it
  * @load:	load the module if need be
  * @err:	says why not
@@ -107,28 +123,34 @@ struct nbd_kernel_reply {
  * Return: 0, -ENOENT without a driver, or another negative errno.
  */
 int nbd_kernel_open(struct nbd_kernel *k, bool load, struct nbd_err *err);
+
+/* Whichever way it is; it may be closed already. */
 void nbd_kernel_close(struct nbd_kernel *k);
 
-/* The loaded driver takes this NBD_ATTR_*. */
+/* The loaded driver takes this NBD_ATTR_*; false without netlink. */
 bool nbd_kernel_knows(const struct nbd_kernel *k, unsigned int attribute);
 
-/* NBD_CMD_CONNECT; -EBUSY when the device is in use. */
+/*
+ * Attach a device: NBD_CMD_CONNECT, or what comes before NBD_DO_IT; -EBUSY when it is in
+ * use. Through ioctls: size, block size, flags, timeout and connections are all that the
+ * driver is told.
+ */
 int nbd_kernel_connect(struct nbd_kernel *k,
 		       const struct nbd_kernel_config *config,
 		       struct nbd_kernel_reply *reply, struct nbd_err *err);
 
-/* NBD_CMD_RECONFIGURE; -ESTALE when the attachment is another one by now. */
+/* Netlink only: NBD_CMD_RECONFIGURE; -ESTALE when the attachment is another one by now. */
 int nbd_kernel_reconfigure(struct nbd_kernel *k,
 			   const struct nbd_kernel_config *config,
 			   struct nbd_kernel_reply *reply, struct nbd_err *err);
 
 /**
- * nbd_kernel_disconnect - NBD_CMD_DISCONNECT
+ * nbd_kernel_disconnect - NBD_CMD_DISCONNECT, or NBD_CLEAR_SOCK
  * @k:		the driver
  * @index:	device
- * @session_id:	only if it is this attachment; 0 for any
+ * @session_id:	only if it is this attachment; 0 for any. Netlink only
  * @if_unused:	refuse with -EBUSY while the device is open, where the driver
- *		can tell
+ *		can tell. Netlink only
  * @err:	says why not
  */
 int nbd_kernel_disconnect(struct nbd_kernel *k, s32 index,
@@ -191,10 +213,6 @@ struct nbd_status {
 	u64 dead_timeout;
 	u64 slow_timeout;
 	u64 server_flags;
-	u64 client_flags;
-	u32 block_min;
-	u32 block_preferred;
-	u32 block_max;
 	u32 queue_depth;
 	u32 write_policy;
 	unsigned int nconns;
@@ -211,7 +229,7 @@ struct nbd_status {
 typedef void (*nbd_status_fn)(void *arg, const struct nbd_status *status);
 
 /**
- * nbd_kernel_status - NBD_CMD_STATUS
+ * nbd_kernel_status - NBD_CMD_STATUS; netlink only
  * @k:		the driver
  * @index:	device, or -1 for all
  * @fn:		called for each

@@ -316,7 +316,7 @@ static void ask_status(struct monitor *m)
 }
 
 /* The stock driver does not tell again. It drops the connections that it does not need. */
-static void suspect_stock_links(struct monitor *m)
+static void presume_links_dead(struct monitor *m)
 {
 	struct nbd_watch *w;
 
@@ -334,7 +334,7 @@ static void read_notices(struct monitor *m)
 	if (ret)
 		m->lost_notices = true;
 	if (ret && !is_ours(m))
-		suspect_stock_links(m);
+		presume_links_dead(m);
 	if (ret && ret != -ENOBUFS)
 		close_driver(m);
 }

@@ -214,67 +214,6 @@ static void ask_policy(struct nbd_kernel *k)
 	}
 }
 
-static struct nl_sock *open_socket(void)
-{
-	struct nl_sock *sock = nl_socket_alloc();
-	int on = 1;
-
-	if (!sock)
-		return NULL;
-	if (genl_connect(sock)) {
-		nl_socket_free(sock);
-		return NULL;
-	}
-	nl_socket_enable_msg_peek(sock);
-	setsockopt(nl_socket_get_fd(sock), SOL_NETLINK, NETLINK_EXT_ACK, &on,
-		   sizeof(on));
-	setsockopt(nl_socket_get_fd(sock), SOL_NETLINK, NETLINK_CAP_ACK, &on,
-		   sizeof(on));
-	return sock;
-}
-
-int nbd_kernel_open(struct nbd_kernel *k, bool load, struct nbd_err *err)
-{
-	int ret;
-
-	memset(k, 0, sizeof(*k));
-	k->sock = open_socket();
-	if (!k->sock)
-		return nbd_fail(err, NBD_EXIT_NO_DRIVER, EPROTONOSUPPORT,
-				"cannot open a generic netlink socket: %s",
-				strerror(errno));
-	k->family = genl_ctrl_resolve(k->sock, NBD_GENL_FAMILY_NAME);
-	if (k->family < 0 && load) {
-		ret = nbd_module_load(err);
-		if (ret) {
-			nbd_kernel_close(k);
-			return ret;
-		}
-		k->family = genl_ctrl_resolve(k->sock, NBD_GENL_FAMILY_NAME);
-	}
-	if (k->family < 0) {
-		nbd_kernel_close(k);
-		return nbd_fail(err, NBD_EXIT_NO_DRIVER, ENOENT,
-				"the kernel's nbd driver is not loaded, or has no netlink interface");
-	}
-	k->group = genl_ctrl_resolve_grp(k->sock, NBD_GENL_FAMILY_NAME,
-					 NBD_GENL_MCAST_GROUP_NAME);
-	ask_policy(k);
-	return 0;
-}
-
-void nbd_kernel_close(struct nbd_kernel *k)
-{
-	nl_socket_free(k->sock);
-	k->sock = NULL;
-}
-
-bool nbd_kernel_knows(const struct nbd_kernel *k, unsigned int attribute)
-{
-	return attribute < 128 &&
-	       k->known[attribute / 64] >> attribute % 64 & 1;
-}
-
 static int put_sockets(struct nl_msg *msg, const int *fds, unsigned int n)
 {
 	struct nlattr *nest = nla_nest_start(msg, NBD_ATTR_SOCKETS);
@@ -365,10 +304,6 @@ static void handle_reply(struct nlmsghdr *hdr, void *arg)
 		reply->sockets_used = nla_get_u32(tb[NBD_ATTR_SOCKETS_USED]);
 		reply->has_sockets_used = true;
 	}
-	if (tb[NBD_ATTR_SOCKETS_CLOSED] &&
-	    nla_len(tb[NBD_ATTR_SOCKETS_CLOSED]) >= 4)
-		reply->sockets_closed =
-			nla_get_u32(tb[NBD_ATTR_SOCKETS_CLOSED]);
 }
 
 /* A refusal in words: the device, the driver's own sentence or the errno's. */
@@ -414,9 +349,9 @@ static int configure(struct nbd_kernel *k, int command, const char *what,
 	return 0;
 }
 
-int nbd_kernel_connect(struct nbd_kernel *k,
-		       const struct nbd_kernel_config *config,
-		       struct nbd_kernel_reply *reply, struct nbd_err *err)
+static int netlink_connect(struct nbd_kernel *k,
+			   const struct nbd_kernel_config *config,
+			   struct nbd_kernel_reply *reply, struct nbd_err *err)
 {
 	return configure(k, NBD_CMD_CONNECT, "attach the device", config,
 			 reply, err);
@@ -430,9 +365,9 @@ int nbd_kernel_reconfigure(struct nbd_kernel *k,
 			 reply, err);
 }
 
-int nbd_kernel_disconnect(struct nbd_kernel *k, s32 index,
-			  u64 session_id, bool if_unused,
-			  struct nbd_err *err)
+static int netlink_disconnect(struct nbd_kernel *k, s32 index,
+			      u64 session_id, bool if_unused,
+			      struct nbd_err *err)
 {
 	struct nl_msg *msg = nbd_netlink_message(k->family, 0, NBD_CMD_DISCONNECT);
 	struct nbd_exchange x = { 0 };
@@ -447,5 +382,68 @@ int nbd_kernel_disconnect(struct nbd_kernel *k, s32 index,
 	ret = nbd_netlink_transact(k->sock, msg, &x);
 	if (ret)
 		return driver_refused(index, "detach the device", -ret, &x, err);
+	return 0;
+}
+
+static void netlink_close(struct nbd_kernel *k)
+{
+	nl_socket_free(k->sock);
+	k->sock = NULL;
+}
+
+static const struct nbd_kernel_ops netlink_ops = {
+	.connect = netlink_connect,
+	.disconnect = netlink_disconnect,
+	.close = netlink_close,
+};
+
+static struct nl_sock *open_socket(void)
+{
+	struct nl_sock *sock = nl_socket_alloc();
+	int on = 1;
+
+	if (!sock)
+		return NULL;
+	if (genl_connect(sock)) {
+		nl_socket_free(sock);
+		return NULL;
+	}
+	nl_socket_enable_msg_peek(sock);
+	setsockopt(nl_socket_get_fd(sock), SOL_NETLINK, NETLINK_EXT_ACK, &on,
+		   sizeof(on));
+	setsockopt(nl_socket_get_fd(sock), SOL_NETLINK, NETLINK_CAP_ACK, &on,
+		   sizeof(on));
+	return sock;
+}
+
+int nbd_kernel_open(struct nbd_kernel *k, bool load, struct nbd_err *err)
+{
+	int ret;
+
+	memset(k, 0, sizeof(*k));
+	k->ops = &netlink_ops;
+	k->device = -1;
+	k->sock = open_socket();
+	if (!k->sock)
+		return nbd_fail(err, NBD_EXIT_NO_DRIVER, EPROTONOSUPPORT,
+				"cannot open a generic netlink socket: %s",
+				strerror(errno));
+	k->family = genl_ctrl_resolve(k->sock, NBD_GENL_FAMILY_NAME);
+	if (k->family < 0 && load) {
+		ret = nbd_module_load(err);
+		if (ret) {
+			nbd_kernel_close(k);
+			return ret;
+		}
+		k->family = genl_ctrl_resolve(k->sock, NBD_GENL_FAMILY_NAME);
+	}
+	if (k->family < 0) {
+		nbd_kernel_close(k);
+		return nbd_fail(err, NBD_EXIT_NO_DRIVER, ENOENT,
+				"the kernel's nbd driver is not loaded, or has no netlink interface");
+	}
+	k->group = genl_ctrl_resolve_grp(k->sock, NBD_GENL_FAMILY_NAME,
+					 NBD_GENL_MCAST_GROUP_NAME);
+	ask_policy(k);
 	return 0;
 }

@@ -116,10 +116,6 @@ bool nbd_status_decode(struct nlmsghdr *hdr, struct nbd_status *s)
 	s->dead_timeout = get_u64(tb[NBD_ATTR_DEAD_CONN_TIMEOUT]);
 	s->slow_timeout = get_u64(tb[NBD_ATTR_SLOW_TIMEOUT]);
 	s->server_flags = get_u64(tb[NBD_ATTR_SERVER_FLAGS]);
-	s->client_flags = get_u64(tb[NBD_ATTR_CLIENT_FLAGS]);
-	s->block_min = get_u32(tb[NBD_ATTR_BLOCK_MIN]);
-	s->block_preferred = get_u32(tb[NBD_ATTR_BLOCK_PREFERRED]);
-	s->block_max = get_u32(tb[NBD_ATTR_BLOCK_MAX]);
 	s->queue_depth = get_u32(tb[NBD_ATTR_QUEUE_DEPTH]);
 	s->write_policy = get_u32(tb[NBD_ATTR_WRITE_POLICY]);
 	get_text(tb[NBD_ATTR_CAUSE], s->cause, sizeof(s->cause));

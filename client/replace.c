@@ -14,6 +14,7 @@
 #include "device.h"
 #include "entrust.h"
 #include "fit.h"
+#include "handover.h"
 #include "keeper.h"
 #include "kernel.h"
 #include "lookup.h"
@@ -222,33 +223,17 @@ static void fill_config(struct nbd_kernel_config *c, const struct nbd_kernel *k,
 		c->set |= NBD_CONFIG_REPLACE_NOW;
 }
 
-static int hand_over(struct nbd_kernel *k, struct nbd_record *record,
-		     const struct nbd_params *given, struct nbd_bringup *b,
-		     struct nbd_err *err)
+static int exchange(struct nbd_kernel *k, struct nbd_record *record,
+		    const struct nbd_params *given, struct nbd_bringup *b,
+		    struct nbd_err *err)
 {
 	struct nbd_kernel_config config = { 0 };
 	struct nbd_kernel_reply reply;
-	int fds[NBD_CONNECTIONS_MAX];
-	unsigned int i;
-	int ret;
 
-	for (i = 0; i < b->nlinks; i++)
-		fds[i] = b->links[i].fd;
 	fill_config(&config, k, record, given);
-	config.fds = fds;
-	config.nfds = b->nlinks;
-	config.server_flags = b->export.flags;
-	if (record->params.readonly)
-		config.server_flags |= NBD_FLAG_READ_ONLY;
-	config.size = nbd_grown_size(record, &b->export);
-	if (config.size)
-		config.set |= NBD_CONFIG_SIZE;
-	ret = nbd_kernel_reconfigure(k, &config, &reply, err);
-	if (ret)
-		return ret;
-	for (i = 0; i < b->nlinks; i++)
-		nbd_link_hand_over(&b->links[i]);
-	return 0;
+	nbd_fit_again(&config, record, &b->export);
+	return nbd_hand_over(k, nbd_kernel_reconfigure, &config, b, b->nlinks,
+			     &reply, err);
 }
 
 /* Servers in words are for where the words come from. What is kept stays until the end. */
@@ -285,9 +270,9 @@ static int accept_disk(struct nbd_record *record,
  * The device and its record change together: both while the lock is held, and so that
  * all that can fail is done before the driver is told.
  */
-static int hand_over_and_save(struct replacing *r, struct nbd_bringup *b,
-			      const struct nbd_address_list *list,
-			      struct nbd_err *err)
+static int exchange_and_save(struct replacing *r, struct nbd_bringup *b,
+			     const struct nbd_address_list *list,
+			     struct nbd_err *err)
 {
 	struct nbd_record *record = &r->record, before;
 	int ret = nbd_check_export(record, b->nlinks, &b->export, err);
@@ -311,7 +296,7 @@ static int hand_over_and_save(struct replacing *r, struct nbd_bringup *b,
 	}
 	ret = nbd_record_draft(record, err);
 	if (!ret) {
-		ret = hand_over(r->k, &before, r->given, b, err);
+		ret = exchange(r->k, &before, r->given, b, err);
 		if (ret)
 			nbd_record_discard(record->params.index);
 		else
@@ -355,7 +340,7 @@ static int switch_over(struct replacing *r, struct nbd_bringup *b,
 	nbd_process_uninterruptible(&signals);
 	ret = read_again(r, err);
 	if (!ret)
-		ret = hand_over_and_save(r, b, list, err);
+		ret = exchange_and_save(r, b, list, err);
 	nbd_process_interruptible(&signals);
 	close(lock);
 	return ret;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The legacy ioctl interface.
+ * The process that serves a device through the ioctl interface.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -8,7 +8,6 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -19,11 +18,13 @@
 #include "entrust.h"
 #include "fit.h"
 #include "folders.h"
+#include "handover.h"
 #include "ioctl.h"
 #include "log.h"
 #include "process.h"
 #include "resolver.h"
 #include "retry.h"
+#include "serve.h"
 #include "store.h"
 
 /* How long NBD_DO_IT may take to begin, and how often to look. */
@@ -36,7 +37,7 @@
  * struct service - a device and the process that serves it
  * @record:	the attachment
  * @b:		connections
- * @device:	its node, open, or -1
+ * @device:	its node, open unless it is to be had by others
  * @file:	the record when NBD_DO_IT ended last; 0 when it was gone
  * @kernel:	to listen to; sock is NULL without a netlink interface
  * @notices:	announces lost links; NULL likewise
@@ -51,7 +52,7 @@
 struct service {
 	struct nbd_record *record;
 	struct nbd_bringup *b;
-	int device;
+	struct nbd_kernel device;
 	u64 file;
 	struct nbd_kernel kernel;
 	struct nl_sock *notices;
@@ -67,77 +68,6 @@ struct service {
 static s32 service_index(const struct service *s)
 {
 	return s->record->params.index;
-}
-
-static int open_device(struct service *s, struct nbd_err *err)
-{
-	char path[NBD_DEVICE_PATH_MAX];
-
-	s->device = nbd_folder_open(nbd_device_path(service_index(s), path),
-				    O_RDWR, 0);
-	if (s->device >= 0)
-		return 0;
-	if (errno == ENOENT || errno == ENXIO)
-		return nbd_fail(err, NBD_EXIT_NO_DRIVER, errno,
-				"cannot open %s: %s: is the module \"nbd\" loaded, with enough devices (nbds_max)?",
-				path, strerror(errno));
-	return nbd_fail(err, nbd_exit_of_errno(errno), errno,
-			"cannot open %s: %s", path, strerror(errno));
-}
-
-static void close_device(struct service *s)
-{
-	if (s->device >= 0)
-		close(s->device);
-	s->device = -1;
-}
-
-static int call(struct service *s, unsigned long request, unsigned long arg,
-		const char *name, struct nbd_err *err)
-{
-	char path[NBD_DEVICE_PATH_MAX];
-
-	if (!ioctl(s->device, request, arg))
-		return 0;
-	return nbd_fail(err, nbd_exit_of_errno(errno), errno,
-			"%s: the driver refused %s: %s%s",
-			nbd_device_path(service_index(s), path), name,
-			strerror(errno), errno == EBUSY ?
-			": the device is in use" : "");
-}
-
-/* Undone as a whole by NBD_CLEAR_SOCK, once a socket was taken. */
-static int configure(struct service *s, const struct nbd_kernel_config *c,
-		     struct nbd_err *err)
-{
-	unsigned int i;
-	int ret;
-
-	ret = call(s, NBD_SET_BLKSIZE, c->block_size, "NBD_SET_BLKSIZE", err);
-	if (!ret)
-		ret = call(s, NBD_SET_SIZE_BLOCKS, c->size / c->block_size,
-			   "NBD_SET_SIZE_BLOCKS", err);
-	if (!ret)
-		ret = call(s, NBD_SET_FLAGS, c->server_flags, "NBD_SET_FLAGS",
-			   err);
-	if (!ret)
-		ret = call(s, NBD_SET_TIMEOUT, s->record->params.timeout,
-			   "NBD_SET_TIMEOUT", err);
-	for (i = 0; !ret && i < s->b->nlinks; i++) {
-		ret = call(s, NBD_SET_SOCK, s->b->links[i].fd, "NBD_SET_SOCK",
-			   err);
-		if (ret && i)
-			ioctl(s->device, NBD_CLEAR_SOCK);
-	}
-	return ret;
-}
-
-static void hand_over(struct nbd_bringup *b)
-{
-	unsigned int i;
-
-	for (i = 0; i < b->nlinks; i++)
-		nbd_link_hand_over(&b->links[i]);
 }
 
 /* --- in the serving process --- */
@@ -183,7 +113,7 @@ static bool was_lost(struct service *s, int do_it_errno)
 	struct pollfd pfd = { .events = POLLIN };
 	s64 until = nbd_now_ms() + NOTICE_WAIT_MS;
 
-	close_device(s);
+	nbd_kernel_close(&s->device);
 	if (do_it_errno == ETIMEDOUT)
 		return true;
 	if (do_it_errno == EINTR || !s->notices)
@@ -196,28 +126,42 @@ static bool was_lost(struct service *s, int do_it_errno)
 	return s->link_lost;
 }
 
-static void serve_once(struct service *s, int *error)
+/* A positive errno, or 0. */
+static int serve_once(struct service *s)
 {
+	int error;
+
 	s->link_lost = false;
 	s->detached = false;
-	*error = ioctl(s->device, NBD_DO_IT) ? errno : 0;
+	error = nbd_ioctl_serve(&s->device);
 	s->ended_at = nbd_now_ms();
-	ioctl(s->device, NBD_CLEAR_SOCK);
 	s->file = nbd_record_id(service_index(s));
+	return error;
 }
 
 /* The stock driver keeps dead sockets until nobody has the device open any more. */
 static int reopen_device(struct service *s, struct nbd_err *err)
 {
-	close_device(s);
-	return open_device(s, err);
+	nbd_kernel_close(&s->device);
+	return nbd_ioctl_open(&s->device, service_index(s), err);
+}
+
+static int connect_device(struct service *s, struct nbd_kernel_config *config,
+			  struct nbd_err *err)
+{
+	struct nbd_kernel_reply reply;
+
+	config->index = service_index(s);
+	config->timeout = s->record->params.timeout;
+	return nbd_hand_over(&s->device, nbd_kernel_connect, config, s->b,
+			     s->b->nlinks, &reply, err);
 }
 
 /*
  * The last steps, if the record is still there: who detaches the device removes it, and
  * shall not find the device attached again.
  */
-static int reattach(struct service *s, const struct nbd_kernel_config *config,
+static int reattach(struct service *s, struct nbd_kernel_config *config,
 		    struct nbd_err *err)
 {
 	int lock = nbd_record_try_lock(service_index(s), err), ret;
@@ -230,7 +174,7 @@ static int reattach(struct service *s, const struct nbd_kernel_config *config,
 		ret = nbd_fail(err, NBD_EXIT_FAILURE, ENODEV,
 			       "the device was detached");
 	if (!ret)
-		ret = configure(s, config, err);
+		ret = connect_device(s, config, err);
 	if (!ret) {
 		s->record->in_use = s->b->address;
 		nbd_record_write(s->record, NULL);
@@ -290,8 +234,6 @@ static int try_again(struct service *s, struct nbd_err *err)
 		ret = reattach(s, &config, err);
 	if (ret)
 		nbd_bringup_close(s->b);
-	else
-		hand_over(s->b);
 	return ret;
 }
 
@@ -336,7 +278,7 @@ static bool attach_again(struct service *s)
 		start_resolver(s);
 	inotify_add_watch(inotify, nbd_folder_enter(NBD_RUN_DIR), IN_DELETE);
 	nbd_folder_leave();
-	open_device(s, &err);	/* nobody else shall have it */
+	nbd_ioctl_open(&s->device, service_index(s), &err);	/* nobody else shall have it */
 	while (wait_for_turn(s, inotify, pause ?
 			     nbd_retry_pause(nbd_now_ms() - s->lost_at) : 0)) {
 		up = !try_again(s, &err);
@@ -381,7 +323,7 @@ static int serve(struct service *s, struct nbd_err *err)
 		nbd_process_survive_memory_pressure();
 	listen_to_driver(s);
 	do {
-		serve_once(s, &error);
+		error = serve_once(s);
 		if (!began)
 			ret = check_refused(s, error, err);
 		began = true;
@@ -391,7 +333,7 @@ static int serve(struct service *s, struct nbd_err *err)
 			p->index);
 	} while (p->reconnect != NBD_RECONNECT_NEVER && !is_adopted(s) &&
 		 attach_again(s));
-	close_device(s);
+	nbd_kernel_close(&s->device);
 	if (record_is_ours(s) && nbd_record_remove_session(p->index, 0, &failure))
 		nbd_log(LOG_WARNING, "%s", failure.text);
 	return ret;
@@ -517,7 +459,7 @@ static int run_in_background(struct service *s, FILE *out, struct nbd_err *err)
 		return no_process(s, err);
 	if (!server)
 		serve_in_background(s);
-	close(s->device);
+	nbd_kernel_close(&s->device);
 	end = syscall(SYS_pidfd_open, server, 0);
 	ret = report(s, end, out, err);
 	if (end >= 0)
@@ -530,7 +472,7 @@ static void __noreturn report_and_exit(struct service *s, int server, FILE *out)
 {
 	struct nbd_err err;
 
-	close(s->device);
+	nbd_kernel_close(&s->device);
 	if (!report(s, server, out, &err))
 		_exit(0);
 	_exit(write(server, &err, sizeof(err)) != sizeof(err));
@@ -592,23 +534,38 @@ static void print_negotiated(const struct service *s,
 	fflush(out);
 }
 
-int nbd_ioctl_attach(struct nbd_record *record, struct nbd_bringup *b,
-		     const struct nbd_kernel_config *config, FILE *out,
-		     struct nbd_err *err)
+/* All that can fail is done before the driver has the connections. */
+static int attach(struct service *s, struct nbd_kernel_config *config,
+		  struct nbd_err *err)
 {
-	struct service s = { .record = record, .b = b, .resolved = -1 };
-	int ret = open_device(&s, err);
+	s32 index = service_index(s);
+	int ret = nbd_record_draft(s->record, err);
 
 	if (ret)
 		return ret;
-	ret = configure(&s, config, err);
-	if (!ret)
-		ret = nbd_record_write(record, err);
+	ret = connect_device(s, config, err);
 	if (ret) {
-		close(s.device);
+		nbd_record_discard(index);
 		return ret;
 	}
-	hand_over(b);
+	ret = nbd_record_publish(index, err);
+	if (ret)
+		nbd_kernel_disconnect(&s->device, index, 0, false, NULL);
+	return ret;
+}
+
+int nbd_serve(struct nbd_record *record, struct nbd_bringup *b,
+	      struct nbd_kernel_config *config, FILE *out, struct nbd_err *err)
+{
+	struct service s = { .record = record, .b = b, .resolved = -1 };
+	int ret = nbd_ioctl_open(&s.device, service_index(&s), err);
+
+	if (!ret)
+		ret = attach(&s, config, err);
+	if (ret) {
+		nbd_kernel_close(&s.device);
+		return ret;
+	}
 	print_negotiated(&s, config, out);
 	if (record->params.nofork)
 		return run_in_foreground(&s, out, err);

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The legacy ioctl interface (-nonetlink): a process stays in NBD_DO_IT for as
- * long as the device is attached. Our driver lets the monitor replace lost
- * connections under it; with the stock driver NBD_DO_IT ends, I/O fails, and
- * the process attaches the device again.
+ * Attaching through the ioctl interface (-nonetlink): a process stays in NBD_DO_IT for as long as
+ * the device is attached. Our driver lets the monitor replace lost connections under it; with the
+ * stock driver NBD_DO_IT ends, I/O fails, and the process attaches the device again.
  */
-#ifndef NBD_IOCTL_H
-#define NBD_IOCTL_H
+#ifndef NBD_SERVE_H
+#define NBD_SERVE_H
 
 #include <stdio.h>
 
@@ -15,8 +14,8 @@
 #include "record.h"
 
 /**
- * nbd_ioctl_attach - attach and serve a device
- * @record:	the attachment; copied
+ * nbd_serve - attach and serve a device
+ * @record:	the attachment; gets its session where there are sessions
  * @b:		its connections, up
  * @config:	what nbd_fit() said
  * @out:	gets the classic lines
@@ -27,8 +26,7 @@
  *
  * Return: 0 or a negative errno.
  */
-int nbd_ioctl_attach(struct nbd_record *record, struct nbd_bringup *b,
-		     const struct nbd_kernel_config *config, FILE *out,
-		     struct nbd_err *err);
+int nbd_serve(struct nbd_record *record, struct nbd_bringup *b,
+	      struct nbd_kernel_config *config, FILE *out, struct nbd_err *err);
 
-#endif /* NBD_IOCTL_H */
+#endif /* NBD_SERVE_H */

@@ -51,13 +51,13 @@ static void stay(struct nbd_address_list *list, const struct nbd_record *r,
 }
 
 /*
- * A suspect server is asked first, and last when its answer has been worth nothing: with
+ * A stuck server is asked first, and last when its answer has been worth nothing: with
  * all its addresses, for they may well be of one machine.
  */
 void nbd_targets(struct nbd_address_list *list, const struct nbd_record *r,
 		 u64 situation)
 {
-	const u64 leave = NBD_TARGET_SUSPECT | NBD_TARGET_MOVABLE;
+	const u64 leave = NBD_TARGET_STUCK | NBD_TARGET_MOVABLE;
 	unsigned int i;
 
 	list->n = 0;
@@ -66,7 +66,7 @@ void nbd_targets(struct nbd_address_list *list, const struct nbd_record *r,
 	} else if (situation & NBD_TARGET_RELAPSED) {
 		add_known(list, r, false);
 		add_server_in_use(list, r, situation);
-	} else if (situation & NBD_TARGET_SUSPECT) {
+	} else if (situation & NBD_TARGET_STUCK) {
 		add_server_in_use(list, r, situation);
 		add_known(list, r, false);
 	} else {

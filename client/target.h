@@ -18,7 +18,7 @@
 /* The driver can exchange all of them for others. */
 #define NBD_TARGET_MOVABLE	BIT_ULL(1)
 /* The server in use has left requests unanswered for too long. */
-#define NBD_TARGET_SUSPECT	BIT_ULL(2)
+#define NBD_TARGET_STUCK	BIT_ULL(2)
 /* It does so again, though it has let clients in meanwhile; implies the former. */
 #define NBD_TARGET_RELAPSED	BIT_ULL(3)
 

@@ -11,6 +11,7 @@
 
 #include "clock.h"
 #include "fit.h"
+#include "handover.h"
 #include "log.h"
 #include "retry.h"
 #include "store.h"
@@ -124,8 +125,20 @@ void nbd_watch_update(struct nbd_watch *w, struct nbd_record *record, u64 file)
 	w->file = file;
 	w->dirty = true;
 	w->unsaved = false;
-	w->suspect = false;
+	w->stuck = false;
 	update_session(w);
+}
+
+/* Which one it is, where the driver tells one from the next. */
+static void name_attachment(const struct nbd_watch *w,
+			    struct nbd_kernel_config *config)
+{
+	config->index = watch_index(w);
+	if (!w->record.session_id)
+		return;
+	config->set |= NBD_CONFIG_SESSION_ID | NBD_CONFIG_KEEPER;
+	config->session_id = w->record.session_id;
+	config->keeper = w->record.keeper;
 }
 
 /*
@@ -135,16 +148,13 @@ void nbd_watch_update(struct nbd_watch *w, struct nbd_record *record, u64 file)
 bool nbd_watch_claim(struct nbd_watch *w)
 {
 	struct nbd_kernel_config config = {
-		.index = watch_index(w),
-		.set = NBD_CONFIG_SESSION_ID | NBD_CONFIG_KEEPER,
-		.session_id = w->record.session_id,
-		.keeper = w->record.keeper,
 		.identifier = w->record.params.identifier,
 	};
 	struct nbd_kernel_reply reply;
 	struct nbd_err err;
 	int ret;
 
+	name_attachment(w, &config);
 	if (!w->kernel->sock || !config.keeper || !config.session_id ||
 	    !nbd_kernel_knows(w->kernel, NBD_ATTR_KEEPER))
 		return true;
@@ -169,7 +179,6 @@ static void save_record(struct nbd_watch *w)
 static void give_up(struct nbd_watch *w)
 {
 	struct nbd_kernel_config config = {
-		.index = watch_index(w),
 		.set = NBD_CONFIG_DEAD_TIMEOUT,
 		.dead_timeout = 0,
 	};
@@ -179,12 +188,7 @@ static void give_up(struct nbd_watch *w)
 	w->state = NBD_WATCH_GIVEN_UP;
 	watch_log(w, LOG_ERR, "gave up after %u attempts to reconnect: I/O fails",
 		  w->outage->attempts);
-	if (w->record.session_id) {
-		config.set |= NBD_CONFIG_SESSION_ID;
-		config.session_id = w->record.session_id;
-		config.set |= NBD_CONFIG_KEEPER;
-		config.keeper = w->record.keeper;
-	}
+	name_attachment(w, &config);
 	if (nbd_kernel_reconfigure(w->kernel, &config, &reply, &err))
 		watch_log(w, LOG_ERR, "%s", err.text);
 }
@@ -283,8 +287,8 @@ static u64 situation(const struct nbd_watch *w)
 		situation |= NBD_TARGET_LIVE;
 	if (nbd_kernel_knows(w->kernel, NBD_ATTR_REPLACE))
 		situation |= NBD_TARGET_MOVABLE;
-	if (w->suspect)
-		situation |= NBD_TARGET_SUSPECT;
+	if (w->stuck)
+		situation |= NBD_TARGET_STUCK;
 	if (w->relapsed)
 		situation |= NBD_TARGET_RELAPSED;
 	return situation;
@@ -293,7 +297,7 @@ static u64 situation(const struct nbd_watch *w)
 /* All that the device has, if they may have to take the place of those that live. */
 static unsigned int links_to_make(const struct nbd_watch *w)
 {
-	if (w->suspect || (w->live && !nbd_record_knows_address(&w->record)))
+	if (w->stuck || (w->live && !nbd_record_knows_address(&w->record)))
 		return w->record.nconns;
 	return w->missing;
 }
@@ -322,7 +326,7 @@ static void begin_attempt(struct nbd_watch *w)
 			  &w->addresses, links_to_make(w), &w->place);
 	nbd_bringup_reconnect(w->bringup, &w->record, !w->live);
 	nbd_bringup_same_disk(w->bringup, &w->record, false);
-	if (w->suspect && !w->relapsed)
+	if (w->stuck && !w->relapsed)
 		nbd_bringup_distrust(w->bringup);
 	w->state = NBD_WATCH_CONNECTING;
 }
@@ -374,51 +378,32 @@ static unsigned int links_to_use(const struct nbd_watch *w)
 	return moves(w) || n < w->missing ? n : w->missing;
 }
 
-static int hand_over(struct nbd_watch *w, struct nbd_kernel_reply *reply,
-		     struct nbd_err *err)
+static int reconfigure(struct nbd_watch *w, struct nbd_kernel_reply *reply,
+		       struct nbd_err *err)
 {
 	struct nbd_bringup *b = w->bringup;
-	struct nbd_kernel_config config = { .index = watch_index(w) };
-	int fds[NBD_CONNECTIONS_MAX];
-	unsigned int i;
+	struct nbd_kernel_config config = {
+		/* A watch that gave up, this one or an earlier monitor's, has changed it. */
+		.set = NBD_CONFIG_DEAD_TIMEOUT,
+		.dead_timeout = nbd_dead_timeout(w->kernel, &w->record.params),
+		.identifier = w->record.params.identifier,
+	};
 
-	for (i = 0; i < b->nlinks; i++)
-		fds[i] = b->links[i].fd;
-	config.fds = fds;
-	config.nfds = links_to_use(w);
+	name_attachment(w, &config);
+	nbd_fit_again(&config, &w->record, &b->export);
 	if (moves(w))
 		config.set |= NBD_CONFIG_REPLACE;
-	/* A watch that gave up, this one or an earlier monitor's, has changed it. */
-	config.set |= NBD_CONFIG_DEAD_TIMEOUT;
-	config.dead_timeout = nbd_dead_timeout(w->kernel, &w->record.params);
-	config.identifier = w->record.params.identifier;
-	if (w->record.session_id) {
-		config.set |= NBD_CONFIG_SESSION_ID;
-		config.session_id = w->record.session_id;
-		config.set |= NBD_CONFIG_KEEPER;
-		config.keeper = w->record.keeper;
-	}
-	config.set |= NBD_CONFIG_SERVER_FLAGS;
-	config.server_flags = b->export.flags;
-	if (w->record.params.readonly)
-		config.server_flags |= NBD_FLAG_READ_ONLY;
-	config.size = nbd_grown_size(&w->record, &b->export);
-	if (config.size)
-		config.set |= NBD_CONFIG_SIZE;
-	return nbd_kernel_reconfigure(w->kernel, &config, reply, err);
+	return nbd_hand_over(w->kernel, nbd_kernel_reconfigure, &config, b,
+			     links_to_use(w), reply, err);
 }
 
 static void attempt_done(struct nbd_watch *w, const struct nbd_kernel_reply *reply)
 {
 	struct nbd_bringup *b = w->bringup;
 	char text[NBD_ADDRESS_TEXT_MAX];
-	unsigned int i, used = links_to_use(w);
+	unsigned int used = reply->sockets_used;
 	bool moved = moves(w);
 
-	if (reply->has_sockets_used)
-		used = reply->sockets_used;
-	for (i = 0; i < used && i < b->nlinks; i++)
-		nbd_link_hand_over(&b->links[i]);
 	if (b->finding.note[0])
 		watch_log(w, LOG_WARNING, "%s", b->finding.note);
 	watch_log(w, LOG_NOTICE, "reconnected to %s after %.1f s (%u connections)",
@@ -441,7 +426,7 @@ static void attempt_done(struct nbd_watch *w, const struct nbd_kernel_reply *rep
 	w->live += used;
 	w->missing -= used < w->missing ? used : w->missing;
 	w->dead_links -= used < w->dead_links ? used : w->dead_links;
-	w->suspect = false;
+	w->stuck = false;
 	w->mended_at = nbd_now_ms();
 	if (w->missing)
 		nbd_watch_lost(w, w->missing, w->live, false);
@@ -486,7 +471,7 @@ static void note_target(struct nbd_watch *w)
 	save_record(w);
 }
 
-static void hand_over_failed(struct nbd_watch *w, const char *why)
+static void reconfigure_failed(struct nbd_watch *w, const char *why)
 {
 	if (w->record.moving) {
 		w->record.moving = false;
@@ -507,13 +492,13 @@ static void attempt_ready(struct nbd_watch *w)
 		return;
 	}
 	note_target(w);
-	ret = hand_over(w, &reply, &err);
+	ret = reconfigure(w, &reply, &err);
 	if (ret == -ESTALE || ret == -ENODEV || ret == -ENOENT) {
 		watch_log(w, LOG_NOTICE, "is not watched any more: %s", err.text);
 		end_attempt(w);
 		w->state = NBD_WATCH_GONE;
 	} else if (ret) {
-		hand_over_failed(w, err.text);
+		reconfigure_failed(w, err.text);
 	} else {
 		attempt_done(w, &reply);
 	}
@@ -521,10 +506,10 @@ static void attempt_ready(struct nbd_watch *w)
 
 /* An attempt at the address in use only, when any would do, or should be compared. */
 static bool attempt_is_too_narrow(const struct nbd_watch *w,
-				  unsigned int live, bool suspect)
+				  unsigned int live, bool stuck)
 {
-	return w->state == NBD_WATCH_CONNECTING && w->live && !w->suspect &&
-	       (!live || suspect);
+	return w->state == NBD_WATCH_CONNECTING && w->live && !w->stuck &&
+	       (!live || stuck);
 }
 
 void nbd_watch_lost(struct nbd_watch *w, unsigned int missing,
@@ -532,8 +517,8 @@ void nbd_watch_lost(struct nbd_watch *w, unsigned int missing,
 {
 	bool doubtful = timed_out && w->record.params.nservers > 1 &&
 			nbd_kernel_knows(w->kernel, NBD_ATTR_REPLACE);
-	bool suspect = w->suspect || doubtful;
-	bool too_narrow = attempt_is_too_narrow(w, live, suspect);
+	bool stuck = w->stuck || doubtful;
+	bool too_narrow = attempt_is_too_narrow(w, live, stuck);
 
 	if (missing > w->missing)
 		watch_log(w, LOG_WARNING, "%u of %u connections are lost%s%s",
@@ -541,7 +526,7 @@ void nbd_watch_lost(struct nbd_watch *w, unsigned int missing,
 			  w->cause);
 	w->missing = missing;
 	w->live = live;
-	w->suspect = suspect && missing;
+	w->stuck = stuck && missing;
 	if (doubtful)
 		w->relapsed |= nbd_server_relapses(w->mended_at, nbd_now_ms(),
 						   w->record.params.timeout);

@@ -44,8 +44,8 @@ enum nbd_watch_state {
  * @missing:	connections to make
  * @live:	connections that the kernel still has
  * @unsure:	the stock driver may have more connections than @live, to @record's address
- * @suspect:	the server in use may be stuck
- * @relapsed:	the server in use is stuck, though it lets clients in
+ * @stuck:	the server in use seems to be stuck
+ * @relapsed:	it is, though it lets clients in
  * @timeouts:	NBD_COUNTER_TIMEDOUT when the driver was last asked
  * @lost_at:	when the outage began, or the last one
  * @mended_at:	when connections were made again last, or 0
@@ -74,7 +74,7 @@ struct nbd_watch {
 	unsigned int missing;
 	unsigned int live;
 	bool unsure;
-	bool suspect;
+	bool stuck;
 	bool relapsed;
 	u64 timeouts;
 	s64 lost_at;
@@ -117,7 +117,7 @@ void nbd_watch_update(struct nbd_watch *watch, struct nbd_record *record,
  * With none missing all is well, also after giving up.
  *
  * While connections live, others are made to the same address only. But a server that lets
- * requests time out is suspect as a whole: if another server answers before it does, all
+ * requests time out seems to be stuck: if another server answers before it does, all
  * connections are moved there. One that was connected to not long ago has answered then,
  * and is asked after the others.
  */

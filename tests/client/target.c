@@ -8,7 +8,7 @@
 
 #define LIVE	NBD_TARGET_LIVE
 #define MOVABLE	NBD_TARGET_MOVABLE
-#define STUCK	(NBD_TARGET_MOVABLE | NBD_TARGET_SUSPECT)
+#define STUCK	(NBD_TARGET_MOVABLE | NBD_TARGET_STUCK)
 #define AGAIN	(STUCK | NBD_TARGET_RELAPSED)
 
 /*
@@ -50,7 +50,7 @@ static const struct {
 	{ "stuck and lost, the name means others by now", { "XY", "C", "" }, 'A', 0, false,
 	  STUCK, "XYC" },
 	{ "stuck, the stock driver", { "AB", "C", "" }, 'A', 0, false,
-	  LIVE | NBD_TARGET_SUSPECT, "A" },
+	  LIVE | NBD_TARGET_STUCK, "A" },
 	{ "stuck again", { "AB", "C", "D" }, 'A', 0, false, LIVE | AGAIN, "CDAB" },
 	{ "stuck again and lost", { "AB", "C", "D" }, 'B', 0, false, AGAIN, "CDAB" },
 	{ "two servers have an address in common", { "AB", "B", "C" }, 'A', 0, false, MOVABLE,
