@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <linux/nbd.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "fit.h"
@@ -88,6 +89,26 @@ int nbd_fit(struct nbd_kernel_config *config, const struct nbd_params *params,
 		config->set |= NBD_CONFIG_BLOCK_LIMITS;
 	}
 	return 0;
+}
+
+int nbd_fit_ioctl(const struct nbd_kernel_config *config, u64 most,
+		  struct nbd_err *err)
+{
+	unsigned long page = sysconf(_SC_PAGESIZE);
+	u64 larger = config->block_size;
+	char remedy[64] = "";
+
+	if (config->size / config->block_size <= most)
+		return 0;
+	while (larger <= page &&
+	       (config->size / larger > most || config->size % larger))
+		larger *= 2;
+	if (larger <= page)
+		snprintf(remedy, sizeof(remedy), ", or give -block-size %llu",
+			 larger);
+	return nbd_fail(err, NBD_EXIT_UNFIT, EINVAL,
+			"%llu bytes are more blocks of %llu than the ioctl interface of this machine can count (%llu): use netlink (no -nonetlink)%s",
+			config->size, config->block_size, most, remedy);
 }
 
 /* The stock driver cannot wait for ever, but long. */

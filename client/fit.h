@@ -25,6 +25,17 @@
 int nbd_fit(struct nbd_kernel_config *config, const struct nbd_params *params,
 	    const struct nbd_export *export, struct nbd_err *err);
 
+/**
+ * nbd_fit_ioctl - can the ioctl interface say this size?
+ * @config:	what nbd_fit() said
+ * @most:	the most blocks that an ioctl's argument can count: ULONG_MAX
+ * @err:	says what can be done
+ *
+ * Return: 0 or -EINVAL.
+ */
+int nbd_fit_ioctl(const struct nbd_kernel_config *config, u64 most,
+		  struct nbd_err *err);
+
 /* How long I/O waits for a connection: as long as somebody tries to make one. */
 u64 nbd_dead_timeout(const struct nbd_kernel *k,
 		     const struct nbd_params *params);

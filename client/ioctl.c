@@ -4,12 +4,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/nbd.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "device.h"
+#include "fit.h"
 #include "folders.h"
 #include "ioctl.h"
 
@@ -44,8 +46,10 @@ static int ioctl_connect(struct nbd_kernel *k,
 
 	memset(reply, 0, sizeof(*reply));
 	reply->index = c->index;
-	ret = call(k, c->index, NBD_SET_BLKSIZE, c->block_size,
-		   "NBD_SET_BLKSIZE", err);
+	ret = nbd_fit_ioctl(c, ULONG_MAX, err);
+	if (!ret)
+		ret = call(k, c->index, NBD_SET_BLKSIZE, c->block_size,
+			   "NBD_SET_BLKSIZE", err);
 	if (!ret)
 		ret = call(k, c->index, NBD_SET_SIZE_BLOCKS,
 			   c->size / c->block_size, "NBD_SET_SIZE_BLOCKS", err);

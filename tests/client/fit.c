@@ -2,6 +2,7 @@
 /* Exports and wishes to what the kernel is told. */
 #include <errno.h>
 #include <linux/nbd.h>
+#include <string.h>
 
 #include "../../client/fit.h"
 #include "../../client/util.h"
@@ -52,6 +53,45 @@ static const struct {
 	  "-size asks for 512 bytes", 0, 0 },
 };
 
+/* What the ioctls can say of a size, where a long has 32 bits. */
+static const struct {
+	const char *what;
+	u64 size;
+	u64 block_size;
+	const char *words;	/* NULL: accepted */
+} ioctl_cases[] = {
+	{ "the last block below 2 TiB", (1ULL << 41) - 512, 512, NULL },
+	{ "2 TiB", 1ULL << 41, 512,
+	  "can count (4294967295): use netlink (no -nonetlink), or give -block-size 1024" },
+	{ "5 TiB", 5ULL << 40, 512, "or give -block-size 2048" },
+	{ "5 TiB in larger blocks", 5ULL << 40, 2048, NULL },
+	{ "3 TiB that no larger block divides", (3ULL << 40) + 512, 512,
+	  "use netlink (no -nonetlink)" },
+	{ "16 TiB in pages", 1ULL << 44, 4096, "use netlink (no -nonetlink)" },
+};
+
+static void test_fit_ioctl(void)
+{
+	struct nbd_kernel_config config = { };
+	struct nbd_err err;
+	size_t i;
+	int ret;
+
+	for (i = 0; i < ARRAY_SIZE(ioctl_cases); i++) {
+		tap_test("fit: 32-bit ioctls: %s", ioctl_cases[i].what);
+		config.size = ioctl_cases[i].size;
+		config.block_size = ioctl_cases[i].block_size;
+		ret = nbd_fit_ioctl(&config, U32_MAX, &err);
+		expect_number(!ret, !ioctl_cases[i].words);
+		if (!ret)
+			continue;
+		expect_number(err.status, NBD_EXIT_UNFIT);
+		expect_words(err.text, ioctl_cases[i].words ?: "");
+		expect_number(!strstr(err.text, "-block-size"),
+			      !strstr(ioctl_cases[i].words ?: "", "-block-size"));
+	}
+}
+
 void test_fit(void)
 {
 	struct nbd_kernel_config config;
@@ -86,4 +126,6 @@ void test_fit(void)
 	expect_number(nbd_fit(&config, &params, &cases[0].export, &err), 0);
 	expect_number(config.server_flags,
 		      NBD_FLAG_HAS_FLAGS | NBD_FLAG_READ_ONLY);
+
+	test_fit_ioctl();
 }
