@@ -30,6 +30,7 @@
  * @number:	them
  * @seen:	mount namespaces whose mounts were looked at
  * @nseen:	how many
+ * @mounted:	a mount of our own namespace was found
  * @holders:	the result
  */
 struct search {
@@ -38,6 +39,7 @@ struct search {
 	dev_t number[NUMBERS_MAX];
 	ino_t seen[NAMESPACES_MAX];
 	unsigned int nseen;
+	bool mounted;
 	struct nbd_holders *holders;
 };
 
@@ -46,7 +48,7 @@ static void add_holder(struct search *s, bool lasting, const char *kind,
 {
 	struct nbd_holders *h = s->holders;
 	size_t used = strlen(h->text);
-	char clean[160], entry[200];
+	char clean[160], entry[320];
 
 	nbd_sanitize(clean, sizeof(clean), name, strlen(name));
 	snprintf(entry, sizeof(entry), "%s%s", kind, clean);
@@ -157,15 +159,54 @@ static bool is_our_source(const struct search *s, char *line)
 	       S_ISBLK(st.st_mode) && is_ours(s, st.st_rdev);
 }
 
-/* Some file systems (btrfs) have a number of their own: look at the source. */
-static void search_mounts(struct search *s, const char *mountinfo)
+static void read_name(const char *pid, char *name, size_t size)
 {
+	char path[300];
+	FILE *f;
+
+	*name = '\0';
+	snprintf(path, sizeof(path), "/proc/%s/comm", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return;
+	if (fgets(name, size, f))
+		name[strcspn(name, "\n")] = '\0';
+	fclose(f);
+}
+
+/*
+ * The caller does not see a mount of another namespace, and ends it only there. A new
+ * namespace has copies of its parent's: as long as there is one at home, that is to be ended
+ * first.
+ */
+static void add_mount(struct search *s, const char *pid, const char *where)
+{
+	char name[32], clean[96], kind[192];
+
+	if (!strcmp(pid, "self")) {
+		add_holder(s, true, "mounted on ", where);
+		s->mounted = true;
+	} else if (!s->mounted) {
+		read_name(pid, name, sizeof(name));
+		nbd_sanitize(clean, sizeof(clean), name, strlen(name));
+		snprintf(kind, sizeof(kind),
+			 "mounted in another namespace, that of process %s (%s), on ", pid, clean);
+		add_holder(s, true, kind, where);
+	}
+}
+
+/* Some file systems (btrfs) have a number of their own: look at the source. */
+static void search_mounts(struct search *s, const char *pid)
+{
+	char path[300];
 	unsigned int maj, min;
 	char *line = NULL;
 	size_t size = 0;
 	char where[256];
-	FILE *f = fopen(mountinfo, "re");
+	FILE *f;
 
+	snprintf(path, sizeof(path), "/proc/%s/mountinfo", pid);
+	f = fopen(path, "re");
 	if (!f)
 		return;
 	while (getline(&line, &size, f) > 0) {
@@ -175,7 +216,7 @@ static void search_mounts(struct search *s, const char *mountinfo)
 		if (!is_ours(s, makedev(maj, min)) && !is_our_source(s, line))
 			continue;
 		unescape(where);
-		add_holder(s, true, "mounted on ", where);
+		add_mount(s, pid, where);
 	}
 	free(line);
 	fclose(f);
@@ -218,21 +259,6 @@ static bool is_new_namespace(struct search *s, const char *pid)
 			return false;
 	s->seen[s->nseen++] = st.st_ino;
 	return true;
-}
-
-static void read_name(const char *pid, char *name, size_t size)
-{
-	char path[300];
-	FILE *f;
-
-	*name = '\0';
-	snprintf(path, sizeof(path), "/proc/%s/comm", pid);
-	f = fopen(path, "re");
-	if (!f)
-		return;
-	if (fgets(name, size, f))
-		name[strcspn(name, "\n")] = '\0';
-	fclose(f);
 }
 
 /* Root's own, for others may have any name. */
@@ -328,7 +354,6 @@ static void search_files(struct search *s, const char *pid)
 
 static void search_processes(struct search *s)
 {
-	char path[300];
 	struct dirent *e;
 	DIR *dir = opendir("/proc");
 
@@ -337,11 +362,8 @@ static void search_processes(struct search *s)
 	while ((e = readdir(dir))) {
 		if (!isdigit((unsigned char)e->d_name[0]))
 			continue;
-		if (is_new_namespace(s, e->d_name)) {
-			snprintf(path, sizeof(path), "/proc/%s/mountinfo",
-				 e->d_name);
-			search_mounts(s, path);
-		}
+		if (is_new_namespace(s, e->d_name))
+			search_mounts(s, e->d_name);
 		if (is_probe(s, e->d_name))
 			s->holders->probed++;
 		else
@@ -357,5 +379,7 @@ void nbd_holders_find(s32 index, struct nbd_holders *holders)
 	memset(holders, 0, sizeof(*holders));
 	search_sysfs(&s);
 	search_swaps(&s);
+	if (is_new_namespace(&s, "self"))
+		search_mounts(&s, "self");
 	search_processes(&s);
 }

@@ -156,6 +156,25 @@ test_container() {
 	wait_for 5 gone_or_reaped "$server"
 }
 
+# A container keeps a copy of each mount that it began with, which nobody outside sees.
+test_mounted_in_container() {
+	start_nbdkit memory 64M
+	attach "${server_args[@]}"
+	mkfs.ext4 -q "$dev"
+	mkdir mnt
+	mount "$dev" mnt
+	cleanup_fn umount_quietly
+	start_container
+	expect_status 5 "$NBD_CLIENT" -d "$dev"
+	assert_match "$output" "\(mounted on $PWD/mnt\)"
+	umount mnt
+	expect_status 5 "$NBD_CLIENT" -d "$dev"
+	assert_match "$output" \
+		"mounted in another namespace, that of process [0-9]+ \((unshare|sleep)\), on $PWD/mnt"
+	in_container umount "$PWD/mnt"
+	detach
+}
+
 # The number that the driver tells is the initial namespace's. Who has it in a container
 # uses the device, and does not serve it.
 test_foreign_number() {
