@@ -8,6 +8,7 @@
 #include <linux/module.h>
 #include <linux/netlink.h>
 #include <linux/pagemap.h>
+#include <linux/pid.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/wait.h>
@@ -61,9 +62,14 @@ static void device_release(NBD_RELEASE_ARGS)
 	struct gendisk *now = READ_ONCE(nbd->disk);
 	struct nbd_session *session;
 
-	/* One that another queue depth has replaced has nothing to do with users of the new. */
-	if (disk_openers(disk) || (now && now != disk))
+	/* One that was replaced has nothing to do with users of the new. */
+	if (now && now != disk)
 		return;
+	if (READ_ONCE(nbd->lingering))
+		wake_up_all(&nbd->ended);
+	if (disk_openers(disk))
+		return;
+	WRITE_ONCE(nbd->lingering, false);
 	nbd_setup_drop(nbd);
 	session = nbd_device_session(nbd);
 	if (!session)
@@ -200,8 +206,10 @@ int nbd_index_max(void)
 
 void nbd_device_put(struct nbd_device *nbd)
 {
-	if (refcount_dec_and_test(&nbd->refs))
-		kfree(nbd);
+	if (!refcount_dec_and_test(&nbd->refs))
+		return;
+	put_pid(nbd->served_by);
+	kfree(nbd);
 }
 
 static void device_free_index(int index)
@@ -403,6 +411,28 @@ int nbd_device_wait_end(struct nbd_device *nbd)
 	return left < 0 ? -EINTR : 0;
 }
 
+/*
+ * Nobody had the disk open before the attachment before ended and has it now, but the
+ * caller, who has it open; or who served that one goes on with it.
+ */
+static bool device_left_alone(struct nbd_device *nbd, struct gendisk *disk)
+{
+	return !READ_ONCE(nbd->lingering) || rcu_access_pointer(nbd->session) ||
+	       disk_openers(disk) <= 1 || READ_ONCE(nbd->served_by) == task_tgid(current);
+}
+
+int nbd_device_wait_alone(struct nbd_device *nbd, struct gendisk *disk)
+{
+	long left = wait_event_killable_timeout(nbd->ended, device_left_alone(nbd, disk),
+						NBD_CLAIM_PATIENCE);
+
+	if (left)
+		return left < 0 ? -EINTR : 0;
+	dev_warn_ratelimited(disk_to_dev(disk),
+			     "still open by who used it before, ioctl refused\n");
+	return -EBUSY;
+}
+
 /* Until the attach or detach that is under way is over. */
 static int device_settle(int index)
 {
@@ -582,30 +612,48 @@ static int device_set_queues(struct nbd_device *nbd, unsigned int nr_conns)
 	return 0;
 }
 
-/* Another queue depth needs another disk; one that is open stays as it is. */
-static int device_set_depth(struct nbd_device *nbd, unsigned int depth,
-			    struct netlink_ext_ack *extack)
+/* Who has the old one open keeps a dead disk, and whatever they submitted to it fails. */
+static int device_replace_disk(struct nbd_device *nbd, unsigned int depth,
+			       struct netlink_ext_ack *extack)
 {
-	struct gendisk *old = nbd->disk;
 	unsigned int old_depth = nbd->tag_set.queue_depth;
 	int err;
 
-	if (!depth || depth == old_depth)
-		return 0;
-	if (disk_openers(old)) {
-		NL_SET_ERR_MSG(extack, "queue depth cannot be changed while the device is open");
-		return -EBUSY;
-	}
 	device_del_disk(nbd, device_take_disk(nbd));
+	WRITE_ONCE(nbd->lingering, false);
+	nbd_setup_drop(nbd);
 	err = device_add_disk_of(nbd, depth);
 	if (err) {
-		NL_SET_ERR_MSG(extack, "disk with that queue depth cannot be made");
+		NL_SET_ERR_MSG(extack, "the disk cannot be made anew");
 		/* As it was before; if not even that works the index stays without a disk. */
 		if (device_add_disk_of(nbd, old_depth))
 			pr_err("nbd%d: disk is lost, reload the module to get it back\n",
 			       nbd->index);
 	}
 	return err;
+}
+
+/*
+ * Another queue depth needs another disk; one that is open stays as it is. So does an
+ * attachment, if the disk has been open since before the one before ended: what was
+ * submitted then may be on its way still, held back by a cgroup's limit, where nobody but
+ * the end of the disk can stop it. An attachment by ioctl comes with a descriptor of the
+ * disk; it waits instead, see nbd_device_wait_alone().
+ */
+static int device_renew_disk(struct nbd_device *nbd, const struct nbd_params *params,
+			     struct netlink_ext_ack *extack)
+{
+	unsigned int depth = params->queue_depth ?: nbd->tag_set.queue_depth;
+
+	if (params->netlink && READ_ONCE(nbd->lingering))
+		return device_replace_disk(nbd, depth, extack);
+	if (depth == nbd->tag_set.queue_depth)
+		return 0;
+	if (disk_openers(nbd->disk)) {
+		NL_SET_ERR_MSG(extack, "queue depth cannot be changed while the device is open");
+		return -EBUSY;
+	}
+	return device_replace_disk(nbd, depth, extack);
 }
 
 /*
@@ -642,7 +690,7 @@ static int device_prepare(struct nbd_device *nbd, struct nbd_params *params, uns
 		NL_SET_ERR_MSG(extack, "the device or a partition is still mounted or claimed");
 		return -EBUSY;
 	}
-	err = device_set_depth(nbd, params->queue_depth, extack);
+	err = device_renew_disk(nbd, params, extack);
 	if (!err)
 		err = device_set_queues(nbd, nr);
 	if (!err)
@@ -724,6 +772,8 @@ static void device_forget_medium(struct nbd_device *nbd)
 	/* -EBUSY if a partition is open: it goes when the disk is opened next. */
 	if (bdev_disk_changed(disk, false) && max_part)
 		set_bit(GD_NEED_PART_SCAN, &disk->state);
+	/* Without a size nothing can be submitted by who opens it from now on. */
+	WRITE_ONCE(nbd->lingering, disk_openers(disk));
 	mutex_unlock(&disk->open_mutex);
 	kobject_uevent(&nbd_dev(nbd)->kobj, KOBJ_CHANGE);
 }
@@ -741,16 +791,34 @@ static int detach_allowed(struct nbd_device *nbd, struct nbd_session *session, u
 	return 0;
 }
 
+/* The process that is in DO_IT, or NULL. */
+static struct pid *session_server(struct nbd_session *session)
+{
+	struct task_struct *task;
+	struct pid *pid = NULL;
+
+	rcu_read_lock();
+	task = session->params.netlink ? NULL : pid_task(session->pid, PIDTYPE_PID);
+	if (task)
+		pid = get_pid(task_tgid(task));
+	rcu_read_unlock();
+	return pid;
+}
+
 /* Nobody finds the session any more, and what it showed is gone. */
 static void device_forget_session(struct nbd_device *nbd, struct nbd_session *session)
 {
+	struct pid *server = session_server(session);
+
 	mutex_lock(&nbd->lock);
+	swap(nbd->served_by, server);
 	rcu_assign_pointer(nbd->session, NULL);
 	nbd_sysfs_update(nbd);
 	/* A client that attached read-only said so with BLKROSET, too. */
 	nbd_forget_roset(nbd->disk);
 	set_disk_ro(nbd->disk, false);
 	mutex_unlock(&nbd->lock);
+	put_pid(server);
 	/* It waits for readers, whose own memory may have been on this device. */
 	nbd_debugfs_remove(session);
 }

@@ -20,6 +20,11 @@
  * keeps locked, and for pages that were written to the device and are held back by the block
  * layer, for instance by a cgroup's limit, whose requests nobody can cancel. The device stays
  * busy until both are gone, so that nothing of them can reach the next attachment.
+ *
+ * The same may hold back what an opener wrote past the page cache. So between two attachments
+ * of an index the disk was not open for a moment, or it is another disk, and the one before is
+ * dead to those who have it open. The exception is a process that attaches with ioctls and
+ * has served the attachment before: it goes on with that one, as ioctl clients do that reconnect.
  */
 #ifndef _NBD_DEVICE_H
 #define _NBD_DEVICE_H
@@ -46,8 +51,8 @@ struct netlink_ext_ack;
  * @busy:	a session is attached, or being attached or detached; or an ioctl user is
  *		setting the device up; under nbd_index_mutex
  * @dying:	the disk is being removed; under nbd_index_mutex
- * @disk:	changed under @lock and nbd_index_mutex while @busy and not open; NULL if it
- *		could not be made again
+ * @disk:	changed under @lock and nbd_index_mutex while @busy; NULL if it could not be
+ *		made again
  * @tag_set:	of @disk
  * @lock:	serializes attach, detach and reconfigure; protects writes to @session;
  *		whoever holds it does not wait for what a user of the device does
@@ -60,9 +65,13 @@ struct netlink_ext_ack;
  * @ending_id:	the session whose detach has begun and not ended, or 0; set under @lock,
  *		cleared under nbd_index_mutex together with @busy
  * @ended_id:	the last session whose detach has ended, device removal included
- * @ended:	woken when @ended_id changes
+ * @ended:	woken when @ended_id changes, and at a close while @lingering
  * @end_work:	the second part of a detach, see above; runs on nbd_detach_wq with a
  *		reference
+ * @lingering:	the disk has been open ever since before the last attachment ended; set and
+ *		cleared under disk->open_mutex, or with @disk
+ * @served_by:	the process that was in DO_IT when that ended, counted, or NULL; changed under
+ *		@lock
  */
 struct nbd_device {
 	int index;
@@ -81,6 +90,8 @@ struct nbd_device {
 	u64 ended_id;
 	wait_queue_head_t ended;
 	struct work_struct end_work;
+	bool lingering;
+	struct pid *served_by;
 };
 
 /* The ends of detaches; they wait for burials, which run on nbd_lock_wq. */
@@ -116,6 +127,13 @@ bool nbd_device_try_claim(struct nbd_device *nbd);
 
 /* Until the end of a detach that has begun, or for some seconds. -EINTR. */
 int nbd_device_wait_end(struct nbd_device *nbd);
+
+/*
+ * For who has @disk open and wants to set it up: until those have closed it who had it open
+ * when the last attachment ended, unless the caller has served that. 0 at once if there is
+ * an attachment. -EBUSY after some seconds, -EINTR.
+ */
+int nbd_device_wait_alone(struct nbd_device *nbd, struct gendisk *disk);
 
 /*
  * Attaches a claimed device. Takes over the sockets in every case, the claim only

@@ -209,7 +209,8 @@ static int live_ioctl(struct nbd_session *session, unsigned int cmd, unsigned lo
 	return -ENOTTY;
 }
 
-static int set_ioctl(struct nbd_device *nbd, unsigned int cmd, unsigned long arg)
+static int set_ioctl(struct nbd_device *nbd, struct gendisk *disk, unsigned int cmd,
+		     unsigned long arg)
 {
 	unsigned int noio = memalloc_noio_save();
 	struct nbd_session *session;
@@ -217,6 +218,8 @@ static int set_ioctl(struct nbd_device *nbd, unsigned int cmd, unsigned long arg
 	int err;
 
 	err = nbd_device_wait_end(nbd);
+	if (!err)
+		err = nbd_device_wait_alone(nbd, disk);
 	if (err)
 		goto out;
 	mutex_lock(&nbd->lock);
@@ -343,12 +346,17 @@ static int do_it_ioctl(struct nbd_device *nbd)
 int nbd_ioctl(struct block_device *bdev, NBD_IOCTL_MODE mode, unsigned int cmd,
 	      unsigned long arg)
 {
-	struct nbd_device *nbd = bdev->bd_disk->private_data;
+	struct gendisk *disk = bdev->bd_disk;
+	struct nbd_device *nbd = disk->private_data;
+	struct gendisk *now = READ_ONCE(nbd->disk);
 
 	if (_IOC_TYPE(cmd) != NBD_IOCTL_TYPE)
 		return -ENOTTY;
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
+	/* It was replaced; the new one is none of this opener's business. */
+	if (now && now != disk)
+		return -ENXIO;
 
 	switch (cmd) {
 	case NBD_DISCONNECT:
@@ -361,6 +369,6 @@ int nbd_ioctl(struct block_device *bdev, NBD_IOCTL_MODE mode, unsigned int cmd,
 	case NBD_PRINT_DEBUG:
 		return 0;
 	default:
-		return set_ioctl(nbd, cmd, arg);
+		return set_ioctl(nbd, disk, cmd, arg);
 	}
 }

@@ -86,7 +86,7 @@ make_group() {
 	cleanup_fn rmdir cgroups/limited
 }
 
-# limit_writes DEVICE: the group may write 64 KiB/s to it
+# limit_writes DEVICE: the group may write 64 KiB/s to it; sets number, of the device
 limit_writes() {
 	number=$(<"/sys/block/${1#/dev/}/dev")
 	echo "$number wbps=65536" >cgroups/limited/io.max
@@ -120,23 +120,14 @@ attaches_again() {
 ours_only[test_pages_held_back]=1
 timeouts[test_pages_held_back]=120
 test_pages_held_back() {
-	local fd stuck second other other_socket other_args other_server number
+	local fd stuck second other other_socket other_args other_server
 
 	make_group
 	[ -e cgroups/limited/io.max ] || return 0	# the debug kernel comes without
 	allow_log 'I/O error|lost (async )?page write'
 	start_other
 	head -c 2M /dev/zero | tr '\0' A >marks
-	truncate -s 8M first second
-	choose_address
-	second=(-unix "$socket")
-	nbdkit -f -U "$socket" file "$PWD/second" &
-	cleanup_fn stop_process $!
-	wait_for 20 listening
-	choose_address
-	nbdkit -f -U "$socket" file "$PWD/first" &
-	cleanup_fn stop_process $!
-	wait_for 20 listening
+	start_two_disks
 	attach "${server_args[@]}"
 	stuck=$dev
 	limit_writes "$stuck"
@@ -162,6 +153,83 @@ test_pages_held_back() {
 	exec {fd}>&-
 	detach
 	cmp -n $((2 << 20)) second /dev/zero
+}
+
+# start_two_disks: of 8 MiB of zeroes, in first and second; server_args is the first's
+start_two_disks() {
+	truncate -s 8M first second
+	choose_address
+	second=(-unix "$socket")
+	nbdkit -f -U "$socket" file "$PWD/second" &
+	cleanup_fn stop_process $!
+	wait_for 20 listening
+	choose_address
+	nbdkit -f -U "$socket" file "$PWD/first" &
+	cleanup_fn stop_process $!
+	wait_for 20 listening
+}
+
+# hold_direct_write: marks, by a process of the group past the page cache to $dev
+hold_direct_write() {
+	head -c 1M /dev/zero | tr '\0' A >marks
+	make_group
+	[ -e cgroups/limited/io.max ] || return 1	# the debug kernel comes without
+	limit_writes "$dev"
+	cleanup_fn lift_limit
+	bash -c 'echo $$ >cgroups/limited/cgroup.procs && exec dd if=marks of="$0" bs=1M oflag=direct conv=notrunc status=none' \
+		"$dev" 2>writer.log &
+	writer=$!
+	wait_for 20 write_held_back
+}
+
+# write_held_back: the writer waits, and not for a request
+write_held_back() {
+	local stat inflight
+
+	read -r -a stat <"/proc/$writer/stat"
+	read -r inflight _ < <(tr -s ' \t' ' ' <"/sys/block/$name/inflight")
+	[ "${stat[1]}" = "(dd)" ] && [ "${stat[2]}" = D ] && [ "$inflight" = 0 ]
+}
+
+ours_only[test_direct_write_held_back]=1
+timeouts[test_direct_write_held_back]=120
+test_direct_write_held_back() {
+	local second writer
+
+	allow_log 'I/O error'
+	start_two_disks
+	attach "${server_args[@]}"
+	hold_direct_write || return 0
+	"$NBD_CLIENT" -force -d "$dev"
+	"$NBD_CLIENT" "${second[@]}" "$dev"
+	lift_limit
+	wait_for 20 gone_or_reaped "$writer"
+	if wait "$writer"; then fail "the write to the disk before reports success"; fi
+	cmp -n $((1 << 20)) "$dev" /dev/zero
+	device_works
+	detach
+	cmp -n $((1 << 20)) first /dev/zero
+}
+
+# With ioctls, too, unless the same process goes on.
+ours_only[test_direct_write_held_back_ioctl]=1
+timeouts[test_direct_write_held_back_ioctl]=120
+test_direct_write_held_back_ioctl() {
+	local second writer
+
+	allow_log 'I/O error'
+	expect_log 'still open by who used it before'
+	start_two_disks
+	attach_ioctl "${server_args[@]}"
+	hold_direct_write || return 0
+	"$NBD_CLIENT" -force -d "$dev"
+	expect_failure "$NBD_CLIENT" -nonetlink "${second[@]}" "$dev"
+	lift_limit
+	wait_for 20 gone_or_reaped "$writer"
+	attach_ioctl "${second[@]}"
+	cmp -n $((1 << 20)) "$dev" /dev/zero
+	detach
+	cmp -n $((1 << 20)) second /dev/zero
 }
 
 # --- a socket that is locked ---
