@@ -9,45 +9,11 @@
 #include "adopt.h"
 #include "device.h"
 #include "keeper.h"
+#include "settings.h"
 
 static void take_status(void *arg, const struct nbd_status *status)
 {
 	*(struct nbd_status *)arg = *status;
-}
-
-/* The texts are the record's own. */
-static int copy_texts(struct nbd_params *p, const struct nbd_params *given,
-		      const struct nbd_status *s, struct nbd_err *err)
-{
-	const struct {
-		char **to;
-		const char *text;
-	} texts[] = {
-		{ &p->export_name, given->export_name },
-		{ &p->identifier, *s->identifier ? s->identifier : NULL },
-		{ &p->tls_cert, given->tls_cert },
-		{ &p->tls_key, given->tls_key },
-		{ &p->tls_ca, given->tls_ca },
-		{ &p->tls_hostname, given->tls_hostname },
-		{ &p->tls_priority, given->tls_priority },
-	};
-	size_t i;
-	int ret = 0;
-
-	for (i = 0; !ret && i < ARRAY_SIZE(texts); i++)
-		if (texts[i].text)
-			ret = nbd_set_text(texts[i].to, texts[i].text, err);
-	return ret;
-}
-
-/* What -replace itself merges is left to it; see replace.c. */
-static void copy_wishes(struct nbd_params *p, const struct nbd_params *given)
-{
-	memcpy(p->servers, given->servers, sizeof(p->servers));
-	p->nservers = given->nservers;
-	p->no_optgo = given->no_optgo;
-	p->tls = given->tls;
-	p->tls_verify = given->tls_verify;
 }
 
 /*
@@ -85,8 +51,8 @@ static void take_device(struct nbd_record *r, const struct nbd_status *s)
 	r->keeper = nbd_keeper_new();
 }
 
-int nbd_adopt(struct nbd_kernel *k, s32 index, const struct nbd_params *given,
-	      struct nbd_record *record, struct nbd_err *err)
+int nbd_adopt(struct nbd_kernel *k, s32 index, struct nbd_record *record,
+	      struct nbd_err *err)
 {
 	struct nbd_status status = { .index = -1 };
 	char path[NBD_DEVICE_PATH_MAX];
@@ -102,8 +68,8 @@ int nbd_adopt(struct nbd_kernel *k, s32 index, const struct nbd_params *given,
 	nbd_params_init(&record->params);
 	take_device(record, &status);
 	take_timeouts(&record->params, &status);
-	copy_wishes(&record->params, given);
-	ret = copy_texts(&record->params, given, &status, err);
+	if (*status.identifier)
+		ret = nbd_set_text(&record->params.identifier, status.identifier, err);
 	if (ret)
 		nbd_record_free(record);
 	return ret;

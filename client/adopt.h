@@ -15,8 +15,8 @@
  * nbd_adopt - a record for an attached device
  * @k:		our driver
  * @index:	device
- * @given:	where its data are, and what the user wants otherwise
- * @record:	filled in; nbd_record_free() it
+ * @record:	filled in, but for the servers and what else the user has to say; to be
+ *		nbd_record_free()d
  * @err:	says why not
  *
  * Size, flags, block size, identifier and timeouts are the device's, so that a server is
@@ -24,8 +24,8 @@
  *
  * Return: 0 or a negative errno.
  */
-int nbd_adopt(struct nbd_kernel *k, s32 index, const struct nbd_params *given,
-	      struct nbd_record *record, struct nbd_err *err);
+int nbd_adopt(struct nbd_kernel *k, s32 index, struct nbd_record *record,
+	      struct nbd_err *err);
 
 /*
  * The server of an adopted device has the export @e. If that is larger than the device, it

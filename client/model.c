@@ -10,31 +10,6 @@
 #include "error.h"
 #include "model.h"
 
-/* Seconds; nbd-client(8) explains each. */
-#define DEFAULT_PEER_TIMEOUT	15
-#define DEFAULT_CONNECT_TIMEOUT	10
-
-void nbd_params_init(struct nbd_params *params)
-{
-	memset(params, 0, sizeof(*params));
-	params->index = NBD_INDEX_AUTO;
-	params->peer_timeout = DEFAULT_PEER_TIMEOUT;
-	params->connect_timeout = DEFAULT_CONNECT_TIMEOUT;
-	params->tls_verify = true;
-}
-
-void nbd_params_free(struct nbd_params *params)
-{
-	free(params->export_name);
-	free(params->identifier);
-	free(params->tls_cert);
-	free(params->tls_key);
-	free(params->tls_ca);
-	free(params->tls_hostname);
-	free(params->tls_priority);
-	memset(params, 0, sizeof(*params));
-}
-
 int nbd_set_text(char **field, const char *text, struct nbd_err *err)
 {
 	char *copy = strdup(text);

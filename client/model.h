@@ -52,47 +52,27 @@ enum nbd_reconnect {
 	NBD_RECONNECT_NEVER,	/* -no-persist */
 };
 
+/* The type of a setting's field, by its kind; see settings.h. */
+#define NBD_TYPE_FLAG		bool
+#define NBD_TYPE_CONSTANT	u32
+#define NBD_TYPE_TEXT		char *
+#define NBD_TYPE_NUMBER		u32
+#define NBD_TYPE_LIMIT		u32
+#define NBD_TYPE_POWER		u32
+#define NBD_TYPE_BYTES		u64
+#define NBD_TYPE_SECONDS	u64
+#define NBD_TYPE_CHOICE		u32
+#define NBD_TYPE_USER		u32
+
 /**
  * struct nbd_params - what the user asked for
  * @given:		NBD_GIVEN_* bits of the fields that the user set
  * @index:		device number, or NBD_INDEX_AUTO
  * @servers:		addresses of the export, in order of preference
  * @nservers:		how many of them
- * @export_name:	name of the export, empty for the server's default
- * @connections:	number of connections
- * @block_size:		logical block size in bytes
- * @size:		size in bytes instead of the server's
- * @timeout:		seconds until a request is failed over, 0 never
- * @dead_timeout:	seconds without a connection until I/O fails
- * @peer_timeout:	seconds until a silent TCP peer is dead, 0 never
- * @slow_timeout:	seconds until a request is counted as slow
- * @connect_timeout:	seconds that connecting and negotiating may take
- * @queue_depth:	requests for each hardware queue
- * @read_ahead:		KiB that the kernel reads ahead
- * @write_policy:	enum nbd_write_policy
- * @reconnect_limit:	attempts before the monitor gives up, 0 never
- * @reconnect:		enum nbd_reconnect
- * @identifier:		backend identifier
- * @socket_user:	user whose Unix sockets are believed beside root's
- * @readonly:		device is read-only whatever the server says
- * @swap:		device holds swap space
- * @nofork:		stay in the foreground
- * @print_device:	print nothing but the name of the device
- * @ioctl_mode:		use the ioctl interface
- * @preinit:		the server sends no handshake
- * @replace_now:	with -replace: give the old connections up at once
- * @no_optgo:		negotiate with NBD_OPT_EXPORT_NAME
- * @no_identity_check:	never compare what the disk has as identity
- * @other_disk:		-replace: the server may have another disk
- * @systemd_mark:	mark processes as not to be killed at shutdown
- * @tls:		TLS is required
  * @tls_verify:		check the server's certificate
- * @tls_cert:		file of the client certificate
- * @tls_key:		file of its key
- * @tls_ca:		file of certificate authorities
- * @tls_hostname:	name that the server's certificate must have
- * @tls_priority:	GnuTLS priority string
  *
+ * The others are the settings, in the order of settings.def, which explains each.
  * Strings are owned by the struct; nbd_params_free() frees them.
  */
 struct nbd_params {
@@ -100,59 +80,18 @@ struct nbd_params {
 	s32 index;
 	struct nbd_server servers[NBD_SERVERS_MAX];
 	unsigned int nservers;
-	char *export_name;
-	u32 connections;
-	u32 block_size;
-	u64 size;
-	u32 timeout;
-	u64 dead_timeout;
-	u32 peer_timeout;
-	u32 slow_timeout;
-	u32 connect_timeout;
-	u32 queue_depth;
-	u32 read_ahead;
-	u32 write_policy;
-	u32 reconnect_limit;
-	u32 reconnect;
-	char *identifier;
-	u32 socket_user;
-	bool readonly;
-	bool swap;
-	bool nofork;
-	bool print_device;
-	bool ioctl_mode;
-	bool preinit;
-	bool replace_now;
-	bool no_optgo;
-	bool no_identity_check;
-	bool other_disk;
-	bool systemd_mark;
-	bool tls;
 	bool tls_verify;
-	char *tls_cert;
-	char *tls_key;
-	char *tls_ca;
-	char *tls_hostname;
-	char *tls_priority;
+#define NBD_SETTING(ID, BIT, KIND, FIELD, ...)	NBD_TYPE_##KIND FIELD;
+#define NBD_SWITCH(FIELD, ...)			bool FIELD;
+#include "settings.def"
 };
 
-#define NBD_GIVEN_INDEX			BIT_ULL(0)
-#define NBD_GIVEN_NAME			BIT_ULL(1)
-#define NBD_GIVEN_CONNECTIONS		BIT_ULL(2)
-#define NBD_GIVEN_BLOCK_SIZE		BIT_ULL(3)
-#define NBD_GIVEN_SIZE			BIT_ULL(4)
-#define NBD_GIVEN_TIMEOUT		BIT_ULL(5)
-#define NBD_GIVEN_DEAD_TIMEOUT		BIT_ULL(6)
-#define NBD_GIVEN_PEER_TIMEOUT		BIT_ULL(7)
-#define NBD_GIVEN_SLOW_TIMEOUT		BIT_ULL(8)
-#define NBD_GIVEN_CONNECT_TIMEOUT	BIT_ULL(9)
-#define NBD_GIVEN_QUEUE_DEPTH		BIT_ULL(10)
-#define NBD_GIVEN_WRITE_POLICY		BIT_ULL(11)
-#define NBD_GIVEN_RECONNECT_LIMIT	BIT_ULL(12)
-#define NBD_GIVEN_RECONNECT		BIT_ULL(13)
-#define NBD_GIVEN_IDENTIFIER		BIT_ULL(14)
-#define NBD_GIVEN_READ_AHEAD		BIT_ULL(15)
-#define NBD_GIVEN_SOCKET_USER		BIT_ULL(20)
+/** enum nbd_given - bits of @given in struct nbd_params */
+enum nbd_given {
+	NBD_GIVEN_INDEX = BIT(0),
+#define NBD_SETTING(ID, NUMBER, ...)	NBD_GIVEN_##ID = BIT_ULL(NUMBER),
+#include "settings.def"
+};
 
 /**
  * struct nbd_export - what the server said about the export
@@ -171,10 +110,6 @@ struct nbd_export {
 	u32 block_preferred;
 	u32 block_max;
 };
-
-/* Sets every field to its default. */
-void nbd_params_init(struct nbd_params *params);
-void nbd_params_free(struct nbd_params *params);
 
 /* Replaces a string of struct nbd_params by a copy of @text; 0 or -ENOMEM. */
 int nbd_set_text(char **field, const char *text, struct nbd_err *err);

@@ -1,31 +1,58 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * /etc/nbdtab, nbdtab(5): one device a line, "nbd0 HOST EXPORT [OPTIONS]".
+ * /etc/nbdtab, nbdtab(5): one device a line, "nbd0 HOST EXPORT [OPTIONS]". This takes the
+ * line apart; what the words mean is for whoever reads them (options.h).
  */
 #ifndef NBD_NBDTAB_H
 #define NBD_NBDTAB_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "error.h"
 
-struct nbd_command;
+#define NBD_TAB_NAME_MAX 256
 
 /**
- * nbd_tab_apply - take over what nbdtab says about a device
- * @cmd:	@cmd->tab names the device, @cmd->tab_file the file; its params
- *		get the server, the export name and the options
+ * struct nbd_tab - the definition of one device
+ * @file:	what messages call the file, printable
+ * @line:	its number there, from 1
+ * @server:	host, URI or path
+ * @export:	name of the export, or "-"
+ *
+ * The rest is private to nbdtab.c.
+ */
+struct nbd_tab {
+	char file[NBD_TAB_NAME_MAX];
+	unsigned int line;
+	char *server;
+	char *export;
+
+	char *options;
+	char *text;
+};
+
+/**
+ * nbd_tab_read - find the definition of a device
+ * @tab:	filled in; nbd_tab_free() it, on failure too
+ * @device:	"nbd0" or "/dev/nbd0"
+ * @file:	to be read
+ * @name:	what messages call it
  * @err:	names file and line
  *
- * An unknown option is only warned about; one that begins with an underscore
- * is ignored silently.
- *
- * Return: 0, -ENOENT without such a line, -EINVAL for a bad one.
+ * Return: 0, -ENOENT without such a line, -EINVAL for one that has not three or four words.
  */
-int nbd_tab_apply(struct nbd_command *cmd, struct nbd_err *err);
-
-/* The same, from an open file that messages call @name. */
-int nbd_tab_read(struct nbd_command *cmd, FILE *file, const char *name,
+int nbd_tab_read(struct nbd_tab *tab, const char *device, FILE *file, const char *name,
 		 struct nbd_err *err);
+void nbd_tab_free(struct nbd_tab *tab);
+
+/*
+ * The next option, each once; false when there is none left. @value is NULL without a "=".
+ * Those that begin with an underscore are the administrator's own, and left out.
+ */
+bool nbd_tab_option(struct nbd_tab *tab, char **name, char **value);
+
+/* Puts file and line in front of what @err says; returns -EINVAL. */
+int nbd_tab_bad(const struct nbd_tab *tab, struct nbd_err *err);
 
 #endif /* NBD_NBDTAB_H */

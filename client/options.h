@@ -2,60 +2,18 @@
 /*
  * The command line.
  *
- * One table describes every option: its long name, its letter, its name in
- * nbdtab, what it takes, what it sets, and its line of help. Parsing argv,
- * parsing nbdtab's options, --help, the shell completion and the test of the
- * man page all come from it. Long options take one dash or two and may be
- * abbreviated; options and other arguments may be mixed.
+ * The table of settings describes every option. Long options take one dash or
+ * two and may be abbreviated; options and other arguments may be mixed. A device
+ * without a server is looked up in nbdtab, whose options are those of the table
+ * as well.
  */
 #ifndef NBD_OPTIONS_H
 #define NBD_OPTIONS_H
 
 #include <stdio.h>
 
+#include "command.h"
 #include "error.h"
-#include "model.h"
-
-/** enum nbd_action - what nbd-client is to do */
-enum nbd_action {
-	NBD_ACTION_ATTACH,
-	NBD_ACTION_DETACH,
-	NBD_ACTION_CHECK,
-	NBD_ACTION_LIST,
-	NBD_ACTION_REPLACE,
-	NBD_ACTION_STATUS,
-	NBD_ACTION_MONITOR,
-	NBD_ACTION_HELP,
-	NBD_ACTION_VERSION,
-	NBD_ACTION_COMPLETION,
-};
-
-/**
- * struct nbd_command - the whole command line
- * @action:	what to do
- * @device:	argument of -check or -disconnect, or of -status if it was given;
- *		points into argv
- * @tab:	device whose parameters are in nbdtab; points into argv, or NULL
- * @tab_file:	the file, NULL for the usual one
- * @force:	detach even if the device is in use
- * @background:	with -monitor: it was started by nbd-client
- * @json:	with -status: for programs
- * @unix_socket: the first argument is the path of a Unix socket
- * @sdp:	-sdp was given
- * @params:	the attachment
- */
-struct nbd_command {
-	enum nbd_action action;
-	const char *device;
-	const char *tab;
-	char *tab_file;
-	bool force;
-	bool background;
-	bool json;
-	bool unix_socket;
-	bool sdp;
-	struct nbd_params params;
-};
 
 /**
  * nbd_options_parse - read the command line
@@ -71,32 +29,25 @@ int nbd_options_parse(struct nbd_command *cmd, int argc, char **argv,
 void nbd_command_free(struct nbd_command *cmd);
 
 /**
- * nbd_options_take_server - apply a server in words
- * @cmd:	its params get the server; its unix_socket decides what it is
- * @host:	URI, path of a Unix socket, or host
- * @port:	for a host
- * @err:	says what is wrong with it
- */
-int nbd_options_take_server(struct nbd_command *cmd, const char *host,
-			    const char *port, struct nbd_err *err);
-
-/**
- * nbd_options_set_tab - apply one option of nbdtab
- * @cmd:	the command that it belongs to
- * @name:	its name there, without the value
- * @value:	what follows the "=", or NULL
- * @err:	says what is wrong with it
+ * nbd_options_apply_tab - apply what a file in the format of nbdtab says about a device
+ * @cmd:	@cmd->tab names the device; its params get the server, the export name and
+ *		the options
+ * @file:	the file
+ * @name:	what messages call it
+ * @err:	names file and line
  *
- * Return: 0, -ENOENT for an unknown name, -EINVAL for a bad value.
+ * An unknown option is only warned about.
+ *
+ * Return: 0, -ENOENT without a line of the device, -EINVAL for a bad one.
  */
-int nbd_options_set_tab(struct nbd_command *cmd, const char *name,
-			const char *value, struct nbd_err *err);
+int nbd_options_apply_tab(struct nbd_command *cmd, FILE *file, const char *name,
+			  struct nbd_err *err);
 
 void nbd_options_help(FILE *out);
 
 /*
  * For the completion and for tests, one a line: "-name ARG" and "-n ARG" as on
- * the command line, "name=ARG" as in nbdtab.
+ * the command line, with the words behind it that ARG can be, "name=ARG" as in nbdtab.
  */
 void nbd_options_list(FILE *out);
 

@@ -12,71 +12,45 @@
 #include "device.h"
 #include "folders.h"
 #include "record.h"
+#include "settings.h"
 #include "util.h"
 
 /* More than any value that is written. */
 #define LINE_MAX_LEN (3 * NBD_STRING_MAX + 64)
 
-enum kind { BOOL, U16, U32, U64, TEXT };
-
-/* Every plain field, so that writing and reading cannot drift apart. */
+/* What is no setting, so that writing and reading cannot drift apart. */
 static const struct field {
 	const char *key;
-	enum kind kind;
+	bool text;
 	size_t offset;
+	size_t size;
 } fields[] = {
-#define FIELD(key, kind, member) { key, kind, offsetof(struct nbd_record, member) }
-	FIELD("index", U32, params.index),
-	FIELD("session", U64, session_id),
-	FIELD("keeper", U64, keeper),
-	FIELD("pid", U32, pid),
-	FIELD("given", U64, params.given),
-	FIELD("name", TEXT, params.export_name),
-	FIELD("identifier", TEXT, params.identifier),
-	FIELD("connections", U32, params.connections),
-	FIELD("wanted-block-size", U32, params.block_size),
-	FIELD("wanted-size", U64, params.size),
-	FIELD("timeout", U32, params.timeout),
-	FIELD("dead-timeout", U64, params.dead_timeout),
-	FIELD("peer-timeout", U32, params.peer_timeout),
-	FIELD("slow-timeout", U32, params.slow_timeout),
-	FIELD("connect-timeout", U32, params.connect_timeout),
-	FIELD("reconnect", U32, params.reconnect),
-	FIELD("reconnect-limit", U32, params.reconnect_limit),
-	FIELD("write-policy", U32, params.write_policy),
-	FIELD("socket-user", U32, params.socket_user),
-	FIELD("readonly", BOOL, params.readonly),
-	FIELD("swap", BOOL, params.swap),
-	FIELD("ioctl", BOOL, params.ioctl_mode),
-	FIELD("preinit", BOOL, params.preinit),
-	FIELD("no-optgo", BOOL, params.no_optgo),
-	FIELD("no-identity-check", BOOL, params.no_identity_check),
-	FIELD("systemd-mark", BOOL, params.systemd_mark),
-	FIELD("tls", BOOL, params.tls),
-	FIELD("tls-verify", BOOL, params.tls_verify),
-	FIELD("tls-cert", TEXT, params.tls_cert),
-	FIELD("tls-key", TEXT, params.tls_key),
-	FIELD("tls-ca", TEXT, params.tls_ca),
-	FIELD("tls-hostname", TEXT, params.tls_hostname),
-	FIELD("tls-priority", TEXT, params.tls_priority),
-	FIELD("size", U64, export.size),
-	FIELD("flags", U16, export.flags),
-	FIELD("has-block-sizes", BOOL, export.has_block_sizes),
-	FIELD("block-min", U32, export.block_min),
-	FIELD("block-preferred", U32, export.block_preferred),
-	FIELD("block-max", U32, export.block_max),
-	FIELD("block-size", U32, block_size),
-	FIELD("conns", U32, nconns),
-	FIELD("current-server", U32, in_use.server),
-	FIELD("moving", BOOL, moving),
-	FIELD("socket-owner", U32, socket_owner),
-	FIELD("netns", BOOL, namespaces.net_kept),
-	FIELD("mntns", BOOL, namespaces.mnt_kept),
-	FIELD("net-id", U64, namespaces.net),
-	FIELD("mnt-id", U64, namespaces.mnt),
-	FIELD("kept-version", U32, namespaces.version),
-	FIELD("other-file-system", TEXT, other_fs),
-	FIELD("other-partition-table", TEXT, other_table),
+#define NUMBER(key, member) { key, false, NBD_FIELD_OF(nbd_record, member) }
+#define TEXT(key, member) { key, true, NBD_FIELD_OF(nbd_record, member) }
+	NUMBER("index", params.index),
+	NUMBER("session", session_id),
+	NUMBER("keeper", keeper),
+	NUMBER("pid", pid),
+	NUMBER("given", params.given),
+	NUMBER("tls-verify", params.tls_verify),
+	NUMBER("size", export.size),
+	NUMBER("flags", export.flags),
+	NUMBER("has-block-sizes", export.has_block_sizes),
+	NUMBER("block-min", export.block_min),
+	NUMBER("block-preferred", export.block_preferred),
+	NUMBER("block-max", export.block_max),
+	NUMBER("block-size", block_size),
+	NUMBER("conns", nconns),
+	NUMBER("current-server", in_use.server),
+	NUMBER("moving", moving),
+	NUMBER("socket-owner", socket_owner),
+	NUMBER("netns", namespaces.net_kept),
+	NUMBER("mntns", namespaces.mnt_kept),
+	NUMBER("net-id", namespaces.net),
+	NUMBER("mnt-id", namespaces.mnt),
+	NUMBER("kept-version", namespaces.version),
+	TEXT("other-file-system", other_fs),
+	TEXT("other-partition-table", other_table),
 };
 
 /* One word: what is not plain becomes %XX. */
@@ -114,36 +88,33 @@ static size_t decode(char *text)
 	return out - text;
 }
 
-static u64 number_at(const void *at, enum kind kind)
+static void print_text(const char *key, const char *text, FILE *file)
 {
-	switch (kind) {
-	case BOOL:
-		return *(const bool *)at;
-	case U16:
-		return *(const u16 *)at;
-	case U32:
-		return *(const u32 *)at;
-	default:
-		return *(const u64 *)at;
-	}
+	if (!text)
+		return;
+	fprintf(file, "%s ", key);
+	print_encoded(file, text, strlen(text));
+	fputc('\n', file);
 }
 
 static void print_field(const struct nbd_record *r, const struct field *f,
 			FILE *file)
 {
 	const void *at = (const char *)r + f->offset;
-	const char *text;
 
-	if (f->kind == TEXT) {
-		text = *(char *const *)at;
-		if (!text)
-			return;
-		fprintf(file, "%s ", f->key);
-		print_encoded(file, text, strlen(text));
-		fputc('\n', file);
-		return;
-	}
-	fprintf(file, "%s %llu\n", f->key, number_at(at, f->kind));
+	if (f->text)
+		print_text(f->key, *(char *const *)at, file);
+	else
+		fprintf(file, "%s %llu\n", f->key, nbd_load(at, f->size));
+}
+
+static void print_setting(const struct nbd_record *r, const struct nbd_setting *s,
+			  FILE *file)
+{
+	if (s->kind == NBD_KIND_TEXT)
+		print_text(s->record, nbd_setting_text(s, &r->params), file);
+	else
+		fprintf(file, "%s %llu\n", s->record, nbd_setting_number(s, &r->params));
 }
 
 static void print_server(const struct nbd_server *s, FILE *file)
@@ -161,10 +132,14 @@ static void print_address(const struct nbd_address *a, FILE *file)
 
 void nbd_record_print(const struct nbd_record *r, FILE *file)
 {
+	const struct nbd_setting *s;
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(fields); i++)
 		print_field(r, &fields[i], file);
+	nbd_for_each_setting(s)
+		if (s->record)
+			print_setting(r, s, file);
 	for (i = 0; i < r->params.nservers; i++)
 		print_server(&r->params.servers[i], file);
 	if (r->in_use.len) {
@@ -177,28 +152,56 @@ void nbd_record_print(const struct nbd_record *r, FILE *file)
 	}
 }
 
+static int parse_number(const char *value, u64 *number)
+{
+	char *end;
+
+	errno = 0;
+	*number = strtoull(value, &end, 10);
+	return errno || end == value || *end ? -EINVAL : 0;
+}
+
 static int set_field(struct nbd_record *r, const struct field *f, char *value)
 {
 	void *at = (char *)r + f->offset;
-	unsigned long long n;
-	char *end;
+	u64 number;
 
-	if (f->kind == TEXT) {
+	if (f->text) {
 		decode(value);
 		return nbd_set_text(at, value, NULL);
 	}
-	errno = 0;
-	n = strtoull(value, &end, 10);
-	if (errno || end == value || *end)
+	if (parse_number(value, &number))
 		return -EINVAL;
-	if (f->kind == BOOL)
-		*(bool *)at = n;
-	else if (f->kind == U16)
-		*(u16 *)at = n;
-	else if (f->kind == U32)
-		*(u32 *)at = n;
-	else
-		*(u64 *)at = n;
+	nbd_store(at, f->size, number);
+	return 0;
+}
+
+static int set_setting(struct nbd_record *r, const struct nbd_setting *s, char *value)
+{
+	u64 number;
+
+	if (s->kind == NBD_KIND_TEXT) {
+		decode(value);
+		return nbd_setting_set_text(s, &r->params, value, NULL);
+	}
+	if (parse_number(value, &number))
+		return -EINVAL;
+	nbd_setting_set_number(s, &r->params, number);
+	return 0;
+}
+
+/* Another release may have written more. */
+static int set_key(struct nbd_record *r, const char *key, char *value)
+{
+	const struct nbd_setting *s;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(fields); i++)
+		if (!strcmp(key, fields[i].key))
+			return set_field(r, &fields[i], value);
+	nbd_for_each_setting(s)
+		if (s->record && !strcmp(key, s->record))
+			return set_setting(r, s, value);
 	return 0;
 }
 
@@ -258,7 +261,6 @@ static int set_address(struct nbd_record *r, char *value)
 static int set_line(struct nbd_record *r, char *line)
 {
 	char *value = line + strcspn(line, " ");
-	unsigned int i;
 
 	line[strcspn(line, "\n")] = '\0';
 	if (!*value)
@@ -270,10 +272,7 @@ static int set_line(struct nbd_record *r, char *line)
 		return set_address(r, value);
 	if (!strcmp(line, "current-address"))
 		return set_bytes(&r->in_use, value);
-	for (i = 0; i < ARRAY_SIZE(fields); i++)
-		if (!strcmp(line, fields[i].key))
-			return set_field(r, &fields[i], value);
-	return 0;
+	return set_key(r, line, value);
 }
 
 /* What later code relies on without looking. */

@@ -20,6 +20,7 @@
 #include "lookup.h"
 #include "process.h"
 #include "replace.h"
+#include "settings.h"
 #include "store.h"
 #include "target.h"
 
@@ -108,49 +109,21 @@ static int find_device(struct replacing *r, struct nbd_err *err)
 		return ret;
 	r->adopts = r->given->nservers;
 	if (r->adopts)
-		return nbd_adopt(r->k, index, r->given, &r->record, err);
+		return nbd_adopt(r->k, index, &r->record, err);
 	snprintf(why, sizeof(why), "%s", err->text);
 	return nbd_fail(err, NBD_EXIT_FAILURE, ENOENT, "/dev/nbd%d: %s%s",
 			index, why, nbd_care_hint(index, hint, sizeof(hint)));
 }
 
-/* What can be replaced; all else belongs to the attachment. */
-#define MERGED (NBD_GIVEN_NAME | NBD_GIVEN_CONNECTIONS | NBD_GIVEN_TIMEOUT | \
-		NBD_GIVEN_DEAD_TIMEOUT | NBD_GIVEN_SLOW_TIMEOUT | \
-		NBD_GIVEN_PEER_TIMEOUT | NBD_GIVEN_CONNECT_TIMEOUT | \
-		NBD_GIVEN_RECONNECT_LIMIT | NBD_GIVEN_SOCKET_USER)
-
 static int check_given(const struct nbd_params *params, struct nbd_err *err)
 {
-	const u64 given = params->given;
-	const struct {
-		bool given;
-		const char *option;
-	} fixed[] = {
-		{ given & NBD_GIVEN_BLOCK_SIZE, "-block-size" },
-		{ given & NBD_GIVEN_SIZE, "-size" },
-		{ given & NBD_GIVEN_QUEUE_DEPTH, "-queue-depth" },
-		{ given & NBD_GIVEN_READ_AHEAD, "-read-ahead" },
-		{ given & NBD_GIVEN_WRITE_POLICY, "-write-policy" },
-		{ given & NBD_GIVEN_RECONNECT, "-persist or -no-persist" },
-		{ given & NBD_GIVEN_IDENTIFIER, "-identifier" },
-		{ params->readonly, "-readonly" },
-		{ params->swap, "-swap" },
-		{ params->systemd_mark, "-systemd-mark" },
-		{ params->ioctl_mode, "-nonetlink" },
-		{ params->preinit, "-preinit" },
-	};
-	const char *option = NULL;
-	size_t i;
+	const struct nbd_setting *fixed = nbd_settings_fixed(params);
 
-	for (i = 0; i < ARRAY_SIZE(fixed); i++)
-		if (fixed[i].given)
-			option = fixed[i].option;
-	if (!option)
+	if (!fixed)
 		return 0;
 	return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
-			"%s cannot be changed with -replace: detach the device, and attach it anew",
-			option);
+			"-%s cannot be changed with -replace: detach the device, and attach it anew",
+			fixed->name);
 }
 
 static int check_now(struct nbd_kernel *k, const struct nbd_params *params,
@@ -167,36 +140,14 @@ static int merge(struct nbd_record *record, const struct nbd_params *params,
 		 struct nbd_err *err)
 {
 	struct nbd_params *p = &record->params;
-	const u64 given = params->given;
 
 	if (params->nservers) {
 		memcpy(p->servers, params->servers, sizeof(p->servers));
 		p->nservers = params->nservers;
+		p->tls_verify = params->tls_verify;
 		record->in_use.server = 0;
 	}
-	if (given & NBD_GIVEN_CONNECTIONS)
-		p->connections = params->connections;
-	if (given & NBD_GIVEN_TIMEOUT)
-		p->timeout = params->timeout;
-	if (given & NBD_GIVEN_DEAD_TIMEOUT)
-		p->dead_timeout = params->dead_timeout;
-	if (given & NBD_GIVEN_SLOW_TIMEOUT)
-		p->slow_timeout = params->slow_timeout;
-	if (given & NBD_GIVEN_PEER_TIMEOUT)
-		p->peer_timeout = params->peer_timeout;
-	if (given & NBD_GIVEN_CONNECT_TIMEOUT)
-		p->connect_timeout = params->connect_timeout;
-	if (given & NBD_GIVEN_RECONNECT_LIMIT)
-		p->reconnect_limit = params->reconnect_limit;
-	if (given & NBD_GIVEN_SOCKET_USER)
-		p->socket_user = params->socket_user;
-	p->no_optgo |= params->no_optgo;
-	p->no_identity_check |= params->no_identity_check;
-	p->other_disk = params->other_disk;
-	p->given |= given & MERGED;
-	if (!params->export_name)
-		return 0;
-	return nbd_set_text(&p->export_name, params->export_name, err);
+	return nbd_settings_merge(p, params, err);
 }
 
 static void fill_config(struct nbd_kernel_config *c, const struct nbd_kernel *k,

@@ -16,6 +16,7 @@
 #include "../../client/namespace.h"
 #include "../../client/resolver.h"
 #include "../../client/clock.h"
+#include "../../client/settings.h"
 #include "../../client/uri.h"
 #include "tap.h"
 

@@ -16,6 +16,7 @@
 #include "../../client/bringup.h"
 #include "../../client/clock.h"
 #include "../../client/record.h"
+#include "../../client/settings.h"
 #include "../../client/uri.h"
 #include "tap.h"
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../../client/fit.h"
+#include "../../client/settings.h"
 #include "../../client/util.h"
 #include "tap.h"
 

@@ -13,6 +13,7 @@
 
 #include "../../client/negotiate.h"
 #include "../../client/protocol.h"
+#include "../../client/settings.h"
 #include "../../client/util.h"
 #include "tap.h"
 

@@ -7,6 +7,7 @@
 #include "../../client/keeper.h"
 #include "../../client/fit.h"
 #include "../../client/record.h"
+#include "../../client/settings.h"
 #include "../../client/uri.h"
 #include "../../client/util.h"
 #include "../../client/retry.h"

@@ -55,6 +55,7 @@ void test_negotiate(void);
 void test_options(void);
 void test_uri(void);
 void test_nbdtab(void);
+void test_settings(void);
 void test_record(void);
 void test_fit(void);
 void test_notice(void);

@@ -16,6 +16,7 @@ int main(void)
 	test_options();
 	test_uri();
 	test_nbdtab();
+	test_settings();
 	test_record();
 	test_fit();
 	test_notice();

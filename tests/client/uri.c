@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../../client/settings.h"
 #include "../../client/uri.h"
 #include "../../client/util.h"
 #include "tap.h"

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "../../client/clock.h"
+#include "../../client/settings.h"
 #include "../../client/uri.h"
 #include "../../client/watch.h"
 #include "tap.h"

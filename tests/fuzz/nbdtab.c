@@ -2,8 +2,8 @@
 /* A file in the format of nbdtab. */
 #include <string.h>
 
-#include "../../client/nbdtab.h"
 #include "../../client/options.h"
+#include "../../client/settings.h"
 #include "fuzz.h"
 
 int fuzz_one(const unsigned char *data, size_t len)
@@ -16,7 +16,7 @@ int fuzz_one(const unsigned char *data, size_t len)
 		return 0;
 	file = fmemopen((void *)data, len, "r");
 	nbd_params_init(&cmd.params);
-	if (nbd_tab_read(&cmd, file, "tab", &err))
+	if (nbd_options_apply_tab(&cmd, file, "tab", &err))
 		fuzz_check_printable(err.text);
 	else
 		fuzz_check(cmd.params.nservers);

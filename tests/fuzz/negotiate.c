@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../../client/negotiate.h"
+#include "../../client/settings.h"
 #include "fuzz.h"
 
 #define WITHOUT_GO	(1 << 0)

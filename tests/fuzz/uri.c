@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../client/settings.h"
 #include "../../client/uri.h"
 #include "fuzz.h"
 
