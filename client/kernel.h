@@ -168,7 +168,6 @@ int nbd_kernel_disconnect(struct nbd_kernel *k, s32 index,
  * @requests:	sent on it
  * @replies:	received on it
  * @inflight:	unanswered
- * @cause:	why the slot's last connection died, sanitized
  */
 struct nbd_conn_info {
 	u32 slot;
@@ -176,7 +175,6 @@ struct nbd_conn_info {
 	u64 requests;
 	u64 replies;
 	u32 inflight;
-	char cause[NBD_CAUSE_MAX];
 };
 
 /**

@@ -169,8 +169,6 @@ static void json_conns(struct nbd_json *j, const struct nbd_status *s)
 		nbd_json_number(j, "requests", c->requests);
 		nbd_json_number(j, "replies", c->replies);
 		nbd_json_number(j, "inflight", c->inflight);
-		if (c->cause[0])
-			nbd_json_text(j, "cause", c->cause);
 		nbd_json_close(j, '}');
 	}
 	nbd_json_close(j, ']');

@@ -23,7 +23,6 @@ static void put_conn(struct nl_msg *msg, u32 slot, u32 state)
 	nla_put_u32(msg, NBD_CONN_SLOT, slot);
 	nla_put_u32(msg, NBD_CONN_STATE, state);
 	nla_put_u64(msg, NBD_CONN_REQUESTS, 5 + slot);
-	nla_put_string(msg, NBD_CONN_CAUSE, "gone\n");
 	nla_nest_end(msg, item);
 }
 
@@ -36,6 +35,7 @@ static struct nl_msg *full_status(void)
 	nla_put_u32(msg, NBD_ATTR_STATE, NBD_STATE_LIVE);
 	nla_put_u64(msg, NBD_ATTR_SESSION_ID, 99);
 	nla_put_u64(msg, NBD_ATTR_SIZE_BYTES, 4096);
+	nla_put_string(msg, NBD_ATTR_CAUSE, "gone\n");
 	nest = nla_nest_start(msg, NBD_ATTR_CONNS);
 	put_conn(msg, 0, NBD_CONN_LIVE);
 	put_conn(msg, 1, NBD_CONN_DEAD);
@@ -62,7 +62,7 @@ void test_notice(void)
 	expect_number(s.nconns, 2);
 	expect_number(s.nlive, 1);
 	expect_number(s.conns[1].requests, 6);
-	expect_text(s.conns[1].cause, "gone\\x0a");
+	expect_text(s.cause, "gone\\x0a");
 	expect_number(s.counters[NBD_COUNTER_RESENT], 17);
 	nlmsg_free(msg);
 

@@ -282,8 +282,7 @@ enum {
 	NBD_CONN_REQUESTS,		/* u64, sent on this connection */
 	NBD_CONN_REPLIES,		/* u64, received */
 	NBD_CONN_INFLIGHT,		/* u32, sent or being sent, unanswered */
-	NBD_CONN_CAUSE,			/* string; not sent: NBD_EVENT_CONN_DEAD tells it */
-	NBD_CONN_PAD,
+	NBD_CONN_PAD = 7,
 	__NBD_CONN_MAX,
 };
 
