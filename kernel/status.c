@@ -190,9 +190,6 @@ static int put_params(struct sk_buff *skb, const struct nbd_params *p)
 	    nbd_put_u64(skb, NBD_ATTR_DEAD_CONN_TIMEOUT, p->dead_timeout) ||
 	    nbd_put_u64(skb, NBD_ATTR_SLOW_TIMEOUT, p->slow_timeout) ||
 	    nbd_put_u64(skb, NBD_ATTR_SERVER_FLAGS, p->flags) ||
-	    nbd_put_u64(skb, NBD_ATTR_CLIENT_FLAGS, p->cflags) ||
-	    nla_put_u32(skb, NBD_ATTR_BLOCK_PREFERRED, p->block_preferred) ||
-	    nla_put_u32(skb, NBD_ATTR_BLOCK_MAX, p->block_max) ||
 	    nla_put_u32(skb, NBD_ATTR_WRITE_POLICY, p->policy))
 		return -EMSGSIZE;
 	if (p->backend)

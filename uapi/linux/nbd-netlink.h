@@ -64,11 +64,17 @@
  * NBD_CMD_STATUS: without NLM_F_DUMP as mainline: one reply with
  *   NBD_ATTR_DEVICE_LIST, of one device (NBD_ATTR_INDEX) or of all; EMSGSIZE when
  *   the list does not fit into one attribute (64 KiB).
- *   With NLM_F_DUMP one message a device: NBD_ATTR_INDEX, NBD_ATTR_STATE,
- *   NBD_ATTR_OPENERS and, while a session exists, everything about it. After the
- *   session NBD_STATE_CLOSING with NBD_ATTR_CAUSE, while the device is not free yet.
- *   NBD_ATTR_INDEX in the request limits the dump to that device. EOPNOTSUPP, as
- *   mainline, in another user namespace than the initial one.
+ *   With NLM_F_DUMP one message a device: NBD_ATTR_INDEX, NBD_ATTR_STATE and
+ *   NBD_ATTR_OPENERS, and while a session exists NBD_ATTR_SINCE_MS, NBD_ATTR_CAUSE (if
+ *   a connection was lost), NBD_ATTR_SESSION_ID, NBD_ATTR_PID, NBD_ATTR_KEEPER and
+ *   NBD_ATTR_KEEPER_PID (if there is one), NBD_ATTR_SIZE_BYTES,
+ *   NBD_ATTR_BLOCK_SIZE_BYTES, NBD_ATTR_TIMEOUT, NBD_ATTR_DEAD_CONN_TIMEOUT,
+ *   NBD_ATTR_SLOW_TIMEOUT, NBD_ATTR_SERVER_FLAGS, NBD_ATTR_QUEUE_DEPTH,
+ *   NBD_ATTR_WRITE_POLICY, NBD_ATTR_BACKEND_IDENTIFIER (if there is one),
+ *   NBD_ATTR_CONNS, NBD_ATTR_RETIRING, NBD_ATTR_RETIRING_INFLIGHT and
+ *   NBD_ATTR_COUNTERS. After the session NBD_STATE_CLOSING with NBD_ATTR_CAUSE, while
+ *   the device is not free yet. NBD_ATTR_INDEX in the request limits the dump to that
+ *   device. EOPNOTSUPP, as mainline, in another user namespace than the initial one.
  *
  * Multicast group "nbd_mc_group", delivered in every network namespace:
  *   NBD_CMD_LINK_DEAD with NBD_ATTR_INDEX, as mainline: a connection died and may
