@@ -15,24 +15,24 @@ lean_SOURCES := tests/servers/lean.c
 lean_LIBS = -pthread
 letters_SOURCES := tests/tools/letters.c
 letters_LIBS = -pthread
-uapi-probe_SOURCES := $(wildcard tests/uapi/*.c)
+LIBRARY := $(wildcard tests/library/*.c)
+uapi-probe_SOURCES := $(wildcard tests/uapi/*.c) $(LIBRARY)
 uapi-probe_LIBS = -pthread
-UAPI_LIBRARY := $(patsubst %,tests/uapi/%.c,device netlink peer util)
-scenarios_SOURCES := $(patsubst %,tests/scenarios/%.c,scenarios control) \
-	$(patsubst %,tests/uapi/%.c,netlink peer util report/lines)
+scenarios_SOURCES := $(patsubst %,tests/scenarios/%.c,scenarios control) $(LIBRARY) \
+	tests/library/report/lines.c
 scenarios_LIBS = -pthread
-handshakes_SOURCES := $(patsubst %,tests/scenarios/%.c,handshakes control) $(UAPI_LIBRARY) \
-	tests/uapi/report/quiet.c
+handshakes_SOURCES := $(patsubst %,tests/scenarios/%.c,handshakes control) $(LIBRARY) \
+	tests/library/report/quiet.c
 handshakes_LIBS = -pthread
-holder_SOURCES := $(wildcard tests/holder/*.c) $(UAPI_LIBRARY) tests/uapi/report/quiet.c
+holder_SOURCES := $(wildcard tests/holder/*.c) $(LIBRARY) tests/library/report/quiet.c
 holder_LIBS = -pthread
-faults_SOURCES := tests/faults/faults.c $(UAPI_LIBRARY) tests/uapi/report/lines.c
+faults_SOURCES := tests/faults/faults.c $(LIBRARY) tests/library/report/lines.c
 faults_LIBS = -pthread
-kfuzz_SOURCES := $(wildcard tests/kfuzz/*.c) $(UAPI_LIBRARY) tests/uapi/report/lines.c
+kfuzz_SOURCES := $(wildcard tests/kfuzz/*.c) $(LIBRARY) tests/library/report/lines.c
 kfuzz_LIBS = -pthread
-races_SOURCES := tests/races/races.c $(UAPI_LIBRARY) tests/uapi/report/quiet.c
+races_SOURCES := tests/races/races.c $(LIBRARY) tests/library/report/quiet.c
 races_LIBS = -pthread
-resize_SOURCES := tests/tools/resize.c $(UAPI_LIBRARY) tests/uapi/report/quiet.c
+resize_SOURCES := tests/tools/resize.c $(LIBRARY) tests/library/report/quiet.c
 resize_LIBS = -pthread
 rawclient_SOURCES := tests/bench/rawclient.c
 

@@ -29,7 +29,7 @@
 #include <linux/nbd.h>
 #include <linux/nbd-netlink.h>
 
-#include "../uapi/probe.h"
+#include "../library/library.h"
 
 #define DEVICE		4
 /* Does not exist when the module is loaded. */

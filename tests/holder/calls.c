@@ -17,7 +17,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "../uapi/probe.h"
+#include "../library/library.h"
 #include "holder.h"
 
 /* How long what goes on goes on. */

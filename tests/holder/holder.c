@@ -19,7 +19,7 @@
 #include <linux/nbd-netlink.h>
 #include <linux/nbd.h>
 
-#include "../uapi/probe.h"
+#include "../library/library.h"
 #include "holder.h"
 
 #define DEVICE_BYTES	(1 << 20)

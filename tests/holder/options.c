@@ -13,7 +13,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "../uapi/probe.h"
+#include "../library/library.h"
 #include "holder.h"
 
 #ifndef SO_PREFER_BUSY_POLL

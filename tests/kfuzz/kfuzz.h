@@ -12,7 +12,7 @@
 #ifndef NBD_KFUZZ_H
 #define NBD_KFUZZ_H
 
-#include "../uapi/probe.h"
+#include "../library/library.h"
 
 /* Devices that are played with: [FIRST_INDEX, FIRST_INDEX + INDICES). Never nbd0. */
 #define FIRST_INDEX	4

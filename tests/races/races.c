@@ -28,7 +28,7 @@
 #include <linux/nbd-netlink.h>
 #include <linux/nbd.h>
 
-#include "../uapi/probe.h"
+#include "../library/library.h"
 
 #define TASKS_MAX	16
 #define DEVICE		5		/* what they fight for */

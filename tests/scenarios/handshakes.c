@@ -24,7 +24,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../uapi/probe.h"
+#include "../library/library.h"
 #include "control.h"
 
 #define ARGUMENTS_MAX	32

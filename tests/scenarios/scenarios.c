@@ -29,7 +29,7 @@
 #include <unistd.h>
 #include <linux/nbd-netlink.h>
 
-#include "../uapi/probe.h"
+#include "../library/library.h"
 #include "control.h"
 
 #define TARGET		(1U << 20)

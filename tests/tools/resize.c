@@ -14,7 +14,7 @@
 #include <linux/nbd-netlink.h>
 #include <linux/nbd.h>
 
-#include "../uapi/probe.h"
+#include "../library/library.h"
 
 static long resize_netlink(int index, uint64_t bytes)
 {

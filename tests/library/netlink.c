@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <linux/nbd-netlink.h>
 
-#include "probe.h"
+#include "library.h"
 
 uint16_t nl_family, nl_group;
 

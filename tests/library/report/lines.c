@@ -2,7 +2,7 @@
 /* For programs that print the steps that the library reports as they come. */
 #include <stdarg.h>
 #include <stdio.h>
-#include "../probe.h"
+#include "../library.h"
 
 void say(const char *step, const char *fmt, ...)
 {

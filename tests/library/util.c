@@ -6,7 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "probe.h"
+#include "library.h"
 
 double now(void)
 {

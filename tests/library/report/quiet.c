@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* For programs in which the steps that the library reports are of no interest. */
-#include "../probe.h"
+#include "../library.h"
 
 void say(const char *step, const char *fmt, ...)
 {

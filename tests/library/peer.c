@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <linux/nbd.h>
 
-#include "probe.h"
+#include "library.h"
 
 #define IMAGE_BYTES	PEER_IMAGE_BYTES
 #define KEPT_MAX	256

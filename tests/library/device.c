@@ -17,7 +17,7 @@
 #include <linux/fs.h>
 #include <linux/nbd.h>
 
-#include "probe.h"
+#include "library.h"
 
 bool compat_calls;
 
