@@ -156,7 +156,7 @@ struct nbd_burst {
  * @retiring:	replaced at @retired_at (jiffies): gets no new commands, and dies when its
  *		own are answered or have exceeded @timeout
  * @retire_node: on session->retiring, under session->lock
- * @reserved:	for the one suspect that is on trial, see session.c; written under
+ * @reserved:	for the one suspect that is on trial, see retry.h; written under
  *		session->lock
  * @cause:	why it died, for people
  * @err:	the same as a negative errno

@@ -9,6 +9,7 @@
 #include "device.h"
 #include "netlink.h"
 #include "session.h"
+#include "slots.h"
 #include "socket.h"
 
 static const struct nla_policy nbd_sock_policy[NBD_SOCK_MAX + 1] = {
@@ -122,11 +123,11 @@ static int require_admin(struct sk_buff *skb, struct genl_info *info)
 	return -EPERM;
 }
 
-static int parse_params(struct genl_info *info, struct nbd_params *params)
+static int parse_params(struct genl_info *info, struct nbd_session_params *params)
 {
 	u64 cflags = 0;
 
-	nbd_params_init(params);
+	nbd_session_params_init(params);
 	params->netlink = true;
 	if (!info->attrs[NBD_ATTR_SIZE_BYTES]) {
 		NL_SET_ERR_MSG(info->extack, "NBD_ATTR_SIZE_BYTES is required");
@@ -171,7 +172,7 @@ static int reply_connect(struct genl_info *info, struct nbd_device *nbd,
 	return genlmsg_reply(skb, info);
 }
 
-static int connect_device(struct genl_info *info, int index, struct nbd_params *params,
+static int connect_device(struct genl_info *info, int index, struct nbd_session_params *params,
 			  struct nbd_sock_list *list)
 {
 	struct nbd_session *session;
@@ -203,7 +204,7 @@ static int connect_device(struct genl_info *info, int index, struct nbd_params *
 
 int nbd_genl_connect(struct sk_buff *skb, struct genl_info *info)
 {
-	struct nbd_params params = { };
+	struct nbd_session_params params = { };
 	struct nbd_sock_list list;
 	int index, err;
 
@@ -220,7 +221,7 @@ int nbd_genl_connect(struct sk_buff *skb, struct genl_info *info)
 	err = sock_list_parse(&list, info);
 	if (err)
 		goto out;
-	err = nbd_params_check(&params, list.nr, info->extack);
+	err = nbd_session_params_check(&params, list.nr, info->extack);
 	if (!err)
 		err = connect_device(info, index, &params, &list);
 	sock_list_put(&list);
@@ -316,7 +317,7 @@ static int check_server_flags(struct nbd_session *session, struct genl_info *inf
 
 /* What a RECONFIGURE changes, checked before anything is. */
 static int parse_reconfigure(struct nbd_session *session, struct genl_info *info,
-			     struct nbd_params *params)
+			     struct nbd_session_params *params)
 {
 	u64 cflags = session->params.cflags;
 	u64 blksize = session->params.blksize;
@@ -339,7 +340,8 @@ static int parse_reconfigure(struct nbd_session *session, struct genl_info *info
 		NL_SET_ERR_MSG(info->extack, "block size of an attached device cannot be changed");
 		return -EINVAL;
 	}
-	return check_server_flags(session, info) ?: nbd_params_check(params, 1, info->extack);
+	return check_server_flags(session, info) ?:
+	       nbd_session_params_check(params, 1, info->extack);
 }
 
 static int reply_reconfigure(struct genl_info *info, struct nbd_device *nbd,
@@ -415,7 +417,7 @@ static enum nbd_takeover takeover_wanted(struct genl_info *info)
 
 /* Sockets first: whatever follows may need a connection. */
 static int reconfigure_session(struct nbd_session *session, struct genl_info *info,
-			       const struct nbd_params *params, struct nbd_sock_list *list)
+			       const struct nbd_session_params *params, struct nbd_sock_list *list)
 {
 	struct nbd_added added = { };
 	int err = 0;
@@ -446,7 +448,7 @@ static int reconfigure_device(struct nbd_device *nbd, struct genl_info *info,
 			      struct nbd_sock_list *list)
 {
 	struct nbd_session *session;
-	struct nbd_params params;
+	struct nbd_session_params params;
 
 	lockdep_assert_held(&nbd->lock);
 

@@ -19,6 +19,7 @@
 #include "ioctl.h"
 #include "queue.h"
 #include "session.h"
+#include "slots.h"
 #include "sysfs.h"
 
 /* Sectors of a request on the wire, whose length field has 32 bits. */
@@ -541,14 +542,14 @@ unsigned int nbd_device_users(struct nbd_device *nbd, bool *ending)
 }
 
 /* Sectors of the largest READ or WRITE. */
-static unsigned int params_max_sectors(const struct nbd_params *p)
+static unsigned int params_max_sectors(const struct nbd_session_params *p)
 {
 	u32 max = p->block_max ? p->block_max >> SECTOR_SHIFT : NBD_MAX_SECTORS;
 
 	return round_down(min_t(u32, max, NBD_MAX_SECTORS), p->blksize >> SECTOR_SHIFT);
 }
 
-static u32 params_preferred(const struct nbd_params *p)
+static u32 params_preferred(const struct nbd_session_params *p)
 {
 	u32 preferred = p->block_preferred;
 
@@ -563,7 +564,7 @@ static u32 params_preferred(const struct nbd_params *p)
  * the limits, and the queue need not be frozen: that takes several RCU grace periods,
  * most of the time that attaching takes.
  */
-static int device_set_limits(struct nbd_device *nbd, const struct nbd_params *p)
+static int device_set_limits(struct nbd_device *nbd, const struct nbd_session_params *p)
 {
 	struct request_queue *q = nbd->disk->queue;
 	struct queue_limits lim = nbd_limits_start(q);
@@ -640,7 +641,7 @@ static int device_replace_disk(struct nbd_device *nbd, unsigned int depth,
  * the end of the disk can stop it. An attachment by ioctl comes with a descriptor of the
  * disk; it waits instead, see nbd_device_wait_alone().
  */
-static int device_renew_disk(struct nbd_device *nbd, const struct nbd_params *params,
+static int device_renew_disk(struct nbd_device *nbd, const struct nbd_session_params *params,
 			     struct netlink_ext_ack *extack)
 {
 	unsigned int depth = params->queue_depth ?: nbd->tag_set.queue_depth;
@@ -678,8 +679,8 @@ static int device_drop_cache(struct gendisk *disk)
 	return 0;
 }
 
-static int device_prepare(struct nbd_device *nbd, struct nbd_params *params, unsigned int nr,
-			  struct netlink_ext_ack *extack)
+static int device_prepare(struct nbd_device *nbd, struct nbd_session_params *params,
+			  unsigned int nr, struct netlink_ext_ack *extack)
 {
 	int err;
 
@@ -711,15 +712,9 @@ static void device_publish(struct nbd_device *nbd, struct nbd_session *session)
 	nbd_event_attached(session);
 }
 
-static void socks_put(struct file **socks, unsigned int nr)
-{
-	while (nr--)
-		nbd_socket_put(socks[nr]);
-}
-
-int nbd_device_attach(struct nbd_device *nbd, struct nbd_params *params, struct file **socks,
-		      unsigned int nr, struct nbd_session **session,
-		      struct netlink_ext_ack *extack)
+int nbd_device_attach(struct nbd_device *nbd, struct nbd_session_params *params,
+		      struct file **socks, unsigned int nr,
+		      struct nbd_session **session, struct netlink_ext_ack *extack)
 {
 	unsigned int noio = memalloc_noio_save();
 	int err;
@@ -727,7 +722,7 @@ int nbd_device_attach(struct nbd_device *nbd, struct nbd_params *params, struct 
 	mutex_lock(&nbd->lock);
 	err = device_prepare(nbd, params, nr, extack);
 	if (err) {
-		socks_put(socks, nr);
+		nbd_socks_put(socks, nr);
 		goto out;
 	}
 	*session = nbd_session_create(nbd, params, socks, nr, extack);

@@ -37,7 +37,7 @@
 
 struct file;
 struct gendisk;
-struct nbd_params;
+struct nbd_session_params;
 struct nbd_session;
 struct nbd_setup;
 struct netlink_ext_ack;
@@ -139,7 +139,7 @@ int nbd_device_wait_alone(struct nbd_device *nbd, struct gendisk *disk);
  * Attaches a claimed device. Takes over the sockets in every case, the claim only
  * on success, when *@session is the new session with a reference.
  */
-int nbd_device_attach(struct nbd_device *nbd, struct nbd_params *params,
+int nbd_device_attach(struct nbd_device *nbd, struct nbd_session_params *params,
 		      struct file **socks, unsigned int nr,
 		      struct nbd_session **session, struct netlink_ext_ack *extack);
 

@@ -13,6 +13,7 @@
 #include "device.h"
 #include "ioctl.h"
 #include "session.h"
+#include "slots.h"
 
 #define NBD_IOCTL_TYPE	0xab
 
@@ -26,7 +27,7 @@
  * @socks:	each with a reference
  */
 struct nbd_setup {
-	struct nbd_params params;
+	struct nbd_session_params params;
 	struct pid *owner;
 	bool claimed;
 	bool starting;
@@ -72,7 +73,7 @@ static struct nbd_setup *setup_get(struct nbd_device *nbd)
 		setup = kzalloc(sizeof(*setup), GFP_KERNEL);
 		if (!setup)
 			return ERR_PTR(-ENOMEM);
-		nbd_params_init(&setup->params);
+		nbd_session_params_init(&setup->params);
 		nbd->setup = setup;
 	}
 	if (setup->starting)
@@ -121,7 +122,7 @@ static int setup_add_sock(struct nbd_setup *setup, int fd)
 	return 0;
 }
 
-static int setup_set_blksize(struct nbd_params *params, unsigned long arg)
+static int setup_set_blksize(struct nbd_session_params *params, unsigned long arg)
 {
 	if (arg && (arg < SECTOR_SIZE || arg > PAGE_SIZE || !is_power_of_2(arg)))
 		return -EINVAL;
@@ -130,7 +131,8 @@ static int setup_set_blksize(struct nbd_params *params, unsigned long arg)
 }
 
 /* Bytes of @blocks blocks. */
-static int blocks_to_bytes(const struct nbd_params *params, unsigned long blocks, u64 *bytes)
+static int blocks_to_bytes(const struct nbd_session_params *params, unsigned long blocks,
+			   u64 *bytes)
 {
 	u64 blksize = params->blksize ?: NBD_BLKSIZE_DEFAULT;
 
@@ -141,7 +143,7 @@ static int blocks_to_bytes(const struct nbd_params *params, unsigned long blocks
 
 static int setup_ioctl(struct nbd_setup *setup, unsigned int cmd, unsigned long arg)
 {
-	struct nbd_params *params = &setup->params;
+	struct nbd_session_params *params = &setup->params;
 	u64 bytes = arg;
 	int err;
 
@@ -177,7 +179,7 @@ static int setup_ioctl(struct nbd_setup *setup, unsigned int cmd, unsigned long 
 /* A call on a running attachment that was made by ioctl. nbd_device.lock is held. */
 static int live_ioctl(struct nbd_session *session, unsigned int cmd, unsigned long arg)
 {
-	struct nbd_params *params = &session->params;
+	struct nbd_session_params *params = &session->params;
 	u64 bytes = arg;
 	int err;
 
@@ -253,7 +255,7 @@ static int clear_sock_ioctl(struct nbd_device *nbd)
 }
 
 /* What DO_IT attaches: copies, for the setup stays as it is if that fails. */
-static struct file **setup_begin(struct nbd_device *nbd, struct nbd_params *params,
+static struct file **setup_begin(struct nbd_device *nbd, struct nbd_session_params *params,
 				 unsigned int *nr)
 {
 	struct nbd_setup *setup;
@@ -268,7 +270,7 @@ static struct file **setup_begin(struct nbd_device *nbd, struct nbd_params *para
 	}
 	socks = ERR_PTR(-EINVAL);
 	*params = setup->params;
-	if (nbd_params_check(params, setup->nr, NULL))
+	if (nbd_session_params_check(params, setup->nr, NULL))
 		goto out;
 	socks = kmemdup(setup->socks, setup->nr * sizeof(*socks), GFP_KERNEL);
 	if (!socks) {
@@ -319,7 +321,7 @@ static int do_it_wait(struct nbd_device *nbd, struct nbd_session *session)
 static int do_it_ioctl(struct nbd_device *nbd)
 {
 	struct nbd_session *session;
-	struct nbd_params params;
+	struct nbd_session_params params;
 	struct file **socks;
 	unsigned int nr;
 	int err;

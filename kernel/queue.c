@@ -4,8 +4,11 @@
 #include "compat.h"
 #include "conn.h"
 #include "device.h"
+#include "issue.h"
 #include "queue.h"
+#include "retry.h"
 #include "session.h"
+#include "slots.h"
 #include "suspect.h"
 #include "trace.h"
 

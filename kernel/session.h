@@ -3,7 +3,7 @@
  * A session: one attachment of a device to an export, with its parameters, its
  * connection slots, and the requests that wait for a connection.
  *
- * Validate first (nbd_params_check()), then create, which does everything that can
+ * Validate first (params.h), then create, which does everything that can
  * fail, then publish. nbd_session_close() is one-way; after it no connection can
  * be added and no request waits. When nbd_session_wait_end() has returned nothing of the
  * session runs any more.
@@ -26,62 +26,14 @@
 
 #include "compat.h"
 #include "conn.h"
+#include "params.h"
 
 struct dentry;
 struct file;
 struct nbd_cmd;
 struct nbd_device;
+struct nbd_slots;
 struct netlink_ext_ack;
-
-/* Connections of one device; mainline has no limit, 16 bits of sockets are plenty. */
-#define NBD_CONNS_MAX		1024
-/* Bytes, where none is given; mainline's. */
-#define NBD_BLKSIZE_DEFAULT	1024
-
-/**
- * struct nbd_params - what is asked for at attach
- * @size:		bytes
- * @blksize:		logical block size in bytes
- * @block_preferred:	the server's preferred block size in bytes, 0 unknown
- * @block_max:		largest payload in bytes, 0 unknown
- * @flags:		NBD_FLAG_*
- * @cflags:		NBD_CFLAG_*
- * @timeout:		seconds until a request is failed over, 0 never
- * @dead_timeout:	seconds without connection until requests fail,
- *			NBD_DEAD_CONN_FOREVER never
- * @slow_timeout:	seconds until a request counts as slow, 0 never
- * @policy:		enum nbd_write_policy
- * @queue_depth:	requests a hardware queue, 0 as it is
- * @backend:		identifier or NULL; owned
- * @netlink:		attached over netlink, not ioctl
- */
-struct nbd_params {
-	u64 size;
-	u64 blksize;
-	u32 block_preferred;
-	u32 block_max;
-	u64 flags;
-	u32 cflags;
-	u64 timeout;
-	u64 dead_timeout;
-	u64 slow_timeout;
-	u32 policy;
-	u32 queue_depth;
-	char *backend;
-	bool netlink;
-};
-
-/**
- * struct nbd_slots - the connection slots of a session
- * @nr:		how many
- * @conn:	the connection of each, NULL while it is dead; readers under RCU,
- *		written under session->lock
- */
-struct nbd_slots {
-	struct rcu_head rcu;
-	unsigned int nr;
-	struct nbd_conn __rcu *conn[] __counted_by(nr);
-};
 
 /* Counters of a session; atomics, for they are touched on rare paths only. */
 struct nbd_counters {
@@ -107,7 +59,7 @@ struct nbd_counters {
  *		@trial_at, @cause, @since, @keeper, @keeper_pid; nests inside RCU, conn->tx_mutex
  *		and the lock of the connection's socket, and only conn->lock nests inside it
  * @slots:	replaced as a whole when the number of connections changes
- * @state:	enum nbd_device_state; session_set_state() is the only writer
+ * @state:	enum nbd_device_state; nbd_session_set_state() is the only writer
  * @live:	slots with a connection
  * @epoch:	counts the connections that were added, and those that were reserved and are
  *		not any more
@@ -137,7 +89,7 @@ struct nbd_session {
 	struct nbd_device *nbd;
 	u64 id;
 	refcount_t refs;
-	struct nbd_params params;
+	struct nbd_session_params params;
 	struct pid *pid;
 	unsigned int nr_table;
 
@@ -172,23 +124,19 @@ struct nbd_session {
 	struct rcu_head rcu;
 };
 
-/* Fills in the defaults. */
-void nbd_params_init(struct nbd_params *params);
-
-/* Refuses what cannot be: -EINVAL, told in @extack; normalizes a block size of 0. */
-int nbd_params_check(struct nbd_params *params, unsigned int nr_socks,
-		     struct netlink_ext_ack *extack);
-
 /*
  * A session with @nr connections over @socks, which it takes over in every case.
  * @params.backend moves into the session if it succeeds. nbd_device.lock is held.
  */
-struct nbd_session *nbd_session_create(struct nbd_device *nbd, struct nbd_params *params,
+struct nbd_session *nbd_session_create(struct nbd_device *nbd, struct nbd_session_params *params,
 				       struct file **socks, unsigned int nr,
 				       struct netlink_ext_ack *extack);
 
-/* Undoes create for a session that was never started. */
-void nbd_session_discard(struct nbd_session *session);
+/*
+ * The only way of session->state to another value once the session is visible. It does
+ * not leave NBD_STATE_CLOSING. session->lock is held.
+ */
+void nbd_session_set_state(struct nbd_session *session, enum nbd_device_state state);
 
 /* Starts the connections. */
 void nbd_session_start(struct nbd_session *session);
@@ -204,38 +152,6 @@ void nbd_session_set_keeper(struct nbd_session *session, u64 keeper);
  */
 u64 nbd_session_keeper(struct nbd_session *session, int *pid);
 
-/**
- * struct nbd_added - what nbd_session_add_socks() did
- * @used:	sockets that became connections; the others were released
- * @closed:	live connections that retire for them
- */
-struct nbd_added {
-	unsigned int used;
-	unsigned int closed;
-};
-
-/**
- * enum nbd_takeover - what becomes of the live connections when others are added
- * @NBD_FILL_DEAD:	they stay: the new ones take the place of dead ones
- * @NBD_REPLACE:	they retire when their servers have answered what they carry
- * @NBD_REPLACE_NOW:	they end at once, and so do those that retire already
- */
-enum nbd_takeover {
-	NBD_FILL_DEAD,
-	NBD_REPLACE,
-	NBD_REPLACE_NOW,
-};
-
-/*
- * Connects dead slots to @socks, or makes them the only connections, to which new commands
- * go; see nbd_conn_retire() for the old ones.
- * Takes the sockets over in every case; all or nothing. nbd_device.lock is held.
- * -ENOMEM, -EBUSY, -ENOTCONN, -ESHUTDOWN while closing.
- */
-int nbd_session_add_socks(struct nbd_session *session, struct file **socks,
-			  unsigned int nr, enum nbd_takeover how, struct nbd_added *added,
-			  struct netlink_ext_ack *extack);
-
 /*
  * Detaches: gives up all connections, which say goodbye where that does not wait, and
  * fails what waits for one. Waits for nobody. nbd_device.lock is held.
@@ -249,23 +165,15 @@ void nbd_session_close(struct nbd_session *session);
  */
 void nbd_session_wait_end(struct nbd_session *session);
 
-/*
- * Gives @cmd to a connection, or parks it. @hint chooses among the connections.
- * On success *@conn is the connection to flush, with a reference, or NULL. False
- * if there is nothing to wait for: @cmd is the caller's, to be failed.
- */
-bool nbd_session_issue(struct nbd_session *session, struct nbd_cmd *cmd,
-		       unsigned int hint, struct nbd_conn **conn);
-
-/* Sends what is pending on any connection. */
-void nbd_session_flush(struct nbd_session *session);
-
 /* The undertaker brings the commands of a dead connection. */
 void nbd_session_bury(struct nbd_session *session, struct nbd_conn *conn,
 		      struct list_head *cmds);
 
-/* A command that connections died of completes: the next such may be sent. */
-void nbd_session_end_trial(struct nbd_session *session, struct nbd_cmd *cmd);
+/*
+ * NBD_WRITE_STRICT: from now on what was acknowledged and not flushed may be lost, with a
+ * connection or because flushes go elsewhere.
+ */
+void nbd_session_doubt(struct nbd_session *session);
 
 /* A reply without error was received on @conn for @cmd; may change its status. */
 void nbd_session_account_reply(struct nbd_conn *conn, struct nbd_cmd *cmd);
@@ -278,9 +186,6 @@ void nbd_session_report_error(struct nbd_session *session, struct nbd_cmd *cmd, 
 
 /* True if there is something to wait for when @conn goes. */
 bool nbd_session_can_wait(struct nbd_session *session, const struct nbd_conn *conn);
-
-/* How many connections retire, and how many commands their servers have not answered. */
-unsigned int nbd_session_retiring(struct nbd_session *session, unsigned int *inflight);
 
 /* Changes the size of an attached device, in bytes, live. nbd_device.lock is held. */
 void nbd_session_resize(struct nbd_session *session, u64 size);

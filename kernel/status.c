@@ -10,6 +10,7 @@
 #include "device.h"
 #include "netlink.h"
 #include "session.h"
+#include "slots.h"
 #include "status.h"
 
 static bool device_connected(struct nbd_device *nbd)
@@ -182,7 +183,7 @@ static int put_counters(struct sk_buff *skb, struct nbd_counters *c)
 	return 0;
 }
 
-static int put_params(struct sk_buff *skb, const struct nbd_params *p)
+static int put_params(struct sk_buff *skb, const struct nbd_session_params *p)
 {
 	if (nbd_put_u64(skb, NBD_ATTR_SIZE_BYTES, p->size) ||
 	    nbd_put_u64(skb, NBD_ATTR_BLOCK_SIZE_BYTES, p->blksize) ||

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What is held against a command when the connection that it was on is dead. Pure
- * judgement: who sends it again, and when, is session.c's.
+ * judgement: who sends it again, and when, is retry.h's.
  *
  * A request that connections die of must not take all of them with it, nor the
  * requests that happen to be under way with it. It becomes a suspect: it waits, and is

@@ -109,19 +109,19 @@ struct rig *rig_new(struct kunit *test, unsigned int nr, u64 dead_timeout, u32 p
 {
 	struct file *socks[RIG_CONNS];
 	struct rig *rig = rig_init(test);
-	struct nbd_params params;
+	struct nbd_session_params params;
 	struct nbd_device *nbd;
 	unsigned int i;
 
 	for (i = 0; i < nr; i++)
 		socks[i] = rig_socket(test);
-	nbd_params_init(&params);
+	nbd_session_params_init(&params);
 	params.size = 1 << 20;
 	params.flags = NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH | NBD_FLAG_CAN_MULTI_CONN;
 	params.dead_timeout = dead_timeout;
 	params.policy = policy;
 	params.netlink = true;
-	KUNIT_ASSERT_EQ(test, nbd_params_check(&params, nr, NULL), 0);
+	KUNIT_ASSERT_EQ(test, nbd_session_params_check(&params, nr, NULL), 0);
 	nbd = nbd_device_claim(-1, NULL);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, nbd);
 	rig->nbd = nbd;

@@ -12,8 +12,10 @@
 #include <kunit/test.h>
 #include <linux/completion.h>
 #include "../../kernel/device.h"
+#include "../../kernel/issue.h"
 #include "../../kernel/queue.h"
 #include "../../kernel/session.h"
+#include "../../kernel/slots.h"
 
 #define RIG_CONNS	8
 #define RIG_REQUESTS	4
@@ -58,7 +60,7 @@ struct rig {
 
 /*
  * A session with @nr connections. @dead_timeout and @policy are those of struct
- * nbd_params. What is made is undone at the test's end by rig_exit().
+ * nbd_session_params. What is made is undone at the test's end by rig_exit().
  */
 struct rig *rig_new(struct kunit *test, unsigned int nr, u64 dead_timeout, u32 policy);
 void rig_exit(struct kunit *test);

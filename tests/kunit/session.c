@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What becomes of commands when connections die: kernel/session.c. The limits are
+ * What becomes of commands when connections die: kernel/retry.c. The limits are
  * written out here again, because they are promises: a request is tried on four more
  * connections while others live, or that were silent while others were answered, on twenty
  * where there is one at a time.

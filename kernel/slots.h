@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The connection slots of a session. A slot is dead or has a connection, which leaves it
+ * when it is buried (nbd_session_bury()) or replaced. The number of slots changes only by
+ * replacing all of them: then there is another struct nbd_slots.
+ */
+#ifndef _NBD_SLOTS_H
+#define _NBD_SLOTS_H
+
+#include <linux/rcupdate.h>
+#include "session.h"
+
+struct file;
+struct netlink_ext_ack;
+struct work_struct;
+
+/* Connections of one device; mainline has no limit, 16 bits of sockets are plenty. */
+#define NBD_CONNS_MAX		1024
+
+/**
+ * struct nbd_slots - the connection slots of a session
+ * @nr:		how many
+ * @conn:	the connection of each, NULL while it is dead; readers under RCU,
+ *		written under session->lock
+ */
+struct nbd_slots {
+	struct rcu_head rcu;
+	unsigned int nr;
+	struct nbd_conn __rcu *conn[] __counted_by(nr);
+};
+
+/* The slots, for who holds session->lock or has the session alone. */
+static inline struct nbd_slots *nbd_session_slots(struct nbd_session *session)
+{
+	return rcu_dereference_protected(session->slots, true);
+}
+
+/* The connection in a slot, for the same. */
+static inline struct nbd_conn *nbd_slot_conn(struct nbd_slots *slots, unsigned int i)
+{
+	return rcu_dereference_protected(slots->conn[i], true);
+}
+
+/* Dead ones, or NULL. */
+struct nbd_slots *nbd_slots_alloc(unsigned int nr);
+
+/* Drops the references to sockets that did not become connections. */
+void nbd_socks_put(struct file **socks, unsigned int nr);
+
+/*
+ * Makes connections of the sockets, all of them or none, and takes them over in every
+ * case: as nbd_conn_create(), told in @extack.
+ */
+int nbd_conns_create(struct nbd_session *session, struct file **socks,
+		     struct nbd_conn **conns, unsigned int nr, struct netlink_ext_ack *extack);
+
+/**
+ * struct nbd_added - what nbd_session_add_socks() did
+ * @used:	sockets that became connections; the others were released
+ * @closed:	live connections that retire for them
+ */
+struct nbd_added {
+	unsigned int used;
+	unsigned int closed;
+};
+
+/**
+ * enum nbd_takeover - what becomes of the live connections when others are added
+ * @NBD_FILL_DEAD:	they stay: the new ones take the place of dead ones
+ * @NBD_REPLACE:	they retire when their servers have answered what they carry
+ * @NBD_REPLACE_NOW:	they end at once, and so do those that retire already
+ */
+enum nbd_takeover {
+	NBD_FILL_DEAD,
+	NBD_REPLACE,
+	NBD_REPLACE_NOW,
+};
+
+/*
+ * Connects dead slots to @socks, or makes them the only connections, to which new commands
+ * go; see nbd_conn_retire() for the old ones.
+ * Takes the sockets over in every case; all or nothing. nbd_device.lock is held. -ENOMEM,
+ * -ESHUTDOWN while closing, or as nbd_conn_create(); told in @extack.
+ */
+int nbd_session_add_socks(struct nbd_session *session, struct file **socks,
+			  unsigned int nr, enum nbd_takeover how, struct nbd_added *added,
+			  struct netlink_ext_ack *extack);
+
+/* nbd_session.settle_work. */
+void nbd_session_settle_work(struct work_struct *work);
+
+/* Calls @visit with each connection, outside of all locks. */
+void nbd_session_visit(struct nbd_session *session, void (*visit)(struct nbd_conn *conn));
+
+/* Calls @visit with each replaced connection, under session->lock. */
+void nbd_session_visit_retiring(struct nbd_session *session,
+				void (*visit)(struct nbd_conn *conn));
+
+/* Sends what is pending on any connection. */
+void nbd_session_flush(struct nbd_session *session);
+
+/* How many connections retire, and how many commands their servers have not answered. */
+unsigned int nbd_session_retiring(struct nbd_session *session, unsigned int *inflight);
+
+#endif /* _NBD_SLOTS_H */
