@@ -7,6 +7,7 @@
 #include <net/genetlink.h>
 #include "control.h"
 #include "device.h"
+#include "index.h"
 #include "netlink.h"
 #include "session.h"
 #include "slots.h"

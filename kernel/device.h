@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Devices: the table of /dev/nbdX, their disks, and attaching a session to one.
+ * Devices: /dev/nbdX, their disks, and attaching a session to one. index.h has the table
+ * of them.
  *
  * References of struct nbd_device: the table's, from creation until the disk is
  * gone; the disk's, until block layer and openers let go; one for each user between
@@ -107,23 +108,14 @@ void nbd_devices_exit(void);
 /* The largest index that has minor numbers. */
 int nbd_index_max(void);
 
-/* The device of that index with a reference, or NULL. */
-struct nbd_device *nbd_device_find(int index);
-/* The device with the lowest index that is at least @index, or NULL. */
-struct nbd_device *nbd_device_next(int index);
+/* Drops a reference. */
 void nbd_device_put(struct nbd_device *nbd);
 
 /*
- * A device for a new session, marked busy, with a reference: that of @index, made
- * if it does not exist, or any free one for -1. One that is being detached is waited
- * for, but not for ever. ERR_PTR: -EBUSY, -EINVAL, -ENOMEM, -EINTR while waiting for a
- * detach or for the removal of the same index.
+ * A new device, busy, with the table's reference, of @index or of any for -1. ERR_PTR:
+ * -EEXIST if the index is taken, -ENOSPC if all are, -ENOMEM.
  */
-struct nbd_device *nbd_device_claim(int index, struct netlink_ext_ack *extack);
-void nbd_device_unclaim(struct nbd_device *nbd);
-
-/* Marks a device that an ioctl user sets up; false if it is taken. */
-bool nbd_device_try_claim(struct nbd_device *nbd);
+struct nbd_device *nbd_device_make(int index);
 
 /* Until the end of a detach that has begun, or for some seconds. -EINTR. */
 int nbd_device_wait_end(struct nbd_device *nbd);

@@ -11,6 +11,7 @@
 #include <linux/slab.h>
 #include "compat.h"
 #include "device.h"
+#include "index.h"
 #include "ioctl.h"
 #include "session.h"
 #include "slots.h"

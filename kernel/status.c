@@ -8,6 +8,7 @@
 #include "compat.h"
 #include "conn.h"
 #include "device.h"
+#include "index.h"
 #include "netlink.h"
 #include "session.h"
 #include "slots.h"

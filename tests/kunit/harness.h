@@ -12,6 +12,7 @@
 #include <kunit/test.h>
 #include <linux/completion.h>
 #include "../../kernel/device.h"
+#include "../../kernel/index.h"
 #include "../../kernel/issue.h"
 #include "../../kernel/queue.h"
 #include "../../kernel/session.h"
