@@ -82,8 +82,10 @@ static int sock_list_parse(struct nbd_sock_list *list, struct genl_info *info)
 	if (!nr)
 		return 0;
 	list->socks = kcalloc(nr, sizeof(*list->socks), GFP_KERNEL);
-	if (!list->socks)
+	if (!list->socks) {
+		NL_SET_ERR_MSG(info->extack, "out of memory for the sockets");
 		return -ENOMEM;
+	}
 	nla_for_each_nested(item, nest, rem) {
 		err = sock_list_add(list, item, info->extack);
 		if (err) {
@@ -148,8 +150,10 @@ static int parse_params(struct genl_info *info, struct nbd_session_params *param
 	get_u32(info, NBD_ATTR_WRITE_POLICY, &params->policy);
 	if (info->attrs[NBD_ATTR_BACKEND_IDENTIFIER]) {
 		params->backend = nla_strdup(info->attrs[NBD_ATTR_BACKEND_IDENTIFIER], GFP_KERNEL);
-		if (!params->backend)
+		if (!params->backend) {
+			NL_SET_ERR_MSG(info->extack, "out of memory for the backend identifier");
 			return -ENOMEM;
+		}
 	}
 	return 0;
 }

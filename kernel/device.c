@@ -387,13 +387,12 @@ void nbd_device_set_size(struct nbd_device *nbd, u64 size)
 }
 
 /* One hardware queue a connection, as far as there are CPUs to use them. */
-static int device_set_queues(struct nbd_device *nbd, unsigned int nr_conns)
+static void device_set_queues(struct nbd_device *nbd, unsigned int nr_conns)
 {
 	unsigned int nr = min(nr_conns, nr_cpu_ids);
 
 	if (nbd->tag_set.nr_hw_queues != nr)
 		blk_mq_update_nr_hw_queues(&nbd->tag_set, nr);
-	return 0;
 }
 
 /* Who has the old one open keeps a dead disk, and whatever they submitted to it fails. */
@@ -475,10 +474,12 @@ static int device_prepare(struct nbd_device *nbd, struct nbd_session_params *par
 		return -EBUSY;
 	}
 	err = device_renew_disk(nbd, params, extack);
-	if (!err)
-		err = device_set_queues(nbd, nr);
-	if (!err)
-		err = device_set_limits(nbd, params);
+	if (err)
+		return err;
+	device_set_queues(nbd, nr);
+	err = device_set_limits(nbd, params);
+	if (err)
+		NL_SET_ERR_MSG(extack, "the block layer does not take the limits of this export");
 	return err;
 }
 

@@ -121,15 +121,17 @@ static struct nbd_device *device_claim_free(void)
 	return nbd;
 }
 
-static struct nbd_device *device_claim_any(void)
+/* -EEXIST: somebody else was quicker. */
+static struct nbd_device *device_claim_new(int index, struct netlink_ext_ack *extack)
 {
-	struct nbd_device *nbd = device_claim_free();
+	struct nbd_device *nbd = nbd_device_make(index);
 
-	if (nbd)
-		return nbd;
-	nbd = nbd_device_make(-1);
 	if (!IS_ERR(nbd))
 		refcount_inc(&nbd->refs);
+	else if (PTR_ERR(nbd) == -ENOSPC)
+		NL_SET_ERR_MSG(extack, "no index is free");
+	else if (PTR_ERR(nbd) != -EEXIST)
+		NL_SET_ERR_MSG(extack, "device cannot be created");
 	return nbd;
 }
 
@@ -192,7 +194,7 @@ struct nbd_device *nbd_device_claim(int index, struct netlink_ext_ack *extack)
 	bool settled = false;
 
 	if (index < 0)
-		return device_claim_any();
+		return device_claim_free() ?: device_claim_new(-1, extack);
 	for (;;) {
 		nbd = device_claim_existing(index, &removals);
 		if (PTR_ERR_OR_ZERO(nbd) == -EAGAIN) {
@@ -215,15 +217,9 @@ struct nbd_device *nbd_device_claim(int index, struct netlink_ext_ack *extack)
 			device_refuse(index, extack);
 		if (nbd)
 			return nbd;
-		nbd = nbd_device_make(index);
-		if (!IS_ERR(nbd)) {
-			refcount_inc(&nbd->refs);
+		nbd = device_claim_new(index, extack);
+		if (PTR_ERR_OR_ZERO(nbd) != -EEXIST)
 			return nbd;
-		}
-		if (PTR_ERR(nbd) != -EEXIST) {
-			NL_SET_ERR_MSG(extack, "device cannot be created");
-			return nbd;
-		}
 	}
 }
 

@@ -300,6 +300,7 @@ int nbd_session_add_socks(struct nbd_session *session, struct file **socks, unsi
 	conns = kcalloc(nr, sizeof(*conns), GFP_NOIO);
 	if (!conns) {
 		nbd_socks_put(socks, nr);
+		nbd_extack_text(extack, "out of memory for connections");
 		return -ENOMEM;
 	}
 	err = nbd_conns_create(session, socks, conns, nr, extack);
@@ -309,6 +310,8 @@ int nbd_session_add_socks(struct nbd_session *session, struct file **socks, unsi
 		err = session_replace_conns(session, conns, nr, how == NBD_REPLACE_NOW, added);
 	if (err == -ESHUTDOWN)
 		nbd_extack_text(extack, "device is being detached");
+	else if (err == -ENOMEM)
+		nbd_extack_text(extack, "out of memory for connections");
 	if (added->used)
 		session_start_conns(session, conns, added->used);
 	kfree(conns);

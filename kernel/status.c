@@ -89,8 +89,10 @@ int nbd_genl_status(struct sk_buff *skb, struct genl_info *info)
 	/* Devices that appear between the two walks need room too. */
 	nr = index < 0 ? count_devices() + 16 : 1;
 	reply = genlmsg_new(nla_total_size(nr * NBD_DEVICE_ITEM_SIZE), GFP_KERNEL);
-	if (!reply)
+	if (!reply) {
+		NL_SET_ERR_MSG(info->extack, "out of memory for the list");
 		return -ENOMEM;
+	}
 	head = genlmsg_put_reply(reply, info, &nbd_genl_family, 0, NBD_CMD_STATUS);
 	err = head ? put_device_list(reply, index) : -EMSGSIZE;
 	if (err) {

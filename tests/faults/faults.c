@@ -179,6 +179,19 @@ static bool transfer_done(void *arg)
 	return __atomic_load_n(&t->done, __ATOMIC_SEQ_CST);
 }
 
+/* Allocations are refused to the driver alone, not to netlink itself. */
+static bool only_driver;
+
+/* The answer's error. What the driver refuses it must say in a sentence. */
+static int call(struct msg *msg, const char *what)
+{
+	const struct answer *answer = nl_call(msg);
+
+	if (only_driver && answer->error && !answer->text[0])
+		broken("%s: %s, and no sentence", what, errno_name(-answer->error));
+	return answer->error;
+}
+
 /* RECONFIGURE with that socket, as whoever attached the device may send it. */
 static struct msg *reconnect_msg(int index, struct peer *peer)
 {
@@ -192,7 +205,7 @@ static struct msg *reconnect_msg(int index, struct peer *peer)
 
 static int reconnect(int index, struct peer *peer)
 {
-	return nl_call(reconnect_msg(index, peer))->error;
+	return call(reconnect_msg(index, peer), "RECONFIGURE");
 }
 
 /*
@@ -751,7 +764,7 @@ static unsigned int one_life(bool strict)
 	a = peer_new(kind);
 	b = peer_new(kind);
 	c = peer_new(kind);
-	ret = nl_call(connect_two(DEVICE, a, b, 0))->error;
+	ret = call(connect_two(DEVICE, a, b, 0), "CONNECT");
 	failures += !!ret;
 	if (!is_free(DEVICE)) {
 		for (request = READ; request <= ZEROES; request++)
@@ -876,6 +889,7 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(operation, "failslab") || !strcmp(operation, "fail_page_alloc")) {
 		injector = operation;
+		only_driver = true;
 		sweep_anywhere(number);
 		return 0;
 	}
