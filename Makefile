@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 # `make help` lists the targets.
 
-# The running kernel where its headers are installed, else the newest that has some.
-KVER ?= $(shell if [ -e /lib/modules/$$(uname -r)/build ]; then uname -r; \
-	else ls -d /lib/modules/*/build 2>/dev/null | cut -d/ -f4 | sort -V | tail -n 1; fi)
+# Without KVER, which kernel's module is built is found out, and said.
+ifndef KVER
+CHOSEN := $(shell sh kernel/probe/release 2>/dev/null)
+KVER := $(firstword $(CHOSEN))
+endif
 KDIR ?= /lib/modules/$(KVER)/build
 OUT ?= build/$(KVER)
 
@@ -45,7 +47,8 @@ all: module client
 # builds into one folder wait for each other.
 .PHONY: module
 module:
-	@test -n "$(KVER)" || { echo "make: no kernel headers are installed" >&2; exit 1; }
+	@test -n "$(KVER)" || sh kernel/probe/release
+	$(if $(CHOSEN),@echo "  FOR     $(CHOSEN)")
 	@test -e "$(KDIR)" || { echo "make: no kernel headers: $(KDIR)" >&2; exit 1; }
 	@mkdir -p $(OUT)
 	+@flock $(OUT)/.lock $(MAKE) --no-print-directory kbuild
