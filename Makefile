@@ -128,7 +128,7 @@ dkms-uninstall:
 
 .PHONY: clean
 clean:
-	rm -rf build
+	rm -rf build || sudo rm -rf build
 
 # --- tests ---
 
@@ -147,6 +147,10 @@ check-debug: packages
 .PHONY: check-kcsan
 check-kcsan: packages
 	tests/debug/run kcsan
+
+.PHONY: kernels
+kernels: packages
+	tests/kernels/news
 
 .PHONY: fuzz
 fuzz: packages
@@ -184,6 +188,8 @@ help:
 	@echo '                         TESTS=pattern KERNELS=6.12 FULL=1 STRICT=1'
 	@echo 'make check-debug         the tests on a kernel that checks itself'
 	@echo 'make check-kcsan         some of them on one that looks for data races'
+	@echo 'make kernels             which kernels in the archive are new, and whether the module'
+	@echo '                         builds for them'
 	@echo 'make static              checkpatch, sparse, analyzers, shellcheck'
 	@echo 'make fuzz SECONDS=N      fuzz each part of nbd-client that reads foreign bytes'
 	@echo 'make soak MINUTES=N      everything at once, for so long'

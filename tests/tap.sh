@@ -66,6 +66,16 @@ tap_command() {
 	echo "not ok - $name # $(tap_seconds "$begin")"
 }
 
+# no_warnings COMMAND...: fails if it fails or warns
+no_warnings() {
+	local output status
+
+	output=$("$@" 2>&1)
+	status=$?
+	echo "$output"
+	[ $status = 0 ] && ! grep -iE '^[^#]*warning:' <<<"$output" >/dev/null
+}
+
 # tap_seconds BEGIN: since then, for a result's comment
 tap_seconds() {
 	local passed=$((${EPOCHREALTIME/[.,]/} - ${1/[.,]/}))

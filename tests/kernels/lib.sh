@@ -1,0 +1,143 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Building the module for kernels of other suites than this machine's: with an apt state of
+# its own, so that the machine's sources stay as they are, and in a small system of that
+# suite, whose compiler and C library its headers need. The caller has set `top`.
+
+# The caller reads these:
+# shellcheck disable=SC2034
+flavours=(amd64 cloud-amd64 rt-amd64)
+roots=$top/build/roots
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+
+kernels_die() {
+	echo "kernels: $*" >&2
+	exit 1
+}
+
+# kernel_lines: the lines of tests/kernels/list
+kernel_lines() {
+	grep -v '^#' "$top/tests/kernels/list"
+}
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		kernels_die "neither root nor sudo, which a system of another suite needs"
+	fi
+}
+
+# codename_of SUITE: of the release of Debian that it belongs to
+codename_of() {
+	echo "${1%%-*}"
+}
+
+# archive_of SUITE: where this machine gets Debian's packages, or those of its
+# security team, from
+archive_of() {
+	local wanted='^[a-z]+ ' uri
+
+	[[ $1 != *-security ]] || wanted='^[a-z]+-security '
+	# shellcheck disable=SC2016 # apt-get's
+	uri=$(apt-get indextargets --format '$(CODENAME) $(ORIGIN) $(REPO_URI)' \
+		'Created-By: Packages' 'Origin: Debian' | grep -E "$wanted" | head -n 1)
+	[ -n "$uri" ] || kernels_die "this machine's package sources have nothing like $1"
+	echo "${uri##* }"
+}
+
+# sources_of CODENAME...: lines for sources.list, of all suites of the list that
+# belong to these
+sources_of() {
+	local codename suite
+
+	for codename; do
+		for suite in "$codename" $(kernel_lines | awk '{ print $1 }' | sort -u); do
+			if [ "$suite" = "$codename" ] || [[ $suite = "$codename"-* ]]; then
+				echo "deb [signed-by=$keyring] $(archive_of "$suite") $suite main"
+			fi
+		done
+	done | sort -u
+}
+
+# other_apt COMMAND...: an apt command with the other suites' packages
+other_apt() {
+	APT_CONFIG=$roots/apt/apt.conf "$@"
+}
+
+# prepare_apt: fetches the other suites' lists of packages
+prepare_apt() {
+	mkdir -p "$roots"/apt/etc/{apt.conf,preferences}.d "$roots"/apt/state/lists/partial \
+		"$roots"/apt/cache/archives/partial
+	sources_of bookworm trixie >"$roots/apt/etc/sources.list"
+	cat >"$roots/apt/apt.conf" <<-END
+		Dir::Etc "$roots/apt/etc";
+		Dir::State "$roots/apt/state";
+		Dir::State::status "/dev/null";
+		Dir::Cache "$roots/apt/cache";
+		Acquire::Languages "none";
+		APT::Sandbox::User "root";
+	END
+	other_apt apt-get -qq update
+}
+
+# newest_release SUITE PACKAGE: what that package leads to
+newest_release() {
+	local version
+
+	version=$(other_apt apt-cache madison "$2" |
+		awk -F ' *[|] *' -v suite="$1/main" '$3 ~ " " suite " " { print $2 }' |
+		sort -V | tail -n 1)
+	[ -n "$version" ] || kernels_die "the archive has no $2 in $1"
+	other_apt apt-cache show "$2=$version" |
+		sed -nE 's/^Depends:.* linux-headers-([^ ,]+)-amd64.*/\1/p' | head -n 1
+}
+
+# in_archive RELEASE
+in_archive() {
+	[ -n "$(other_apt apt-cache show --no-all-versions "linux-headers-$1-amd64" 2>/dev/null)" ]
+}
+
+# make_root NAME CODENAME KERNEL...: $roots/NAME is a system of that release of Debian with
+# a compiler and the headers of these kernels, as uname -r prints them
+make_root() {
+	local root=$roots/$1 codename=$2 packages=dash,coreutils,findutils,sed,grep,mawk,diffutils
+
+	packages+=,util-linux,gcc,make,libc6-dev$(printf ',linux-headers-%s' "${@:3}")
+	[ "$(cat "$root.packages" 2>/dev/null)" != "$packages" ] || return 0
+	as_root rm -rf "$root" "$root.packages"
+	# shellcheck disable=SC2016 # the hook's
+	local links='cd "$1" && for dir in bin sbin lib lib64; do mkdir -p usr/$dir; ln -s usr/$dir .; done'
+
+	# Only unpacked: no package's scripts have anything to do for a compiler. What makes the
+	# links beside /usr in a system that is installed is one of them.
+	sources_of "$codename" | as_root mmdebstrap --quiet --variant=extract \
+		--aptopt='Acquire::Languages "none"' --include="$packages" \
+		--setup-hook="$links" \
+		"$codename" "$root" - || return
+	as_root ln -sf mawk "$root/usr/bin/awk"
+	echo "$packages" >"$root.packages"
+}
+
+# in_root NAME COMMAND...: runs it there, with this tree in its place
+in_root() {
+	# shellcheck disable=SC2016 # the inner shell's
+	as_root unshare --mount bash -euc '
+		root=$1 top=$2
+		shift 2
+		mkdir -p "$root/$top" "$root/proc" "$root/tmp"
+		mount --bind "$top" "$root/$top"
+		mount -t proc proc "$root/proc"
+		exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"' \
+		in_root "$roots/$1" "$top" "${@:2}"
+}
+
+# build_for NAME KERNEL: the module, without debug information: what the compiler says is
+# all that is wanted
+build_for() {
+	in_root "$1" make --no-print-directory -j2 -C "$top" module "KVER=$2" \
+		"OUT=$roots/modules/$2" EXTRA_CFLAGS=-g0 KBUILD_ARGS=CONFIG_DEBUG_INFO_BTF_MODULES=
+}
