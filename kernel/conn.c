@@ -8,6 +8,7 @@
 #include "device.h"
 #include "queue.h"
 #include "session.h"
+#include "stream.h"
 
 /* How often a peer that has requests to answer is excused. */
 #define NBD_EXCUSE_INTERVAL	(2 * HZ)
@@ -70,7 +71,7 @@ struct nbd_conn *nbd_conn_create(struct nbd_session *session, unsigned int slot,
 		conn_free(conn);
 		return ERR_PTR(err);
 	}
-	if (conn->socket.is_tcp) {
+	if (!conn->socket.stream->staged) {
 		kfree(conn->rx_buf);
 		conn->rx_buf = NULL;
 	}
@@ -113,7 +114,7 @@ void nbd_conn_start(struct nbd_conn *conn)
 	spin_lock_bh(&conn->lock);
 	WRITE_ONCE(conn->state, NBD_LIFE_RUNNING);
 	conn->heard = jiffies;
-	queue_work(conn->socket.is_tcp ? nbd_lock_wq : nbd_wq, &conn->rx_work);
+	nbd_recv_later(conn);
 	queue_work(nbd_wq, &conn->tx_work);
 	spin_unlock_bh(&conn->lock);
 }

@@ -141,7 +141,7 @@ struct nbd_burst {
  * @tx_node:	there
  * @rx:		owned by the receiver: the holder of the socket lock for TCP, @rx_work
  *		otherwise
- * @rx_buf:	staging buffer of @rx_work, NBD_RX_BUF bytes; NULL for TCP
+ * @rx_buf:	staging buffer of @rx_work, NBD_RX_BUF bytes; NULL if the stream has no use for it
  * @rx_work:	receives
  * @lock:	protects @state, @pending, @table, @generation, @retiring, @cause, @err;
  *		taken from softirq
@@ -309,8 +309,15 @@ void nbd_conn_goodbye(struct nbd_conn *conn);
 
 /* recv.c */
 
-/* The receiver, called from the socket's callbacks under its lock. */
+/* Receives what is in the TCP receive queue, from a callback, under the socket lock. */
 void nbd_recv_tcp(struct nbd_conn *conn);
+
+/* Two ways of nbd_stream.receive: from the TCP receive queue; with recvmsg(). */
+void nbd_recv_queue(struct nbd_conn *conn);
+void nbd_recv_messages(struct nbd_conn *conn);
+
+/* Queues @rx_work; the caller sees to it that the burial has not cancelled it yet. */
+void nbd_recv_later(struct nbd_conn *conn);
 void nbd_recv_work(struct work_struct *work);
 
 #endif /* _NBD_CONN_H */

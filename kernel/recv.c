@@ -14,6 +14,7 @@
 #include "conn.h"
 #include "queue.h"
 #include "session.h"
+#include "stream.h"
 #include "trace.h"
 
 /* Bytes that one run of the receive work takes before it lets others run. */
@@ -242,7 +243,7 @@ void nbd_recv_tcp(struct nbd_conn *conn)
 }
 
 /* The first look at a TCP socket, for what came before the callbacks were hooked. */
-static void recv_tcp_locked(struct nbd_conn *conn)
+void nbd_recv_queue(struct nbd_conn *conn)
 {
 	struct sock *sk = conn->socket.sock->sk;
 
@@ -337,20 +338,19 @@ static int recv_staged(struct nbd_conn *conn)
 
 /*
  * Whether another look may find something. What comes later, the end included, is told by
- * a callback, and the work runs once more. Only a Unix socket has all that is there in its
- * receive queue.
+ * a callback, and the work runs once more.
  */
 static bool recv_more(struct nbd_conn *conn)
 {
 	const struct sock *sk = conn->socket.sock->sk;
 
-	return sk->sk_family != AF_UNIX ||
+	return !conn->socket.stream->queue_is_all ||
 	       !skb_queue_empty_lockless(&sk->sk_receive_queue) ||
 	       READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN || READ_ONCE(sk->sk_err);
 }
 
 /* Receives until the socket is empty, dead, or the budget is used up. */
-static void recv_stream(struct nbd_conn *conn)
+void nbd_recv_messages(struct nbd_conn *conn)
 {
 	DEFINE_IO_COMP_BATCH(batch);
 	int budget = NBD_RX_BUDGET, held_back = 0;
@@ -378,21 +378,22 @@ static void recv_stream(struct nbd_conn *conn)
 	nbd_batch_complete(&batch);
 
 	if (ret > 0 && budget <= 0)
-		queue_work(nbd_wq, &conn->rx_work);
+		nbd_recv_later(conn);
 	else if (!ret)
 		nbd_conn_kill(conn, -EPIPE, "connection closed");
 	else if (ret < 0 && ret != -EAGAIN && ret != -EINTR)
 		nbd_conn_kill(conn, ret, "cannot receive (error %d)", -ret);
 }
 
+void nbd_recv_later(struct nbd_conn *conn)
+{
+	queue_work(conn->socket.stream->locked ? nbd_lock_wq : nbd_wq, &conn->rx_work);
+}
+
 void nbd_recv_work(struct work_struct *work)
 {
 	struct nbd_conn *conn = container_of(work, struct nbd_conn, rx_work);
 
-	if (READ_ONCE(conn->state) != NBD_LIFE_RUNNING)
-		return;
-	if (conn->socket.is_tcp)
-		recv_tcp_locked(conn);
-	else
-		recv_stream(conn);
+	if (READ_ONCE(conn->state) == NBD_LIFE_RUNNING)
+		conn->socket.stream->receive(conn);
 }

@@ -7,55 +7,33 @@
 #include <linux/netlink.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
-#include <linux/socket.h>
-#include <linux/tcp.h>
-#include <net/inet_connection_sock.h>
-#include <net/net_namespace.h>
 #include <net/sock.h>
-#include <net/tcp.h>
 #include "compat.h"
 #include "conn.h"
 #include "socket.h"
+#include "stream.h"
 
 /* What security modules judge our socket calls by. */
 static const struct cred *nbd_cred;
 /* We hold memalloc_socks_key, once for all sockets. */
 static atomic_t nbd_memalloc_held = ATOMIC_INIT(0);
 
-#define NBD_ULP_NAME	"nbd"
-
-/**
- * struct nbd_seal - what sockets point to that a connection has, or had
- * @ulp:	an upper-layer protocol of TCP without functions. The network code reads it
- *		without a lock for as long as the socket lives, and nobody says when it ends
- * @unix_ops:	those of Unix streams, but for sending and receiving. A system call may
- *		go to sleep with the pointer in its hands
- * @used:	some socket pointed to it: it can never be freed
- */
-struct nbd_seal {
-	struct tcp_ulp_ops ulp;
-	struct proto_ops unix_ops;
-	bool used;
+/* The first that fits is it. */
+static const struct nbd_stream *const nbd_streams[] = {
+	&nbd_stream_tcp,
+	&nbd_stream_unix,
 };
 
-static struct nbd_seal *nbd_seal;
+struct nbd_seal *nbd_seal;
 
-static int seal_unix_ops(struct proto_ops *ops)
+static int seal_init(struct nbd_seal *seal)
 {
-	struct socket *sock;
-	int err;
+	unsigned int i;
+	int err = 0;
 
-	err = sock_create_kern(&init_net, AF_UNIX, SOCK_STREAM, 0, &sock);
-	if (err)
-		return err == -EAFNOSUPPORT ? 0 : err;
-	*ops = *sock->ops;
-	ops->sendmsg = sock_no_sendmsg;
-	ops->recvmsg = sock_no_recvmsg;
-	/* Made of recvmsg() then. */
-	ops->splice_read = NULL;
-	nbd_ops_without_sendpage(ops);
-	sock_release(sock);
-	return 0;
+	for (i = 0; i < ARRAY_SIZE(nbd_streams) && !err; i++)
+		err = nbd_streams[i]->init(seal);
+	return err;
 }
 
 int nbd_sockets_init(void)
@@ -65,8 +43,7 @@ int nbd_sockets_init(void)
 	nbd_seal = kzalloc(sizeof(*nbd_seal), GFP_KERNEL);
 	if (!nbd_seal)
 		return -ENOMEM;
-	strscpy(nbd_seal->ulp.name, NBD_ULP_NAME, sizeof(nbd_seal->ulp.name));
-	err = seal_unix_ops(&nbd_seal->unix_ops);
+	err = seal_init(nbd_seal);
 	if (err)
 		goto err_seal;
 	err = -ENOMEM;
@@ -114,53 +91,18 @@ static void socket_hold_memalloc_key(void)
 		static_branch_inc(&memalloc_socks_key);
 }
 
-/* lock_sock(), unless somebody has it. */
-static bool socket_trylock(struct sock *sk)
+int nbd_stream_sendmsg(struct nbd_socket *s, struct msghdr *msg, bool wait)
 {
-	bool free;
+	const struct cred *old = override_creds(nbd_cred);
+	int ret = s->ops->sendmsg(s->sock, msg, msg_data_left(msg));
 
-	spin_lock_bh(&sk->sk_lock.slock);
-	free = !sk->sk_lock.owned;
-	if (free) {
-		sk->sk_lock.owned = 1;
-		mutex_acquire(&sk->sk_lock.dep_map, 0, 1, _RET_IP_);
-	}
-	spin_unlock_bh(&sk->sk_lock.slock);
-	return free;
-}
-
-/* The part of sendmsg() that nothing can be put in place of. It has no use for credentials. */
-static int tcp_send(struct nbd_socket *s, struct msghdr *msg, bool wait)
-{
-	struct sock *sk = s->sock->sk;
-	struct tcp_sock *tp = tcp_sk(sk);
-	int ret = -EBUSY;
-
-	sock_rps_record_flow(sk);
-	if (wait)
-		lock_sock(sk);
-	else if (!socket_trylock(sk))
-		return -EALREADY;
-	if (likely(tp->write_seq == s->write_seq && !tp->repair)) {
-		ret = tcp_sendmsg_locked(sk, msg, msg_data_left(msg));
-		s->write_seq = tp->write_seq;
-	}
-	release_sock(sk);
-	return ret;
-}
-
-/* A Unix socket is locked for moments only; its receivers have a lock of their own. */
-int nbd_socket_send(struct nbd_socket *s, struct msghdr *msg, bool wait)
-{
-	const struct cred *old;
-	int ret;
-
-	if (s->is_tcp)
-		return tcp_send(s, msg, wait);
-	old = override_creds(nbd_cred);
-	ret = s->ops->sendmsg(s->sock, msg, msg_data_left(msg));
 	revert_creds(old);
 	return ret;
+}
+
+int nbd_socket_send(struct nbd_socket *s, struct msghdr *msg, bool wait)
+{
+	return s->stream->send(s, msg, wait);
 }
 
 int nbd_socket_recv(struct nbd_socket *s, struct msghdr *msg)
@@ -172,28 +114,20 @@ int nbd_socket_recv(struct nbd_socket *s, struct msghdr *msg)
 	return ret;
 }
 
-static bool socket_is_tcp(const struct sock *sk)
-{
-	return (sk->sk_family == AF_INET || sk->sk_family == AF_INET6) &&
-	       sk->sk_type == SOCK_STREAM && sk->sk_protocol == IPPROTO_TCP;
-}
-
-static bool socket_is_unix_stream(const struct sock *sk)
-{
-	return sk->sk_family == AF_UNIX && sk->sk_type == SOCK_STREAM;
-}
-
 void nbd_socket_excuse(struct nbd_socket *s)
 {
-	struct sock *sk = s->sock->sk;
+	if (s->stream->excuse)
+		s->stream->excuse(s);
+}
 
-	if (!socket_is_tcp(sk))
-		return;
-	bh_lock_sock(sk);
-	/* Not more than the last probe of the window is unanswered. */
-	if (!sock_owned_by_user(sk) && inet_csk(sk)->icsk_probes_out <= 1)
-		inet_csk(sk)->icsk_probes_tstamp = 0;
-	bh_unlock_sock(sk);
+static const struct nbd_stream *socket_stream(const struct sock *sk)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(nbd_streams); i++)
+		if (nbd_streams[i]->fits(sk))
+			return nbd_streams[i];
+	return NULL;
 }
 
 static bool socket_connected(const struct socket *sock)
@@ -205,30 +139,18 @@ static bool socket_connected(const struct socket *sock)
 	return (1 << READ_ONCE(sock->sk->sk_state)) & (TCPF_ESTABLISHED | TCPF_CLOSE_WAIT);
 }
 
-/* Ours, of a connection that it had before, does nothing. */
-static bool socket_has_ulp(const struct sock *sk)
-{
-	const struct tcp_ulp_ops *ulp = READ_ONCE(inet_csk(sk)->icsk_ulp_ops);
-
-	return ulp && strcmp(ulp->name, NBD_ULP_NAME);
-}
-
 static int socket_check(const struct socket *sock, struct netlink_ext_ack *extack)
 {
-	const struct sock *sk = sock->sk;
+	const struct nbd_stream *stream = socket_stream(sock->sk);
+	int err;
 
-	if (!socket_is_tcp(sk) && !socket_is_unix_stream(sk)) {
+	if (!stream) {
 		NL_SET_ERR_MSG(extack, "only TCP and Unix stream sockets can be used");
 		return -EINVAL;
 	}
-	if (socket_is_tcp(sk) && socket_has_ulp(sk)) {
-		NL_SET_ERR_MSG(extack, "TCP sockets with kernel TLS cannot be used");
-		return -EOPNOTSUPP;
-	}
-	if (socket_is_tcp(sk) && tcp_sk(sk)->repair) {
-		NL_SET_ERR_MSG(extack, "TCP sockets in repair mode cannot be used");
-		return -EOPNOTSUPP;
-	}
+	err = stream->check ? stream->check(sock->sk, extack) : 0;
+	if (err)
+		return err;
 	if (!socket_connected(sock)) {
 		NL_SET_ERR_MSG(extack, "socket is not connected");
 		return -ENOTCONN;
@@ -367,10 +289,8 @@ static void socket_prepare(struct nbd_socket *s)
 	sk->sk_allocation = GFP_NOIO | __GFP_MEMALLOC;
 	nbd_set_task_frag(sk, false);
 	WRITE_ONCE(sk->sk_rcvlowat, 1);
-	if (socket_is_tcp(sk)) {
-		s->nodelay = tcp_sk(sk)->nonagle & TCP_NAGLE_OFF;
-		tcp_sock_set_nodelay(sk);
-	}
+	if (s->stream->prepare)
+		s->stream->prepare(s);
 }
 
 static void socket_restore(struct nbd_socket *s)
@@ -382,11 +302,6 @@ static void socket_restore(struct nbd_socket *s)
 	sk->sk_allocation = s->allocation;
 	nbd_set_task_frag(sk, s->use_task_frag);
 	WRITE_ONCE(sk->sk_rcvlowat, s->rcvlowat);
-	if (socket_is_tcp(sk) && !s->nodelay) {
-		lock_sock(sk);
-		tcp_sk(sk)->nonagle &= ~TCP_NAGLE_OFF;
-		release_sock(sk);
-	}
 }
 
 /* The first of those who want it. */
@@ -406,37 +321,10 @@ static int socket_take(struct nbd_conn *conn, struct sock *sk)
 
 static void socket_seal(struct nbd_socket *s)
 {
-	struct sock *sk = s->sock->sk;
-
-	lockdep_assert_held(&sk->sk_lock);
+	lockdep_assert_held(&s->sock->sk->sk_lock);
 
 	WRITE_ONCE(nbd_seal->used, true);
-	s->ops = s->sock->ops;
-	s->is_tcp = socket_is_tcp(sk);
-	if (!s->is_tcp) {
-		WRITE_ONCE(s->sock->ops, &nbd_seal->unix_ops);
-		return;
-	}
-	if (!inet_csk_has_ulp(sk))
-		WRITE_ONCE(inet_csk(sk)->icsk_ulp_ops, &nbd_seal->ulp);
-	/* Every byte is worth a callback, and whoever wants to wait for one in recv() need not. */
-	sock_set_flag(sk, SOCK_DONE);
-	s->write_seq = tcp_sk(sk)->write_seq;
-	s->disconnects = sk->sk_disconnects;
-}
-
-static void socket_unseal(struct nbd_socket *s)
-{
-	struct sock *sk = s->sock->sk;
-
-	if (!s->is_tcp) {
-		WRITE_ONCE(s->sock->ops, s->ops);
-		return;
-	}
-	lock_sock(sk);
-	if (!(sk->sk_shutdown & RCV_SHUTDOWN))
-		sock_reset_flag(sk, SOCK_DONE);
-	release_sock(sk);
+	s->stream->seal(s);
 }
 
 int nbd_socket_claim(struct nbd_conn *conn, struct file *file)
@@ -454,6 +342,8 @@ int nbd_socket_claim(struct nbd_conn *conn, struct file *file)
 	if (!err) {
 		s->sock = sock;
 		s->file = file;
+		s->ops = sock->ops;
+		s->stream = socket_stream(sk);
 		socket_seal(s);
 	}
 	release_sock(sk);
@@ -465,92 +355,21 @@ int nbd_socket_claim(struct nbd_conn *conn, struct file *file)
 	return 0;
 }
 
-/* The connection whose socket it is, or NULL. sk_callback_lock is held. */
-static struct nbd_conn *socket_conn(const struct sock *sk)
+struct nbd_conn *nbd_stream_enter(struct sock *sk)
 {
+	read_lock_bh(&sk->sk_callback_lock);
 	return __locked_read_sk_user_data_with_flags(sk, SK_USER_DATA_NOCOPY);
 }
 
-/*
- * The callbacks run with softirqs off even where the socket's backlog is worked
- * off in process context: completing a request must not look like a place that
- * may sleep, for the socket is locked.
- */
-static void nbd_sk_data_ready(struct sock *sk)
+void nbd_stream_leave(struct sock *sk)
 {
-	struct nbd_conn *conn;
-
-	read_lock_bh(&sk->sk_callback_lock);
-	conn = socket_conn(sk);
-	if (conn) {
-		if (conn->socket.is_tcp)
-			nbd_recv_tcp(conn);
-		else
-			queue_work(nbd_wq, &conn->rx_work);
-	}
 	read_unlock_bh(&sk->sk_callback_lock);
 }
 
-static void nbd_sk_write_space(struct sock *sk)
+void nbd_stream_has_space(struct nbd_conn *conn, struct sock *sk)
 {
-	struct nbd_conn *conn;
-
-	read_lock_bh(&sk->sk_callback_lock);
-	conn = socket_conn(sk);
-	if (conn) {
-		if (READ_ONCE(conn->tx_blocked) &&
-		    (sk->sk_family == AF_UNIX ? sock_writeable(sk) : sk_stream_is_writeable(sk))) {
-			clear_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
-			queue_work(nbd_wq, &conn->tx_work);
-		}
-	}
-	read_unlock_bh(&sk->sk_callback_lock);
-}
-
-static void nbd_tcp_state_change(struct nbd_conn *conn, struct sock *sk)
-{
-	int err = READ_ONCE(sk->sk_err);
-
-	/* What came before the end is as good as ever. */
-	if (sk->sk_state == TCP_CLOSE_WAIT)
-		nbd_recv_tcp(conn);
-	if (err == ETIMEDOUT)
-		nbd_conn_kill(conn, -ETIMEDOUT, "server does not answer at TCP level");
-	else if (err)
-		nbd_conn_kill(conn, -err, "connection broken (error %d)", err);
-	else
-		nbd_conn_kill(conn, -EPIPE, "connection closed");
-}
-
-static void nbd_sk_state_change(struct sock *sk)
-{
-	struct nbd_conn *conn;
-
-	read_lock_bh(&sk->sk_callback_lock);
-	conn = socket_conn(sk);
-	if (conn) {
-		if (!conn->socket.is_tcp)
-			queue_work(nbd_wq, &conn->rx_work);
-		else if (sk->sk_state != TCP_ESTABLISHED)
-			nbd_tcp_state_change(conn, sk);
-		conn->socket.state_change(sk);
-	}
-	read_unlock_bh(&sk->sk_callback_lock);
-}
-
-/* Of the things that it reports only disconnecting, connect() to nowhere, changes no state. */
-static void nbd_sk_error_report(struct sock *sk)
-{
-	struct nbd_conn *conn;
-
-	read_lock_bh(&sk->sk_callback_lock);
-	conn = socket_conn(sk);
-	if (conn) {
-		if (conn->socket.is_tcp && sk->sk_disconnects != conn->socket.disconnects)
-			nbd_conn_kill(conn, -ECONNABORTED, "somebody else disconnected its socket");
-		conn->socket.error_report(sk);
-	}
-	read_unlock_bh(&sk->sk_callback_lock);
+	clear_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
+	queue_work(nbd_wq, &conn->tx_work);
 }
 
 void nbd_socket_hook(struct nbd_conn *conn)
@@ -563,12 +382,21 @@ void nbd_socket_hook(struct nbd_conn *conn)
 	s->write_space = sk->sk_write_space;
 	s->state_change = sk->sk_state_change;
 	s->error_report = sk->sk_error_report;
-	sk->sk_data_ready = nbd_sk_data_ready;
-	sk->sk_write_space = nbd_sk_write_space;
-	sk->sk_state_change = nbd_sk_state_change;
-	sk->sk_error_report = nbd_sk_error_report;
+	sk->sk_data_ready = s->stream->data_ready;
+	sk->sk_write_space = s->stream->write_space;
+	sk->sk_state_change = s->stream->state_change;
+	sk->sk_error_report = s->stream->error_report;
 	s->hooked = true;
 	write_unlock_bh(&sk->sk_callback_lock);
+}
+
+/* Nobody has put callbacks of his own on top. */
+static bool socket_has_callbacks(const struct sock *sk, const struct nbd_stream *stream)
+{
+	return sk->sk_data_ready == stream->data_ready &&
+	       sk->sk_write_space == stream->write_space &&
+	       sk->sk_state_change == stream->state_change &&
+	       sk->sk_error_report == stream->error_report;
 }
 
 void nbd_socket_unhook(struct nbd_conn *conn)
@@ -578,14 +406,8 @@ void nbd_socket_unhook(struct nbd_conn *conn)
 
 	write_lock_bh(&sk->sk_callback_lock);
 	rcu_assign_sk_user_data(sk, NULL);
-	if (s->hooked && (sk->sk_data_ready != nbd_sk_data_ready ||
-			  sk->sk_write_space != nbd_sk_write_space ||
-			  sk->sk_state_change != nbd_sk_state_change ||
-			  sk->sk_error_report != nbd_sk_error_report)) {
-		/*
-		 * Userspace has put something on top that will go on calling us, where
-		 * there is nothing to do any more; but the code has to stay.
-		 */
+	if (s->hooked && !socket_has_callbacks(sk, s->stream)) {
+		/* What is on top will go on calling ours, which do nothing, but have to stay. */
 		__module_get(THIS_MODULE);
 	} else if (s->hooked) {
 		sk->sk_data_ready = s->data_ready;
@@ -597,21 +419,26 @@ void nbd_socket_unhook(struct nbd_conn *conn)
 	write_unlock_bh(&sk->sk_callback_lock);
 }
 
+void nbd_stream_shutdown(struct nbd_socket *s)
+{
+	kernel_sock_shutdown(s->sock, SHUT_RDWR);
+}
+
 void nbd_socket_cut(struct nbd_conn *conn, bool orderly)
 {
-	struct socket *sock = conn->socket.sock;
+	struct nbd_socket *s = &conn->socket;
 
-	if (!orderly && socket_is_tcp(sock->sk))
-		tcp_abort(sock->sk, ECONNABORTED);
+	if (orderly)
+		s->stream->goodbye(s);
 	else
-		kernel_sock_shutdown(sock, SHUT_RDWR);
+		s->stream->cut(s);
 }
 
 void nbd_socket_release(struct nbd_conn *conn)
 {
 	socket_restore(&conn->socket);
 	socket_declassify(&conn->socket);
-	socket_unseal(&conn->socket);
+	conn->socket.stream->restore(&conn->socket);
 	fput(conn->socket.file);
 	conn->socket.sock = NULL;
 }

@@ -33,6 +33,7 @@ struct lock_class_key;
 struct msghdr;
 struct netlink_ext_ack;
 struct nbd_conn;
+struct nbd_stream;
 struct proto_ops;
 struct sock;
 struct socket;
@@ -41,8 +42,8 @@ struct socket;
  * struct nbd_socket - a socket of a connection, and what it was like before
  * @sock:	the socket, NULL without one
  * @file:	the file that keeps it, with a reference
- * @ops:	a Unix socket's calls
- * @is_tcp:	replies are read from the TCP receive queue, else with recvmsg()
+ * @ops:	its calls
+ * @stream:	what kind it is
  * @hooked:	the callbacks are ours
  * @disconnects: sk_disconnects when it was taken
  * @write_seq:	of a TCP socket: the end of what we have sent; under the socket lock
@@ -54,7 +55,7 @@ struct nbd_socket {
 	struct socket *sock;
 	struct file *file;
 	const struct proto_ops *ops;
-	bool is_tcp;
+	const struct nbd_stream *stream;
 	bool hooked;
 	int disconnects;
 	u32 write_seq;
@@ -102,8 +103,8 @@ void nbd_socket_cut(struct nbd_conn *conn, bool orderly);
 
 /*
  * sendmsg() and recvmsg() with the kernel's own credentials, whoever's request it
- * is that is being served. -EBUSY: somebody else wrote to the socket. Sending does not @wait
- * for a task that has locked the socket, and may do so for ever: -EALREADY.
+ * is that is being served. -EBUSY: somebody else wrote to the socket. Without @wait sending
+ * does not wait for a task that has locked the socket, and may do so for ever: -EALREADY.
  */
 int nbd_socket_send(struct nbd_socket *s, struct msghdr *msg, bool wait);
 int nbd_socket_recv(struct nbd_socket *s, struct msghdr *msg);

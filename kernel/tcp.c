@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Streams over TCP: the receive queue is read in place, in the socket's callbacks. */
+#include <linux/netlink.h>
+#include <linux/string.h>
+#include <linux/tcp.h>
+#include <net/inet_connection_sock.h>
+#include <net/sock.h>
+#include <net/tcp.h>
+#include "compat.h"
+#include "conn.h"
+#include "socket.h"
+#include "stream.h"
+
+#define NBD_ULP_NAME	"nbd"
+
+static int nbd_tcp_init(struct nbd_seal *seal)
+{
+	strscpy(seal->ulp.name, NBD_ULP_NAME, sizeof(seal->ulp.name));
+	return 0;
+}
+
+static bool nbd_tcp_fits(const struct sock *sk)
+{
+	return (sk->sk_family == AF_INET || sk->sk_family == AF_INET6) &&
+	       sk->sk_type == SOCK_STREAM && sk->sk_protocol == IPPROTO_TCP;
+}
+
+/* Ours, of a connection that it had before, does nothing. */
+static bool nbd_tcp_has_ulp(const struct sock *sk)
+{
+	const struct tcp_ulp_ops *ulp = READ_ONCE(inet_csk(sk)->icsk_ulp_ops);
+
+	return ulp && strcmp(ulp->name, NBD_ULP_NAME);
+}
+
+static int nbd_tcp_check(const struct sock *sk, struct netlink_ext_ack *extack)
+{
+	if (nbd_tcp_has_ulp(sk)) {
+		NL_SET_ERR_MSG(extack, "TCP sockets with kernel TLS cannot be used");
+		return -EOPNOTSUPP;
+	}
+	if (tcp_sk(sk)->repair) {
+		NL_SET_ERR_MSG(extack, "TCP sockets in repair mode cannot be used");
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+static void nbd_tcp_seal(struct nbd_socket *s)
+{
+	struct sock *sk = s->sock->sk;
+
+	if (!inet_csk_has_ulp(sk))
+		WRITE_ONCE(inet_csk(sk)->icsk_ulp_ops, &nbd_seal->ulp);
+	/* Every byte is worth a callback, and whoever wants to wait for one in recv() need not. */
+	sock_set_flag(sk, SOCK_DONE);
+	s->write_seq = tcp_sk(sk)->write_seq;
+	s->disconnects = sk->sk_disconnects;
+}
+
+static void nbd_tcp_prepare(struct nbd_socket *s)
+{
+	struct sock *sk = s->sock->sk;
+
+	s->nodelay = tcp_sk(sk)->nonagle & TCP_NAGLE_OFF;
+	tcp_sock_set_nodelay(sk);
+}
+
+static void nbd_tcp_restore(struct nbd_socket *s)
+{
+	struct sock *sk = s->sock->sk;
+
+	lock_sock(sk);
+	if (!s->nodelay)
+		tcp_sk(sk)->nonagle &= ~TCP_NAGLE_OFF;
+	if (!(sk->sk_shutdown & RCV_SHUTDOWN))
+		sock_reset_flag(sk, SOCK_DONE);
+	release_sock(sk);
+}
+
+/* lock_sock(), unless somebody has it. */
+static bool nbd_tcp_trylock(struct sock *sk)
+{
+	bool free;
+
+	spin_lock_bh(&sk->sk_lock.slock);
+	free = !sk->sk_lock.owned;
+	if (free) {
+		sk->sk_lock.owned = 1;
+		mutex_acquire(&sk->sk_lock.dep_map, 0, 1, _RET_IP_);
+	}
+	spin_unlock_bh(&sk->sk_lock.slock);
+	return free;
+}
+
+/* The part of sendmsg() that nothing can be put in place of. It has no use for credentials. */
+static int nbd_tcp_send(struct nbd_socket *s, struct msghdr *msg, bool wait)
+{
+	struct sock *sk = s->sock->sk;
+	struct tcp_sock *tp = tcp_sk(sk);
+	int ret = -EBUSY;
+
+	sock_rps_record_flow(sk);
+	if (wait)
+		lock_sock(sk);
+	else if (!nbd_tcp_trylock(sk))
+		return -EALREADY;
+	if (likely(tp->write_seq == s->write_seq && !tp->repair)) {
+		ret = tcp_sendmsg_locked(sk, msg, msg_data_left(msg));
+		s->write_seq = tp->write_seq;
+	}
+	release_sock(sk);
+	return ret;
+}
+
+static void nbd_tcp_data_ready(struct sock *sk)
+{
+	struct nbd_conn *conn = nbd_stream_enter(sk);
+
+	if (conn)
+		nbd_recv_tcp(conn);
+	nbd_stream_leave(sk);
+}
+
+static void nbd_tcp_write_space(struct sock *sk)
+{
+	struct nbd_conn *conn = nbd_stream_enter(sk);
+
+	if (conn && READ_ONCE(conn->tx_blocked) && sk_stream_is_writeable(sk))
+		nbd_stream_has_space(conn, sk);
+	nbd_stream_leave(sk);
+}
+
+static void nbd_tcp_changed(struct nbd_conn *conn, struct sock *sk)
+{
+	int err = READ_ONCE(sk->sk_err);
+
+	/* What came before the end is as good as ever. */
+	if (sk->sk_state == TCP_CLOSE_WAIT)
+		nbd_recv_tcp(conn);
+	if (err == ETIMEDOUT)
+		nbd_conn_kill(conn, -ETIMEDOUT, "server does not answer at TCP level");
+	else if (err)
+		nbd_conn_kill(conn, -err, "connection broken (error %d)", err);
+	else
+		nbd_conn_kill(conn, -EPIPE, "connection closed");
+}
+
+static void nbd_tcp_state_change(struct sock *sk)
+{
+	struct nbd_conn *conn = nbd_stream_enter(sk);
+
+	if (conn) {
+		if (sk->sk_state != TCP_ESTABLISHED)
+			nbd_tcp_changed(conn, sk);
+		conn->socket.state_change(sk);
+	}
+	nbd_stream_leave(sk);
+}
+
+/* Of the things that it reports only disconnecting, connect() to nowhere, changes no state. */
+static void nbd_tcp_error_report(struct sock *sk)
+{
+	struct nbd_conn *conn = nbd_stream_enter(sk);
+
+	if (conn) {
+		if (sk->sk_disconnects != conn->socket.disconnects)
+			nbd_conn_kill(conn, -ECONNABORTED, "somebody else disconnected its socket");
+		conn->socket.error_report(sk);
+	}
+	nbd_stream_leave(sk);
+}
+
+static void nbd_tcp_excuse(struct nbd_socket *s)
+{
+	struct sock *sk = s->sock->sk;
+
+	bh_lock_sock(sk);
+	/* Not more than the last probe of the window is unanswered. */
+	if (!sock_owned_by_user(sk) && inet_csk(sk)->icsk_probes_out <= 1)
+		inet_csk(sk)->icsk_probes_tstamp = 0;
+	bh_unlock_sock(sk);
+}
+
+static void nbd_tcp_cut(struct nbd_socket *s)
+{
+	tcp_abort(s->sock->sk, ECONNABORTED);
+}
+
+const struct nbd_stream nbd_stream_tcp = {
+	.locked		= true,
+	.init		= nbd_tcp_init,
+	.fits		= nbd_tcp_fits,
+	.check		= nbd_tcp_check,
+	.seal		= nbd_tcp_seal,
+	.prepare	= nbd_tcp_prepare,
+	.restore	= nbd_tcp_restore,
+	.send		= nbd_tcp_send,
+	.receive	= nbd_recv_queue,
+	.data_ready	= nbd_tcp_data_ready,
+	.write_space	= nbd_tcp_write_space,
+	.state_change	= nbd_tcp_state_change,
+	.error_report	= nbd_tcp_error_report,
+	.excuse		= nbd_tcp_excuse,
+	.cut		= nbd_tcp_cut,
+	.goodbye	= nbd_stream_shutdown,
+};
