@@ -3,8 +3,9 @@
  * All connections of one attachment, brought up without blocking.
  *
  * First a race: every address of a server gets a link, one after the other
- * with a head start, and the first that ends its handshake wins; the next
- * server's turn comes when all addresses of those before it have failed. Then
+ * with a head start, and the first that ends its handshake, and has the export
+ * and the disk that are wanted, wins; the next server's turn comes when all
+ * addresses of those before it have failed. Then
  * the others that are wanted are made to the winner's address and no other, and
  * what they report must be the same export. The same code serves the first attach
  * (nbd_bringup_wait) and the monitor's reconnects (in its poll loop).

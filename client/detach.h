@@ -18,7 +18,10 @@
  * mounted, stacked upon or open is left alone; who only looks at it for a
  * moment (udev) is waited for.
  *
- * Return: 0, -EBUSY, -ETIMEDOUT or another negative errno.
+ * Its record goes with it. What does not keep it from being detached is told on
+ * standard error.
+ *
+ * Return: 0, -EBUSY or another negative errno.
  */
 int nbd_detach(s32 index, bool force, struct nbd_err *err);
 

@@ -299,7 +299,12 @@ static int open_in_child(s32 index, s64 deadline)
 	return -error;
 }
 
-int nbd_device_settle(s32 index, s64 deadline, struct nbd_err *err)
+/*
+ * Opens the device once, which makes the kernel scan its partitions, and waits for the nodes.
+ * The open is done by a child process: with a server that does not answer it may take for
+ * ever.
+ */
+static int settle(s32 index, s64 deadline, struct nbd_err *err)
 {
 	char path[NBD_DEVICE_PATH_MAX];
 	int ret = wait_for_nodes(index, deadline);
@@ -325,7 +330,7 @@ int nbd_device_settle(s32 index, s64 deadline, struct nbd_err *err)
 	return 0;
 }
 
-int nbd_device_set_read_ahead(s32 index, u32 kib, struct nbd_err *err)
+static int set_read_ahead(s32 index, u32 kib, struct nbd_err *err)
 {
 	char path[64];
 	int fd, ret = 0;
@@ -347,8 +352,8 @@ void nbd_device_make_ready(const struct nbd_params *params, s32 index)
 	struct nbd_err err;
 
 	if (params->given & NBD_GIVEN_READ_AHEAD &&
-	    nbd_device_set_read_ahead(index, params->read_ahead, &err))
+	    set_read_ahead(index, params->read_ahead, &err))
 		fprintf(stderr, "nbd-client: %s\n", err.text);
-	if (nbd_device_settle(index, nbd_now_ms() + SETTLE_MS, &err))
+	if (settle(index, nbd_now_ms() + SETTLE_MS, &err))
 		fprintf(stderr, "nbd-client: %s\n", err.text);
 }

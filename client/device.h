@@ -43,34 +43,18 @@ int nbd_device_pid(s32 index, pid_t *pid);
 /* Waits until the device is not attached any more; -ETIMEDOUT. */
 int nbd_device_wait_free(s32 index, s64 deadline);
 
-/**
- * nbd_device_settle - let the kernel read the partition table
- * @index:	an attached device
- * @deadline:	when to stop waiting
- * @err:	says what went wrong
- *
- * Opens the device once, which makes the kernel scan it, and waits for the
- * /dev nodes of the device and of its partitions. The open is done by a child
- * process: with a server that does not answer it may take for ever.
- *
- * Return: 0, -ETIMEDOUT, or another negative errno.
- */
-int nbd_device_settle(s32 index, s64 deadline, struct nbd_err *err);
-
 /* KiB, 1 GiB: the largest value that an nbdtab or a script may mean. */
 #define NBD_READ_AHEAD_MAX (1 << 20)
 
-/* Sets how many KiB the kernel reads ahead of an attached device; 0 or -errno. */
-int nbd_device_set_read_ahead(s32 index, u32 kib, struct nbd_err *err);
-
 /*
- * What an attached device lacks to be used: its read-ahead as asked for, and the partition
- * table. What goes wrong is told on standard error; the device stays attached.
+ * What an attached device lacks to be used: its read-ahead as asked for, and the nodes of the
+ * device and of its partitions. What goes wrong is told on standard error; the device stays
+ * attached.
  */
 void nbd_device_make_ready(const struct nbd_params *params, s32 index);
 
 /*
- * The name of the process in which nbd_device_settle() opens a device for the first time. It
+ * The name of the process in which nbd_device_make_ready() opens a device for the first time. It
  * may be left behind when the server does not answer; whoever detaches the device does not
  * take it for a user.
  */

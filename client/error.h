@@ -5,8 +5,11 @@
  * A function that can fail takes a struct nbd_err, returns 0 or a negative
  * errno, and describes the failure once, at the place that knows most about
  * it: what was tried, on what, why it failed, what to do. Callers may put a
- * context in front (nbd_err_prefix) but never replace the text. Only main.c
- * (to stderr) and the monitor (to syslog) print it.
+ * context in front (nbd_err_prefix), or make it part of a longer text, but do
+ * not drop it. A failure that ends what was asked for reaches main.c, which
+ * prints it to stderr. What goes on in spite of one prints it at once: a client
+ * to stderr, a process that stays (the monitor, one in NBD_DO_IT) to the log,
+ * see log.h.
  */
 #ifndef NBD_ERROR_H
 #define NBD_ERROR_H

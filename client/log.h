@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the monitor reports. It never blocks: a journal that lives on the very
- * device that waits for the monitor must not stop it. Without a syslog the
- * messages go to the kernel's log, and in the foreground to standard error.
+ * What processes that stay report: the monitor, and one that serves a device in
+ * NBD_DO_IT. It never blocks: a journal that lives on the very device that waits
+ * for them must not stop them. Without a syslog the messages go to the kernel's
+ * log, and in the foreground to standard error.
  */
 #ifndef NBD_LOG_H
 #define NBD_LOG_H

@@ -17,7 +17,6 @@
 #include "replace.h"
 #include "status.h"
 #include "uri.h"
-#include "version.h"
 
 static int run_check(const struct nbd_command *cmd, struct nbd_err *err)
 {

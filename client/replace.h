@@ -8,16 +8,17 @@
 
 /**
  * nbd_replace - give an attached device new connections
- * @params:	@index is the device. Servers, export name, number of
- *		connections, the timeouts, @replace_now and @no_optgo are taken from here if
- *		they are given, otherwise they stay; -EINVAL for what
+ * @params:	@index is the device. What nbd-client(8) says that can be replaced is
+ *		taken from here if it is given, otherwise it stays; -EINVAL for what
  *		belongs to the attachment
  * @err:	why nothing was changed
  *
  * The new connections are made and negotiated first; then they become the
  * device's only ones in one step. What is in flight on the old ones stays there
  * until it is answered; with @replace_now it is sent again at once. The export
- * must fit the device as for a reconnect.
+ * must fit the device as for a reconnect, and have its disk.
+ *
+ * A device whose record is not here is adopted (adopt.h) if there are servers.
  *
  * Return: 0, or a negative errno when the device still has its old ones.
  */

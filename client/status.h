@@ -3,9 +3,9 @@
  * What is attached: gathered once from the driver and the records, printed
  * for people or as JSON. Needs no root.
  *
- * The keys of the JSON are a promise: an object with "monitor" (bool) and
- * "devices" (array); nbd-client(8) lists the keys of a device. What is not
- * known is left out, what is endless is null.
+ * The keys of the JSON are a promise: an object with "monitor" (bool),
+ * "monitor_pid" and "devices" (array); nbd-client(8) lists the keys of a device.
+ * What is not known is left out, what is endless is null.
  */
 #ifndef NBD_STATUS_H
 #define NBD_STATUS_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A byte stream that never blocks, between the handshake and whatever carries
- * it: a socket, a TLS session, a fuzzer's input.
+ * A byte stream whose calls never block, between the handshake and whatever
+ * carries it: a socket, a fuzzer's input.
  */
 #ifndef NBD_TRANSPORT_H
 #define NBD_TRANSPORT_H
@@ -31,9 +31,9 @@ struct nbd_transport {
 };
 
 /**
- * struct nbd_socket_transport - the stream is a non-blocking socket
- * @base:	for negotiate.c
- * @fd:		owned by whoever set it
+ * struct nbd_socket_transport - the stream is a socket
+ * @base:	for negotiate.c and probe.c
+ * @fd:		owned by whoever set it; whether it is non-blocking does not matter
  */
 struct nbd_socket_transport {
 	struct nbd_transport base;
