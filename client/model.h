@@ -2,9 +2,10 @@
 /*
  * The neutral model of an attachment.
  *
- * The command line, a URI, a line of nbdtab and a record under /run/nbd all
- * fill struct nbd_params; negotiation fills struct nbd_export; the kernel
- * backends and the printers read both. None of them knows of the others.
+ * The command line, a URI, a line of nbdtab, a record under /run/nbd and the
+ * driver's status all fill struct nbd_params; negotiation fills struct nbd_export;
+ * what asks the kernel, what reconnects and what prints read both, and do not
+ * care where they come from.
  */
 #ifndef NBD_MODEL_H
 #define NBD_MODEL_H
@@ -48,7 +49,7 @@ struct nbd_server {
 
 /** enum nbd_reconnect - what happens when all connections are lost */
 enum nbd_reconnect {
-	NBD_RECONNECT_DEFAULT,	/* -persist or nothing: the monitor reconnects */
+	NBD_RECONNECT_DEFAULT,	/* -persist or nothing: new ones are made */
 	NBD_RECONNECT_NEVER,	/* -no-persist */
 };
 

@@ -9,14 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "device.h"
-#include "folders.h"
 #include "record.h"
 #include "settings.h"
 #include "util.h"
-
-/* More than any value that is written. */
-#define LINE_MAX_LEN (3 * NBD_STRING_MAX + 64)
 
 /* What is no setting, so that writing and reading cannot drift apart. */
 static const struct field {
