@@ -13,9 +13,10 @@
  *
  * References: the slot's, from create to the end of the burial; one for as long as
  * somebody transmits outside of conn->lock. Memory goes after a grace period, so
- * slots may be looked at under RCU. Works hold no reference: they are queued
- * by the callbacks, or under conn->lock when the connection starts, and the burial
- * cancels them after both. A transmit thread has a reference of its own.
+ * slots may be looked at under RCU. Works hold no reference. They are queued by the
+ * callbacks; under conn->lock, while it is running, by the start, the timers and retiring;
+ * under tx_mutex by who sends; and by themselves. The burial cancels them when none of
+ * these comes any more. A transmit thread has a reference of its own.
  *
  * Locks, in the order in which they may be taken:
  *   tx_mutex		-> socket lock -> sk_callback_lock -> lock

@@ -12,8 +12,8 @@
  *   nbd_index_mutex is innermost.
  * Whoever holds nbd_device.lock or nbd_index_mutex allocates as GFP_NOIO: those who make a
  * device work again wait for both, and memory may be full of what that device shall store.
- * open and release take only setup_lock, so nobody waits for a peer in them. STATUS takes
- * nbd_index_mutex only.
+ * open takes none of them, and release setup_lock and nbd_index_mutex, so nobody waits for a
+ * peer in them. STATUS takes nbd_index_mutex only.
  *
  * A detach has two parts. nbd_device_detach() closes the session under the lock: from then
  * on no request waits for a server and nothing can be attached or reconfigured. Whatever

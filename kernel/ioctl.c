@@ -203,7 +203,7 @@ static int live_ioctl(struct nbd_session *session, unsigned int cmd, unsigned lo
 	case NBD_SET_TIMEOUT:
 		if (arg > NBD_TIMEOUT_MAX)
 			return -EINVAL;
-		params->timeout = arg;
+		WRITE_ONCE(params->timeout, arg);
 		nbd_session_apply_timeouts(session);
 		return 0;
 	case NBD_SET_FLAGS:

@@ -427,7 +427,7 @@ void nbd_session_account_reply(struct nbd_conn *conn, struct nbd_cmd *cmd)
 
 void nbd_session_resize(struct nbd_session *session, u64 size)
 {
-	session->params.size = size;
+	WRITE_ONCE(session->params.size, size);
 	nbd_device_set_size(session->nbd, size);
 	nbd_event_resized(session);
 }

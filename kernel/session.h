@@ -8,6 +8,18 @@
  * be added and no request waits. When nbd_session_wait_end() has returned nothing of the
  * session runs any more.
  *
+ * The driver's own words:
+ * park		a command waits: there is no connection, or it is not its turn (issue.h)
+ * hop		a connection died under a command while others lived
+ * suspect	a command that connections died of (suspect.h)
+ * trial	the one suspect that is under way again, alone (retry.h)
+ * absolve	the server as a whole was gone: a death is held against no command
+ * retire	a replaced connection takes no more commands, and ends with its last answer
+ * bury		what a worker does with a dead connection (conn.h)
+ * excuse	not to take a server for dead whose TCP answers (nbd_socket_excuse())
+ * doubt	acknowledged writes may be lost with a connection (NBD_WRITE_STRICT)
+ * keeper	who makes lost connections again; who takes that over has adopted the device
+ *
  * References: nbd_device.session, each connection, a task in NBD_DO_IT. Readers of
  * nbd_device.session are under RCU and take a reference with
  * nbd_device_session(). The last reference drops the module's.

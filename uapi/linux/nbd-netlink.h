@@ -6,9 +6,9 @@
  * meaning. The others are extensions: a client recognises each of them by
  * asking the generic netlink controller for the family's policy
  * (CTRL_CMD_GETPOLICY), never by a version number. All commands but STATUS need
- * CAP_SYS_ADMIN in the initial user namespace. Every refusal carries an
- * extended-ack sentence. Unless said otherwise, a refused command has changed
- * nothing.
+ * CAP_SYS_ADMIN in the initial user namespace (EPERM). Every refusal by the driver
+ * carries an extended-ack sentence, but EINTR, which only a task meets that is being
+ * killed. Unless said otherwise, a refused command has changed nothing.
  *
  * NBD_CMD_CONNECT: attach a device.
  *   NBD_ATTR_INDEX               which device; absent: a free one, made if there is none
@@ -22,10 +22,11 @@
  *   NBD_ATTR_BLOCK_PREFERRED, NBD_ATTR_BLOCK_MAX, NBD_ATTR_QUEUE_DEPTH,
  *   NBD_ATTR_SLOW_TIMEOUT, NBD_ATTR_WRITE_POLICY, NBD_ATTR_KEEPER
  *   Reply: NBD_ATTR_INDEX, NBD_ATTR_SESSION_ID.
- *   Errors: EINVAL (an argument), EBUSY (the device is in use or the socket belongs
- *   to another device), EBADF, ENOTSOCK, ENOTCONN (the socket), EOPNOTSUPP (a socket
- *   with kernel TLS or in repair mode), ENOMEM, ENODEV (the module is being
- *   removed), EINTR (a signal while the device of that index was being removed).
+ *   Errors: EINVAL (an argument), EBUSY (the device is in use, or open and another
+ *   NBD_ATTR_QUEUE_DEPTH is asked for, or the socket belongs to another device), EBADF,
+ *   ENOTSOCK, ENOTCONN (the socket), EOPNOTSUPP (a socket with kernel TLS or in repair
+ *   mode), ENOMEM, ENOSPC (no index is free), ENODEV (the module is being removed), EINTR
+ *   (killed while the device of that index was being detached or removed).
  *
  * NBD_CMD_DISCONNECT: detach. The servers are told goodbye where that does not
  *   wait, in-flight requests fail, and the command returns when the session is gone,
@@ -36,7 +37,7 @@
  *   NBD_ATTR_INDEX               required
  *   NBD_ATTR_IF_UNUSED           flag: EBUSY while the device is open
  *   NBD_ATTR_SESSION_ID          ESTALE unless the attachment is that one
- *   No error for a device that is not attached.
+ *   No error for a device that is not attached; EINVAL if there is none of that index.
  *
  * NBD_CMD_RECONFIGURE: change an attached device.
  *   NBD_ATTR_INDEX               required
@@ -60,6 +61,11 @@
  *   NBD_ATTR_INDEX, NBD_ATTR_SOCKETS_USED, NBD_ATTR_SOCKETS_CLOSED.
  *   Sockets beyond the number of dead connections are not used and stay the
  *   caller's; mainline's success for that is kept, the reply tells.
+ *   Errors: EINVAL (an argument; no such device, or it is not attached over netlink and
+ *   NBD_ATTR_SESSION_ID does not name the attachment; the new server lacks something),
+ *   ESTALE (another attachment or keeper), ESHUTDOWN (it is being detached), EBUSY,
+ *   EBADF, ENOTSOCK, ENOTCONN, EOPNOTSUPP (the sockets, as CONNECT), ENOMEM, EINTR (killed
+ *   while another command was under way).
  *
  * NBD_CMD_STATUS: without NLM_F_DUMP as mainline: one reply with
  *   NBD_ATTR_DEVICE_LIST, of one device (NBD_ATTR_INDEX) or of all; EMSGSIZE when

@@ -16,17 +16,26 @@
  * ioctl interface. The order is: SET_BLKSIZE, SET_SIZE or SET_SIZE_BLOCKS,
  * SET_FLAGS, SET_TIMEOUT in any order, SET_SOCK once a connection, DO_IT.
  * All need CAP_SYS_ADMIN. A device that was attached over netlink takes only
- * DISCONNECT and CLEAR_SOCK.
+ * DISCONNECT, CLEAR_SOCK and what does nothing, and refuses the others with EINVAL.
+ * While it is attached by ioctl, size and timeout can be changed; what is not as it was,
+ * and SET_SOCK, is refused with EBUSY. So is all SET_* while another process sets the
+ * device up. ENXIO: the disk that is open was replaced by another one.
  */
-/* int fd of a connected, negotiated stream socket; EINVAL, EBUSY, ENOTCONN */
+/*
+ * int fd of a connected, negotiated stream socket; EBADF, ENOTSOCK, EINVAL, EOPNOTSUPP
+ * (kernel TLS, repair mode), ENOTCONN, EBUSY, ENOSPC (1024 are set), ENOMEM
+ */
 #define NBD_SET_SOCK		_IO(0xab, 0)
 /* bytes, power of two from 512 to the page size, 0 means 1024; EINVAL */
 #define NBD_SET_BLKSIZE		_IO(0xab, 1)
 /* bytes; EINVAL */
 #define NBD_SET_SIZE		_IO(0xab, 2)
-/* serves the device; returns when it is detached: 0, ETIMEDOUT, EINTR */
+/*
+ * serves the device; returns when it is detached: 0, ETIMEDOUT, EINTR; at once if it cannot
+ * be attached: EINVAL (what was set), EBUSY, ENOTCONN, ENOMEM
+ */
 #define NBD_DO_IT		_IO(0xab, 3)
-/* detaches at once, in-flight requests fail */
+/* detaches at once, in-flight requests fail; forgets the sockets that were set */
 #define NBD_CLEAR_SOCK		_IO(0xab, 4)
 /* accepted, does nothing */
 #define NBD_CLEAR_QUE		_IO(0xab, 5)
@@ -36,7 +45,7 @@
 #define NBD_SET_SIZE_BLOCKS	_IO(0xab, 7)
 /* says goodbye to the server and detaches */
 #define NBD_DISCONNECT		_IO(0xab, 8)
-/* seconds until a request is failed over, 0 means never */
+/* seconds until a request is failed over, 0 means never; EINVAL above 2^32-1 */
 #define NBD_SET_TIMEOUT		_IO(0xab, 9)
 /* transmission flags, NBD_FLAG_* below */
 #define NBD_SET_FLAGS		_IO(0xab, 10)
