@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* The life of one connection, from its socket to its burial. */
 #include <linux/blk-mq.h>
 #include <linux/net.h>
 #include <linux/sched/mm.h>

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * CONNECT, DISCONNECT and RECONFIGURE: each is parsed, checked, and only then done.
- */
+/* CONNECT, DISCONNECT and RECONFIGURE: each is parsed, checked, and only then done. */
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <net/genetlink.h>

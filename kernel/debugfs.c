@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* What debugfs shows of an attachment. */
 #ifdef CONFIG_DEBUG_FS
 #include <linux/debugfs.h>
 #include <linux/log2.h>

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Devices and their disks: made, attached, detached, removed.
- */
+/* Devices and their disks: made, attached, detached, removed. */
 #include <linux/blk-mq.h>
 #include <linux/blkdev.h>
 #include <linux/kobject.h>

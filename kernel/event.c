@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Messages on the multicast group.
- */
+/* Messages on the multicast group. */
 #include <net/genetlink.h>
 #include "conn.h"
 #include "device.h"

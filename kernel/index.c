@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * The table of devices: who has which index, and who may attach to it.
- */
+/* The table of devices: who has which index, and who may attach to it. */
 #include <linux/blkdev.h>
 #include <linux/idr.h>
 #include <linux/netlink.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* The ioctl interface: setups, DO_IT, and calls on a running attachment. */
 #include <linux/blkdev.h>
 #include <linux/capability.h>
 #include <linux/file.h>

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Which connection a command goes to, and how those that are parked come to one.
- */
+/* Which connection a command goes to, and how those that are parked come to one. */
 #include <linux/blk-mq.h>
 #include "conn.h"
 #include "issue.h"

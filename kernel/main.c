@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Module parameters, start and end, in order. See the headers for who does what.
- */
+/* Module parameters, start and end, in order. See the headers for who does what. */
 #include <linux/major.h>
 #include <linux/module.h>
 #include <linux/workqueue.h>

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * The generic netlink family: its policy, its commands, and what its files share.
- */
+/* The generic netlink family: its policy, its commands, and what its files share. */
 #include <linux/module.h>
 #include <linux/nbd-netlink.h>
 #include <net/genetlink.h>

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * What may be asked for at attach, and what is taken where nothing is.
- */
+/* What may be asked for at attach, and what is taken where nothing is. */
 #include <linux/blkdev.h>
 #include <linux/log2.h>
 #include <linux/mm.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* The operations that the block layer calls, and completion. */
 #include <linux/blk-mq.h>
 #include <linux/errno.h>
 #include "compat.h"

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * What becomes of commands whose connection died: sent again, tried alone, or failed.
- */
+/* What becomes of commands whose connection died: sent again, tried alone, or failed. */
 #include <linux/blk-mq.h>
 #include <linux/workqueue.h>
 #include "conn.h"

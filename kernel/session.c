@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * The life of an attachment: made, started, waiting for connections, closed.
- */
+/* The life of an attachment: made, started, waiting for connections, closed. */
 #include <linux/blk-mq.h>
 #include <linux/module.h>
 #include <linux/netlink.h>

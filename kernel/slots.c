@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * The connection slots of a session: filled, filled again, replaced as a whole.
- */
+/* The connection slots of a session: filled, filled again, replaced as a whole. */
 #include <linux/blk-mq.h>
 #include <linux/netlink.h>
 #include <linux/slab.h>

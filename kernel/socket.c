@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* Sockets, as they are taken from userspace and given back. */
 #include <linux/cred.h>
 #include <linux/file.h>
 #include <linux/kmemleak.h>

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * STATUS: mainline's list of devices, and the dump that tells everything.
- */
+/* STATUS: mainline's list of devices, and a dump with all of each. */
 #include <linux/cred.h>
 #include <linux/user_namespace.h>
 #include <net/genetlink.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* What the death of a connection says about the commands that were on it. */
 #include <linux/errno.h>
 #include <linux/jiffies.h>
 #include "conn.h"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* What sysfs shows of an attachment. */
 #include <linux/blkdev.h>
 #include <linux/device.h>
 #include <linux/sysfs.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* The transmission phase on the wire, without any state. */
 #ifdef __KERNEL__
 #include <linux/build_bug.h>
 #include <linux/errno.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* Sending requests: what goes into one message, and who sends it when. */
 #include <linux/blk-mq.h>
 #include <linux/kthread.h>
 #include <linux/percpu.h>
