@@ -248,6 +248,12 @@ void nbd_session_apply_timeouts(struct nbd_session *session)
 	session_apply_wait(session);
 }
 
+/* A retiring one, when nobody could send again what it carries. */
+static void conn_give_up(struct nbd_conn *conn)
+{
+	nbd_conn_kill(conn, -ECANCELED, "replaced, and no connection came");
+}
+
 static void session_dead_work(struct work_struct *work)
 {
 	struct nbd_session *session;
@@ -273,6 +279,7 @@ static void session_dead_work(struct work_struct *work)
 		return;
 	nbd_warn(session->nbd, "no connection for %llu s, failing I/O\n",
 		 READ_ONCE(session->params.dead_timeout));
+	nbd_session_visit_retiring(session, conn_give_up);
 	nbd_cmds_fail(&cmds);
 	noio = memalloc_noio_save();
 	nbd_event_state(session);
@@ -318,8 +325,10 @@ static void session_log_death(struct nbd_session *session, struct nbd_conn *conn
 	if (conn->err == -ECANCELED) {
 		if (conn->retiring && carried)
 			nbd_warn(session->nbd,
-				 "replaced connection %u: what its server has not answered is sent again\n",
-				 conn->slot);
+				 "replaced connection %u: what its server has not answered %s\n",
+				 conn->slot,
+				 READ_ONCE(session->state) == NBD_STATE_FAILED ?
+				 "fails" : "is sent again");
 		return;
 	}
 	if (others)
@@ -353,6 +362,7 @@ void nbd_session_bury(struct nbd_session *session, struct nbd_conn *conn, struct
 		LIST_HEAD(parked);
 
 		nbd_session_take_parked(session, &parked);
+		nbd_session_visit_retiring(session, conn_give_up);
 		nbd_cmds_fail(&parked);
 	}
 	session_log_death(session, conn, others, carried);

@@ -90,6 +90,20 @@ static void wait_ends(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, (int)rig->session->state, (int)NBD_STATE_FAILED);
 }
 
+/* For what a replaced connection carries, too: nobody is left who could send it again. */
+static void wait_ends_for_replaced(struct kunit *test)
+{
+	struct rig *rig = rig_new(test, 1, 1, NBD_WRITE_BACK);
+	struct rig_request *r = rig_request(test, REQ_OP_WRITE);
+
+	KUNIT_ASSERT_TRUE(test, rig_issue(rig, r));
+	rig_connect(test, NBD_REPLACE);
+	rig_kill(rig, rig_conn(rig, 0), -EPIPE);
+	rig_expect_none(test, r);
+	rig_expect_end(test, r, BLK_STS_IOERR);
+	KUNIT_EXPECT_EQ(test, (int)rig->session->state, (int)NBD_STATE_FAILED);
+}
+
 /* A connection ends the failed state. */
 static void back_from_failed(struct kunit *test)
 {
@@ -587,6 +601,7 @@ static struct kunit_case session_cases[] = {
 	KUNIT_CASE(issued_without_connection),
 	KUNIT_CASE(no_wait),
 	KUNIT_CASE(wait_ends),
+	KUNIT_CASE(wait_ends_for_replaced),
 	KUNIT_CASE(back_from_failed),
 	KUNIT_CASE(hops),
 	KUNIT_CASE(quarantine),

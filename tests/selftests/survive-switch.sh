@@ -130,9 +130,9 @@ retiring_is() {
 	[ "$(counter retiring) $(counter retiring_inflight)" = "$1 $2" ]
 }
 
-# start_unanswered_read: on a device at twin 0, which has it; sets reader
+# start_unanswered_read [OPTION...]: on a device at twin 0, which has it; sets reader
 start_unanswered_read() {
-	attach "${twin_uri[0]}" -connections 2
+	attach "${twin_uri[0]}" -connections 2 "$@"
 	twin 0 "never type=read count=0"
 	dd if="$dev" of=block bs=4k count=1 iflag=direct status=none &
 	reader=$!
@@ -150,6 +150,23 @@ test_detach_after_switch() {
 	timeout "$(scaled 3)" "$NBD_CLIENT" -force -d "$dev"
 	wait "$reader" || status=$?
 	assert_equal "$status" 1 "exit status of the reader"
+}
+
+# Nor does it outlast the wait for a connection: nobody could send it again.
+variants[test_dead_timeout_after_switch]="option:-dead-timeout=1,-dead-timeout=0"
+test_dead_timeout_after_switch() {
+	local reader status=0
+
+	start_twins
+	start_unanswered_read "$option"
+	"$NBD_CLIENT" -replace "${twin_uri[1]}" "$dev"
+	allow_log 'I/O error.* dev '"$name"
+	twin 1 "listen off" "kill all how=rst"
+	wait_for 15 gone_or_reaped "$reader"
+	wait "$reader" || status=$?
+	assert_equal "$status" 1 "exit status of the reader"
+	assert_equal "$(status_field state)" failed "state"
+	"$NBD_CLIENT" -force -d "$dev"
 }
 
 # What the old server does not answer is sent again on the new connections when the
