@@ -20,15 +20,25 @@ static void take_status(void *arg, const struct nbd_status *status)
  * A device that fails at once without a connection may have been given up by who cared for
  * it: whoever adopts it wants it to wait.
  */
-static void take_timeouts(struct nbd_params *p, const struct nbd_status *s)
+static void forget_failing(struct nbd_params *p)
 {
-	p->timeout = s->timeout;
-	p->slow_timeout = s->slow_timeout;
-	p->given |= NBD_GIVEN_TIMEOUT | NBD_GIVEN_SLOW_TIMEOUT;
-	if (s->dead_timeout && s->dead_timeout != NBD_DEAD_CONN_FOREVER) {
-		p->dead_timeout = s->dead_timeout;
-		p->given |= NBD_GIVEN_DEAD_TIMEOUT;
+	if (p->dead_timeout && p->dead_timeout != NBD_DEAD_CONN_FOREVER)
+		return;
+	p->dead_timeout = 0;
+	p->given &= ~(u64)NBD_GIVEN_DEAD_TIMEOUT;
+}
+
+static void take_settings(struct nbd_params *p, const struct nbd_status *status)
+{
+	const struct nbd_setting *s;
+
+	nbd_for_each_setting(s) {
+		if (!s->width)
+			continue;
+		nbd_setting_set_number(s, p, status->told[s->bit]);
+		p->given |= s->given;
 	}
+	forget_failing(p);
 }
 
 static void take_device(struct nbd_record *r, const struct nbd_status *s)
@@ -37,7 +47,6 @@ static void take_device(struct nbd_record *r, const struct nbd_status *s)
 
 	p->index = s->index;
 	p->readonly = s->server_flags & NBD_FLAG_READ_ONLY;
-	p->write_policy = s->write_policy;
 	if (!(s->server_flags & NBD_FLAG_CAN_MULTI_CONN)) {
 		p->connections = 1;
 		p->given |= NBD_GIVEN_CONNECTIONS;
@@ -67,7 +76,7 @@ int nbd_adopt(struct nbd_kernel *k, s32 index, struct nbd_record *record,
 	memset(record, 0, sizeof(*record));
 	nbd_params_init(&record->params);
 	take_device(record, &status);
-	take_timeouts(&record->params, &status);
+	take_settings(&record->params, &status);
 	if (*status.identifier)
 		ret = nbd_set_text(&record->params.identifier, status.identifier, err);
 	if (ret)

@@ -54,19 +54,10 @@ static void fill_config(struct nbd_kernel_config *c, const struct nbd_kernel *k,
 			const struct nbd_params *params)
 {
 	c->index = params->index;
-	c->identifier = params->identifier;
-	c->timeout = params->timeout;
+	c->params = params;
+	c->settings = params->given | NBD_GIVEN_TIMEOUT | NBD_GIVEN_IDENTIFIER;
 	c->dead_timeout = nbd_dead_timeout(k, params);
-	c->set |= NBD_CONFIG_TIMEOUT | NBD_CONFIG_DEAD_TIMEOUT;
-	c->slow_timeout = params->slow_timeout;
-	if (params->given & NBD_GIVEN_SLOW_TIMEOUT)
-		c->set |= NBD_CONFIG_SLOW_TIMEOUT;
-	c->queue_depth = params->queue_depth;
-	if (params->given & NBD_GIVEN_QUEUE_DEPTH)
-		c->set |= NBD_CONFIG_QUEUE_DEPTH;
-	c->write_policy = params->write_policy;
-	if (params->given & NBD_GIVEN_WRITE_POLICY)
-		c->set |= NBD_CONFIG_WRITE_POLICY;
+	c->set |= NBD_CONFIG_DEAD_TIMEOUT;
 }
 
 /* A promise about data is not dropped silently, a hint about speed is. */

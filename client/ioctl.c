@@ -57,7 +57,7 @@ static int ioctl_connect(struct nbd_kernel *k,
 		ret = call(k, c->index, NBD_SET_FLAGS, c->server_flags,
 			   "NBD_SET_FLAGS", err);
 	if (!ret)
-		ret = call(k, c->index, NBD_SET_TIMEOUT, c->timeout,
+		ret = call(k, c->index, NBD_SET_TIMEOUT, c->params->timeout,
 			   "NBD_SET_TIMEOUT", err);
 	for (i = 0; !ret && i < c->nfds; i++) {
 		ret = call(k, c->index, NBD_SET_SOCK, c->fds[i],

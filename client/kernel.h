@@ -41,15 +41,11 @@ struct nbd_kernel {
 
 /* Presence bits of optional fields of struct nbd_kernel_config. */
 #define NBD_CONFIG_SIZE			BIT(0)
-#define NBD_CONFIG_TIMEOUT		BIT(1)
 #define NBD_CONFIG_DEAD_TIMEOUT		BIT(2)
 #define NBD_CONFIG_SERVER_FLAGS		BIT(3)
 #define NBD_CONFIG_CLIENT_FLAGS		BIT(4)
 #define NBD_CONFIG_BLOCK_SIZE		BIT(5)
 #define NBD_CONFIG_BLOCK_LIMITS		BIT(6)
-#define NBD_CONFIG_QUEUE_DEPTH		BIT(7)
-#define NBD_CONFIG_SLOW_TIMEOUT		BIT(8)
-#define NBD_CONFIG_WRITE_POLICY		BIT(9)
 #define NBD_CONFIG_SESSION_ID		BIT(10)
 #define NBD_CONFIG_REPLACE		BIT(11)
 #define NBD_CONFIG_REPLACE_NOW		BIT(12)
@@ -61,7 +57,9 @@ struct nbd_kernel {
  * @index:	device, or NBD_INDEX_AUTO (CONNECT only)
  * @fds:	negotiated sockets; stay the caller's
  * @nfds:	how many
- * @identifier:	backend identifier, or NULL
+ * @params:	the attachment's settings
+ * @settings:	NBD_GIVEN_* bits of those to send; not of one that is worked out
+ * @dead_timeout: worked out of the settings, see nbd_dead_timeout()
  *
  * The others are the attributes of the same name in <linux/nbd-netlink.h>. An
  * attribute that the driver does not know is not sent.
@@ -71,19 +69,16 @@ struct nbd_kernel_config {
 	s32 index;
 	const int *fds;
 	unsigned int nfds;
-	const char *identifier;
+	const struct nbd_params *params;
+	u64 settings;
 	u64 size;
 	u64 block_size;
-	u64 timeout;
 	u64 dead_timeout;
 	u64 server_flags;
 	u64 client_flags;
 	u32 block_min;
 	u32 block_preferred;
 	u32 block_max;
-	u32 queue_depth;
-	u64 slow_timeout;
-	u32 write_policy;
 	u64 session_id;
 	u64 keeper;
 };
@@ -190,6 +185,7 @@ struct nbd_conn_info {
  * @keeper_lives: that process is there
  * @counters:	by NBD_COUNTER_*
  * @cause:	why it is in this state, sanitized
+ * @told:	numbers that the driver has for the settings it knows, by their bits
  * @identifier:	backend identifier as it was given: not for a terminal
  *
  * The others are the attributes of the same name in <linux/nbd-netlink.h>.
@@ -207,12 +203,8 @@ struct nbd_status {
 	u64 since_ms;
 	u64 size;
 	u64 block_size;
-	u64 timeout;
-	u64 dead_timeout;
-	u64 slow_timeout;
+	u64 told[NBD_SETTING_BITS];
 	u64 server_flags;
-	u32 queue_depth;
-	u32 write_policy;
 	unsigned int nconns;
 	unsigned int nlive;
 	struct nbd_conn_info conns[NBD_STATUS_CONNS_MAX];

@@ -87,6 +87,9 @@ struct nbd_params {
 #include "settings.def"
 };
 
+/* NBD_GIVEN_* bits have numbers below. */
+#define NBD_SETTING_BITS	64
+
 /** enum nbd_given - bits of @given in struct nbd_params */
 enum nbd_given {
 	NBD_GIVEN_INDEX = BIT(0),

@@ -13,6 +13,7 @@
 #include "kernel.h"
 #include "module.h"
 #include "netlink.h"
+#include "settings.h"
 
 /* The extended acknowledgment, which begins @skip bytes behind the header of @hdr. */
 static void take_extack(struct nbd_exchange *x, struct nlmsghdr *hdr,
@@ -247,25 +248,46 @@ static void put_u32_if(const struct nbd_kernel *k, struct nl_msg *msg,
 		nla_put_u32(msg, attribute, value);
 }
 
+static void put_setting(const struct nbd_setting *s, struct nl_msg *msg,
+			const struct nbd_params *params)
+{
+	if (s->kind == NBD_KIND_TEXT) {
+		if (nbd_setting_text(s, params))
+			nla_put_string(msg, s->attribute, nbd_setting_text(s, params));
+	} else if (s->width == sizeof(u64)) {
+		nla_put_u64(msg, s->attribute, nbd_setting_number(s, params));
+	} else {
+		nla_put_u32(msg, s->attribute, nbd_setting_number(s, params));
+	}
+}
+
+static void put_settings(const struct nbd_kernel *k, struct nl_msg *msg,
+			 const struct nbd_kernel_config *c)
+{
+	const struct nbd_setting *s;
+
+	nbd_for_each_setting(s)
+		if (s->attribute && c->settings & s->given && !(s->flags & NBD_WORKED_OUT) &&
+		    nbd_kernel_knows(k, s->attribute))
+			put_setting(s, msg, c->params);
+}
+
 static void put_config(const struct nbd_kernel *k, struct nl_msg *msg,
 		       const struct nbd_kernel_config *c)
 {
 	bool limits = c->set & NBD_CONFIG_BLOCK_LIMITS;
 
+	put_settings(k, msg, c);
 	put_u64_if(k, msg, c->set & NBD_CONFIG_SIZE, NBD_ATTR_SIZE_BYTES,
 		   c->size);
 	put_u64_if(k, msg, c->set & NBD_CONFIG_BLOCK_SIZE,
 		   NBD_ATTR_BLOCK_SIZE_BYTES, c->block_size);
-	put_u64_if(k, msg, c->set & NBD_CONFIG_TIMEOUT, NBD_ATTR_TIMEOUT,
-		   c->timeout);
 	put_u64_if(k, msg, c->set & NBD_CONFIG_DEAD_TIMEOUT,
 		   NBD_ATTR_DEAD_CONN_TIMEOUT, c->dead_timeout);
 	put_u64_if(k, msg, c->set & NBD_CONFIG_SERVER_FLAGS,
 		   NBD_ATTR_SERVER_FLAGS, c->server_flags);
 	put_u64_if(k, msg, c->set & NBD_CONFIG_CLIENT_FLAGS,
 		   NBD_ATTR_CLIENT_FLAGS, c->client_flags);
-	put_u64_if(k, msg, c->set & NBD_CONFIG_SLOW_TIMEOUT,
-		   NBD_ATTR_SLOW_TIMEOUT, c->slow_timeout);
 	put_u64_if(k, msg, c->set & NBD_CONFIG_SESSION_ID,
 		   NBD_ATTR_SESSION_ID, c->session_id);
 	put_u64_if(k, msg, c->set & NBD_CONFIG_KEEPER && c->keeper,
@@ -274,18 +296,12 @@ static void put_config(const struct nbd_kernel *k, struct nl_msg *msg,
 	put_u32_if(k, msg, limits, NBD_ATTR_BLOCK_PREFERRED,
 		   c->block_preferred);
 	put_u32_if(k, msg, limits, NBD_ATTR_BLOCK_MAX, c->block_max);
-	put_u32_if(k, msg, c->set & NBD_CONFIG_QUEUE_DEPTH,
-		   NBD_ATTR_QUEUE_DEPTH, c->queue_depth);
-	put_u32_if(k, msg, c->set & NBD_CONFIG_WRITE_POLICY,
-		   NBD_ATTR_WRITE_POLICY, c->write_policy);
 	if (c->set & NBD_CONFIG_REPLACE &&
 	    nbd_kernel_knows(k, NBD_ATTR_REPLACE))
 		nla_put_flag(msg, NBD_ATTR_REPLACE);
 	if (c->set & NBD_CONFIG_REPLACE_NOW &&
 	    nbd_kernel_knows(k, NBD_ATTR_REPLACE_NOW))
 		nla_put_flag(msg, NBD_ATTR_REPLACE_NOW);
-	if (c->identifier && nbd_kernel_knows(k, NBD_ATTR_BACKEND_IDENTIFIER))
-		nla_put_string(msg, NBD_ATTR_BACKEND_IDENTIFIER, c->identifier);
 }
 
 static void handle_reply(struct nlmsghdr *hdr, void *arg)

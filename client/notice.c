@@ -15,6 +15,7 @@
 #include "device.h"
 #include "kernel.h"
 #include "netlink.h"
+#include "settings.h"
 
 static u64 get_u64(const struct nlattr *attr)
 {
@@ -90,6 +91,18 @@ static void decode_counters(struct nlattr *counters, struct nbd_status *s)
 			s->counters[i] = get_u64(tb[i]);
 }
 
+static void decode_settings(struct nlattr *tb[], struct nbd_status *status)
+{
+	const struct nbd_setting *s;
+
+	nbd_for_each_setting(s) {
+		if (s->width == sizeof(u64))
+			status->told[s->bit] = get_u64(tb[s->attribute]);
+		else if (s->width)
+			status->told[s->bit] = get_u32(tb[s->attribute]);
+	}
+}
+
 bool nbd_status_decode(struct nlmsghdr *hdr, struct nbd_status *s)
 {
 	struct nlattr *tb[NBD_ATTR_EXT_MAX + 1];
@@ -111,15 +124,11 @@ bool nbd_status_decode(struct nlmsghdr *hdr, struct nbd_status *s)
 	s->since_ms = get_u64(tb[NBD_ATTR_SINCE_MS]);
 	s->size = get_u64(tb[NBD_ATTR_SIZE_BYTES]);
 	s->block_size = get_u64(tb[NBD_ATTR_BLOCK_SIZE_BYTES]);
-	s->timeout = get_u64(tb[NBD_ATTR_TIMEOUT]);
-	s->dead_timeout = get_u64(tb[NBD_ATTR_DEAD_CONN_TIMEOUT]);
-	s->slow_timeout = get_u64(tb[NBD_ATTR_SLOW_TIMEOUT]);
 	s->server_flags = get_u64(tb[NBD_ATTR_SERVER_FLAGS]);
-	s->queue_depth = get_u32(tb[NBD_ATTR_QUEUE_DEPTH]);
-	s->write_policy = get_u32(tb[NBD_ATTR_WRITE_POLICY]);
 	get_text(tb[NBD_ATTR_CAUSE], s->cause, sizeof(s->cause));
 	get_bytes(tb[NBD_ATTR_BACKEND_IDENTIFIER], s->identifier,
 		  sizeof(s->identifier));
+	decode_settings(tb, s);
 	decode_conns(tb[NBD_ATTR_CONNS], s);
 	decode_counters(tb[NBD_ATTR_COUNTERS], s);
 	s->retiring = get_u32(tb[NBD_ATTR_RETIRING]);

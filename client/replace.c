@@ -157,19 +157,14 @@ static void fill_config(struct nbd_kernel_config *c, const struct nbd_kernel *k,
 	const struct nbd_params *p = &record->params;
 
 	c->index = p->index;
-	c->identifier = p->identifier;
+	c->params = p;
+	c->settings = given->given | NBD_GIVEN_IDENTIFIER;
 	c->session_id = record->session_id;
-	c->timeout = p->timeout;
 	c->dead_timeout = nbd_dead_timeout(k, p);
-	c->slow_timeout = p->slow_timeout;
 	c->keeper = record->keeper;
 	/* The dead timeout also when it is not given: a monitor that gave up has set it to 0. */
 	c->set = NBD_CONFIG_REPLACE | NBD_CONFIG_SESSION_ID | NBD_CONFIG_KEEPER |
 		 NBD_CONFIG_SERVER_FLAGS | NBD_CONFIG_DEAD_TIMEOUT;
-	if (given->given & NBD_GIVEN_TIMEOUT)
-		c->set |= NBD_CONFIG_TIMEOUT;
-	if (given->given & NBD_GIVEN_SLOW_TIMEOUT)
-		c->set |= NBD_CONFIG_SLOW_TIMEOUT;
 	if (given->replace_now)
 		c->set |= NBD_CONFIG_REPLACE_NOW;
 }

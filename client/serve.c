@@ -25,6 +25,7 @@
 #include "resolver.h"
 #include "retry.h"
 #include "serve.h"
+#include "settings.h"
 #include "store.h"
 
 /* How long NBD_DO_IT may take to begin, and how often to look. */
@@ -152,7 +153,7 @@ static int connect_device(struct service *s, struct nbd_kernel_config *config,
 	struct nbd_kernel_reply reply;
 
 	config->index = service_index(s);
-	config->timeout = s->record->params.timeout;
+	config->params = &s->record->params;
 	return nbd_hand_over(&s->device, nbd_kernel_connect, config, s->b,
 			     s->b->nlinks, &reply, err);
 }
@@ -376,13 +377,12 @@ static int wait_for_connections(struct nbd_kernel *k, struct nbd_record *record,
 		.index = record->params.index,
 		.session_id = record->session_id,
 		.dead_timeout = nbd_dead_timeout(k, &record->params),
-		.slow_timeout = record->params.slow_timeout,
+		.params = &record->params,
+		.settings = record->params.given & nbd_settings_replaceable(),
 		.set = NBD_CONFIG_SESSION_ID | NBD_CONFIG_DEAD_TIMEOUT,
 	};
 	struct nbd_kernel_reply reply;
 
-	if (record->params.given & NBD_GIVEN_SLOW_TIMEOUT)
-		config.set |= NBD_CONFIG_SLOW_TIMEOUT;
 	return nbd_kernel_reconfigure(k, &config, &reply, err);
 }
 

@@ -370,6 +370,17 @@ int nbd_settings_merge(struct nbd_params *params, const struct nbd_params *given
 	return ret;
 }
 
+u64 nbd_settings_replaceable(void)
+{
+	const struct nbd_setting *s;
+	u64 bits = 0;
+
+	nbd_for_each_setting(s)
+		if (s->flags & NBD_REPLACEABLE)
+			bits |= s->given;
+	return bits;
+}
+
 const struct nbd_setting *nbd_settings_fixed(const struct nbd_params *given)
 {
 	const struct nbd_setting *s, *fixed = NULL;

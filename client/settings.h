@@ -144,6 +144,9 @@ const char *nbd_setting_choice(const struct nbd_setting *s, u64 value);
 int nbd_settings_merge(struct nbd_params *params, const struct nbd_params *given,
 		       struct nbd_err *err);
 
+/* NBD_GIVEN_* bits of what an attached device may get anew. */
+u64 nbd_settings_replaceable(void);
+
 /* An option that was given and cannot be replaced, or NULL. */
 const struct nbd_setting *nbd_settings_fixed(const struct nbd_params *given);
 

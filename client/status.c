@@ -14,6 +14,7 @@
 #include "kernel.h"
 #include "outage.h"
 #include "presence.h"
+#include "settings.h"
 #include "status.h"
 #include "store.h"
 #include "util.h"
@@ -59,17 +60,6 @@ static const char *state_name(u32 state)
 	};
 
 	return state < ARRAY_SIZE(names) ? names[state] : "unknown";
-}
-
-static const char *policy_name(u32 policy)
-{
-	static const char *const names[] = {
-		[NBD_WRITE_BACK] = "back",
-		[NBD_WRITE_THROUGH] = "through",
-		[NBD_WRITE_STRICT] = "strict",
-	};
-
-	return policy < ARRAY_SIZE(names) ? names[policy] : "unknown";
 }
 
 static void attach_record(struct entry *e)
@@ -146,13 +136,43 @@ static void free_gathering(struct gathering *g)
 
 /* --- for programs --- */
 
-static void json_timeout(struct nbd_json *j, const char *key, u64 seconds,
-			 u64 endless)
+static void json_number(struct nbd_json *j, const struct nbd_setting *s, u64 value)
 {
-	if (seconds == endless)
-		nbd_json_null(j, key);
+	if (nbd_setting_is_never(s, value))
+		nbd_json_null(j, s->json);
+	else if (s->kind == NBD_KIND_CHOICE)
+		nbd_json_text(j, s->json, nbd_setting_choice(s, value));
+	else if (s->kind == NBD_KIND_CONSTANT)
+		nbd_json_bool(j, s->json, value == s->min);
+	else if (s->kind == NBD_KIND_FLAG)
+		nbd_json_bool(j, s->json, value);
 	else
-		nbd_json_number(j, key, seconds);
+		nbd_json_number(j, s->json, value);
+}
+
+/* What the driver has. */
+static void json_told(struct nbd_json *j, const struct nbd_status *status)
+{
+	const struct nbd_setting *s;
+
+	nbd_for_each_setting(s)
+		if (s->json && s->width)
+			json_number(j, s, status->told[s->bit]);
+}
+
+/* What it does not know of. */
+static void json_kept(struct nbd_json *j, const struct nbd_params *params)
+{
+	const struct nbd_setting *s;
+
+	nbd_for_each_setting(s) {
+		if (!s->json || s->attribute)
+			continue;
+		if (s->kind != NBD_KIND_TEXT)
+			json_number(j, s, nbd_setting_number(s, params));
+		else if (nbd_setting_text(s, params))
+			nbd_json_text(j, s->json, nbd_setting_text(s, params));
+	}
 }
 
 static void json_conns(struct nbd_json *j, const struct nbd_status *s)
@@ -211,11 +231,7 @@ static void json_driver(struct nbd_json *j, const struct nbd_status *s)
 	nbd_json_number(j, "openers", s->openers);
 	if (s->identifier[0])
 		nbd_json_text(j, "identifier", s->identifier);
-	json_timeout(j, "timeout", s->timeout, 0);
-	json_timeout(j, "dead_timeout", s->dead_timeout, NBD_DEAD_CONN_FOREVER);
-	json_timeout(j, "slow_timeout", s->slow_timeout, 0);
-	nbd_json_text(j, "write_policy", policy_name(s->write_policy));
-	nbd_json_number(j, "queue_depth", s->queue_depth);
+	json_told(j, s);
 	json_conns(j, s);
 	nbd_json_number(j, "retiring", s->retiring);
 	nbd_json_number(j, "retiring_inflight", s->retiring_inflight);
@@ -283,9 +299,7 @@ static void json_record(struct nbd_json *j, const struct nbd_record *r)
 		json_server(j, NULL, &p->servers[i]);
 	nbd_json_close(j, ']');
 	json_server(j, "server", &p->servers[r->in_use.server]);
-	json_timeout(j, "peer_timeout", p->peer_timeout, 0);
-	nbd_json_bool(j, "reconnect", p->reconnect != NBD_RECONNECT_NEVER);
-	json_timeout(j, "reconnect_limit", p->reconnect_limit, 0);
+	json_kept(j, p);
 	json_path(j, "netns", nbd_kept_net(&r->namespaces, p->index, path));
 	json_path(j, "mntns", nbd_kept_mnt(&r->namespaces, p->index, path));
 }
@@ -408,32 +422,38 @@ static void print_outage(const struct nbd_outage *o, FILE *out)
 		fputs("and one is being made\n", out);
 }
 
-static void print_timeout(const char *name, u64 seconds, u64 endless,
-			  FILE *out)
+static void print_timer(const struct nbd_setting *s, u64 value, FILE *out)
 {
-	if (seconds == endless)
-		fprintf(out, ", %s never", name);
+	if (nbd_setting_is_never(s, value))
+		fprintf(out, "%s never", s->words);
 	else
-		fprintf(out, ", %s after %llu s", name,
-			seconds);
+		fprintf(out, "%s after %llu s", s->words, value);
+}
+
+static const struct nbd_setting *find_timer(unsigned int place)
+{
+	const struct nbd_setting *s;
+
+	nbd_for_each_setting(s)
+		if (s->place == place)
+			return s;
+	return NULL;
 }
 
 static void print_timers(const struct entry *e, FILE *out)
 {
-	const struct nbd_status *s = &e->status;
+	const char *separator = "  requests: ";
+	const struct nbd_setting *s;
+	unsigned int place;
 
-	fputs("  requests: ", out);
-	if (s->slow_timeout)
-		fprintf(out, "slow after %llu s",
-			s->slow_timeout);
-	else
-		fputs("slow never", out);
-	print_timeout("failed over", s->timeout, 0, out);
-	print_timeout("failed without a connection", s->dead_timeout,
-		      NBD_DEAD_CONN_FOREVER, out);
-	if (e->has_record)
-		print_timeout("peer dead", e->record.params.peer_timeout, 0,
-			      out);
+	for (place = 1; (s = find_timer(place)); place++) {
+		if (!s->width && !e->has_record)
+			continue;
+		fputs(separator, out);
+		print_timer(s, s->width ? e->status.told[s->bit] :
+			    nbd_setting_number(s, &e->record.params), out);
+		separator = ", ";
+	}
 	fputc('\n', out);
 }
 

@@ -148,7 +148,8 @@ static void name_attachment(const struct nbd_watch *w,
 bool nbd_watch_claim(struct nbd_watch *w)
 {
 	struct nbd_kernel_config config = {
-		.identifier = w->record.params.identifier,
+		.params = &w->record.params,
+		.settings = NBD_GIVEN_IDENTIFIER,
 	};
 	struct nbd_kernel_reply reply;
 	struct nbd_err err;
@@ -386,7 +387,8 @@ static int reconfigure(struct nbd_watch *w, struct nbd_kernel_reply *reply,
 		/* A watch that gave up, this one or an earlier monitor's, has changed it. */
 		.set = NBD_CONFIG_DEAD_TIMEOUT,
 		.dead_timeout = nbd_dead_timeout(w->kernel, &w->record.params),
-		.identifier = w->record.params.identifier,
+		.params = &w->record.params,
+		.settings = NBD_GIVEN_IDENTIFIER,
 	};
 
 	name_attachment(w, &config);

@@ -148,8 +148,10 @@ static void check_outcome(int ret, const struct nbd_err *err)
 static int request(struct nbd_kernel *k, unsigned int choice, struct nbd_err *err)
 {
 	static const int fds[] = { 3, 4 };
+	static const struct nbd_params params = { .identifier = "disk" };
 	const struct nbd_kernel_config config = {
-		.set = ~0U, .index = 3, .fds = fds, .nfds = 2, .identifier = "disk",
+		.set = ~0U, .index = 3, .fds = fds, .nfds = 2,
+		.params = &params, .settings = ~0ULL,
 	};
 	struct nbd_kernel_reply reply;
 
