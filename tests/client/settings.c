@@ -145,11 +145,10 @@ static void test_old_record(void)
 	expect_text(r.other_table, "u");
 	expect_number(r.addresses.n, 1);
 
-	tap_test("settings: and written as it was written");
+	tap_test("settings: and every line is written as it was");
 	text = print_record(&r);
 	if (asprintf(&with_end, "\n%s", text) < 0)
 		abort();
-	expect_number(strlen(text), sizeof(old_record) - 1);
 	for (at = old_record; *at; at += strcspn(at, "\n") + 1)
 		if (!has_line(with_end, at, strcspn(at, "\n")))
 			tap_failure(__FILE__, __LINE__, "not written: %.40s", at);
