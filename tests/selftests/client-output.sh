@@ -150,9 +150,9 @@ d = top["devices"][0]
 print(eval(sys.argv[1]))' "$1"
 }
 
-# json_says EXPRESSION: that it is true
-json_says() {
-	[ "$(json "$1")" = True ]
+# json_has REGEX: a line of it. Python takes seconds to start in a guest.
+json_has() {
+	"$NBD_CLIENT" -status -json "$dev" | grep -E "$1" >/dev/null
 }
 
 # logged N REGEX: so many lines
@@ -164,7 +164,7 @@ logged() {
 # told as long as it lasts, to everybody in this user namespace.
 ours_only[test_outage]=1
 test_outage() {
-	local transport=tcp backup monitor
+	local transport=tcp backup monitor told
 
 	start_nbdkit memory 5M
 	backup=$port
@@ -176,11 +176,15 @@ test_outage() {
 	monitor=$(</run/nbd/monitor.pid)
 	assert_equal "$(json 'top["monitor_pid"], d["netns"], d["mntns"], "outage" in d')" "($monitor, None, None, False)"
 	stop_process "$server_pid"
-	wait_for 20 json_says 'd.get("outage", {}).get("failed_attempts", 0) > 2'
-	assert_match "$(json 'd["outage"]["servers"][0]["error"]')" "127.0.0.1:$port: cannot connect: Connection refused"
-	assert_match "$(json 'd["outage"]["servers"][1]["error"]')" "refused to reconnect: .*5242880"
-	assert_equal "$(json 'd["outage"]["servers"][2]')" "{'server': 'typo.invalid:1'}"
-	assert_equal "$(json 'd["outage"]["given_up"], 0 <= d["outage"]["next_attempt_ms"] <= 12500')" "(False, True)"
+	wait_for 20 json_has '"failed_attempts": [3-9]'
+	mapfile -t told < <(json '"\n".join(map(str, (lambda o: (o["servers"][0]["error"],
+		o["servers"][1]["error"], o["servers"][2], o["given_up"],
+		0 <= o["next_attempt_ms"] <= 12500))(d["outage"])))')
+	assert_match "${told[0]}" "127.0.0.1:$port: cannot connect: Connection refused"
+	assert_match "${told[1]}" "refused to reconnect: .*5242880"
+	assert_equal "${told[2]}" "{'server': 'typo.invalid:1'}" "a server without an address"
+	assert_equal "${told[3]}" False "given up"
+	assert_equal "${told[4]}" True "next attempt within 12.5 s"
 	output=$(setpriv --reuid=65534 "$NBD_CLIENT" -status "$dev")
 	echo "$output"
 	assert_match "$output" "last error: .*Connection refused"
@@ -189,9 +193,9 @@ test_outage() {
 	# stands still does not write it anew meanwhile
 	kill -STOP "$monitor"
 	chown 65534 /run/nbd/.outage.nbd0
-	assert_equal "$(json '"outage" in d')" False "told by somebody else"
+	! json_has '"outage":' || fail "told by somebody else"
 	kill -9 "$monitor"
-	wait_for 10 json_says 'not top["monitor"]'
+	wait_for 10 json_has '"monitor": false'
 	assert_equal "$(setpriv --reuid=65534 "$NBD_CLIENT" -status -json "$dev" | grep monitor)" '  "monitor": false,'
 	"$NBD_CLIENT" -force -d nbd0
 	[ ! -e /run/nbd/monitor.pid ] || [ "$(</run/nbd/monitor.pid)" = "$monitor" ] ||
@@ -205,8 +209,9 @@ test_outage_ends() {
 	use_device nbd0
 	"$NBD_CLIENT" "${server_args[@]}" -reconnect-limit 3 nbd0
 	stop_process "$server_pid"
-	wait_for 20 json_says '"outage" in d and d["outage"]["given_up"]'
-	assert_equal "$(json 'd["outage"]["next_attempt_ms"], d["outage"]["failed_attempts"]')" "(None, 3)"
+	wait_for 20 json_has '"given_up": true'
+	json_has '"next_attempt_ms": null'
+	json_has '"failed_attempts": 3,'
 	start_nbdkit memory 10M
 	"$NBD_CLIENT" -replace "${server_args[@]}" nbd0
 	[ ! -e /run/nbd/.outage.nbd0 ] || wait_for 5 [ ! -e /run/nbd/.outage.nbd0 ]
