@@ -16,10 +16,10 @@
 #include <linux/rcupdate.h>
 #include <linux/timer.h>
 #include <net/sock.h>
-#if __has_include(<net/rps.h>)
+#include "probed.h"
+#if NBD_HAS_RPS_HEADER
 #include <net/rps.h>
 #endif
-#include "probed.h"
 
 #ifndef __counted_by
 #define __counted_by(member)

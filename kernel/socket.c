@@ -357,12 +357,14 @@ int nbd_socket_claim(struct nbd_conn *conn, struct file *file)
 }
 
 struct nbd_conn *nbd_stream_enter(struct sock *sk)
+	__acquires(&sk->sk_callback_lock)
 {
 	read_lock_bh(&sk->sk_callback_lock);
 	return __locked_read_sk_user_data_with_flags(sk, SK_USER_DATA_NOCOPY);
 }
 
 void nbd_stream_leave(struct sock *sk)
+	__releases(&sk->sk_callback_lock)
 {
 	read_unlock_bh(&sk->sk_callback_lock);
 }

@@ -87,8 +87,8 @@ extern const struct nbd_stream nbd_stream_unix;
  * the socket is locked. Begin with the first one, which returns the connection whose socket
  * it is or NULL, and end with the second.
  */
-struct nbd_conn *nbd_stream_enter(struct sock *sk);
-void nbd_stream_leave(struct sock *sk);
+struct nbd_conn *nbd_stream_enter(struct sock *sk) __acquires(&sk->sk_callback_lock);
+void nbd_stream_leave(struct sock *sk) __releases(&sk->sk_callback_lock);
 
 /* The socket has space again: goes on sending if that is waited for. */
 void nbd_stream_has_space(struct nbd_conn *conn, struct sock *sk);

@@ -57,6 +57,11 @@ int probe_timer_delete_sync(struct timer_list *t)
 	return timer_delete_sync(t);
 }
 
+#line 1 "has:RPS_HEADER"
+#if !__has_include(<net/rps.h>)
+#error "what it declares is in net/sock.h"
+#endif
+
 #line 1 "has:WQ_PERCPU"
 unsigned int probe_wq_percpu(void)
 {
