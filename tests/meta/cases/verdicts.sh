@@ -41,8 +41,14 @@ test_log_expected_but_missing() {
 	expect_log 'never said'
 }
 
+# Until it has a session of its own it is one of the test's, and ends with them.
 test_leaves_process() {
 	setsid sleep 1000 &
+	wait_for 10 runs_sleep $!
+}
+
+runs_sleep() {
+	[ "$(<"/proc/$1/comm")" = sleep ]
 }
 
 test_leaves_mount() {
