@@ -208,9 +208,30 @@ static int disconnect(struct nbd_kernel *k, s32 index, bool force,
 	return nbd_kernel_disconnect(k, index, 0, false, err);
 }
 
-int nbd_detach(s32 index, bool force, struct nbd_err *err)
+static void forget(s32 index, u64 session)
 {
 	struct nbd_err failure;
+
+	/* The monitor will do it, when it can. */
+	if (nbd_record_remove_session(index, session, &failure))
+		fprintf(stderr, "nbd-client: %s\n", failure.text);
+	if (!nbd_records_monitored())
+		nbd_monitor_wait_end(IDLE_WAIT_MS);
+}
+
+/* The record is gone; what was kept for it may be there. */
+static void forget_places(s32 index)
+{
+	int folder = nbd_rundir_open(NULL);
+
+	if (folder < 0)
+		return;
+	close(folder);
+	nbd_record_remove_session(index, 0, NULL);
+}
+
+int nbd_detach(s32 index, bool force, struct nbd_err *err)
+{
 	struct nbd_kernel kernel;
 	bool has_record;
 	u64 session;
@@ -224,12 +245,9 @@ int nbd_detach(s32 index, bool force, struct nbd_err *err)
 	if (!ret)
 		ret = wait_until_free(&kernel, index, err);
 	nbd_kernel_close(&kernel);
-	if (!ret && has_record) {
-		/* The monitor will do it, when it can. */
-		if (nbd_record_remove_session(index, session, &failure))
-			fprintf(stderr, "nbd-client: %s\n", failure.text);
-		if (!nbd_records_monitored())
-			nbd_monitor_wait_end(IDLE_WAIT_MS);
-	}
+	if (!ret && has_record)
+		forget(index, session);
+	else if (!ret)
+		forget_places(index);
 	return ret;
 }

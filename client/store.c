@@ -216,13 +216,18 @@ int nbd_record_remove_session(s32 index, u64 session_id, struct nbd_err *err)
 {
 	int lock = nbd_record_lock(index, err);
 	struct nbd_record record;
+	int ret;
 
 	if (lock < 0)
 		return lock;
-	if (!nbd_record_read(&record, index, NULL)) {
+	ret = nbd_record_read(&record, index, NULL);
+	if (!ret) {
 		if (record.session_id == session_id)
 			nbd_record_remove(index);
 		nbd_record_free(&record);
+	} else if (ret == -ENOENT) {
+		/* Who attaches writes one before the lock is free. */
+		nbd_namespaces_drop(index, NULL);
 	}
 	close(lock);
 	return 0;

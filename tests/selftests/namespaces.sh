@@ -128,6 +128,17 @@ test_name_of_a_namespace() {
 	wait_for 10 none_kept
 }
 
+# What is kept ends with the attachment, also if nobody knows any more what that was.
+test_record_gone() {
+	add_net one
+	serve "$right" --net=/run/netns/one -- -i 127.0.0.5 -p 10809
+	attach_in ip netns exec one "$NBD_CLIENT" 127.0.0.5
+	! none_kept || fail "nothing is kept"
+	rm "/run/nbd/$name"
+	detach
+	wait_for 10 none_kept
+}
+
 # in_mounts [COMMAND...]: in the mount namespace of $holder
 in_mounts() {
 	nsenter --target "$holder" --mount --wd=/ "$@"
