@@ -278,9 +278,10 @@ static bool device_left_alone(struct nbd_device *nbd, struct gendisk *disk)
 
 int nbd_device_wait_alone(struct nbd_device *nbd, struct gendisk *disk)
 {
-	long left = wait_event_killable_timeout(nbd->ended, device_left_alone(nbd, disk),
-						NBD_CLAIM_PATIENCE);
+	long left = READ_ONCE(nbd->leave_by) - jiffies;
 
+	left = wait_event_killable_timeout(nbd->ended, device_left_alone(nbd, disk),
+					   clamp_t(long, left, 0, NBD_CLAIM_PATIENCE));
 	if (left)
 		return left < 0 ? -EINTR : 0;
 	dev_warn_ratelimited(disk_to_dev(disk),
@@ -550,6 +551,7 @@ static void device_forget_medium(struct nbd_device *nbd)
 	if (bdev_disk_changed(disk, false) && max_part)
 		set_bit(GD_NEED_PART_SCAN, &disk->state);
 	/* Without a size nothing can be submitted by who opens it from now on. */
+	WRITE_ONCE(nbd->leave_by, jiffies + NBD_CLAIM_PATIENCE);
 	WRITE_ONCE(nbd->lingering, disk_openers(disk));
 	mutex_unlock(&disk->open_mutex);
 	kobject_uevent(&nbd_dev(nbd)->kobj, KOBJ_CHANGE);

@@ -71,6 +71,7 @@ struct netlink_ext_ack;
  *		reference
  * @lingering:	the disk has been open ever since before the last attachment ended; set and
  *		cleared under disk->open_mutex, or with @disk
+ * @leave_by:	jiffies until which an ioctl waits for those who @lingering means
  * @served_by:	the process that was in DO_IT when that ended, counted, or NULL; changed under
  *		@lock
  */
@@ -92,6 +93,7 @@ struct nbd_device {
 	wait_queue_head_t ended;
 	struct work_struct end_work;
 	bool lingering;
+	unsigned long leave_by;
 	struct pid *served_by;
 };
 
@@ -123,7 +125,7 @@ int nbd_device_wait_end(struct nbd_device *nbd);
 /*
  * For who has @disk open and wants to set it up: until those have closed it who had it open
  * when the last attachment ended, unless the caller has served that. 0 at once if there is
- * an attachment. -EBUSY after some seconds, -EINTR.
+ * an attachment. -EBUSY when that attachment ended some seconds ago, -EINTR.
  */
 int nbd_device_wait_alone(struct nbd_device *nbd, struct gendisk *disk);
 
