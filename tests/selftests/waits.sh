@@ -174,6 +174,8 @@ hold_direct_write() {
 	head -c 1M /dev/zero | tr '\0' A >marks
 	make_group
 	[ -e cgroups/limited/io.max ] || return 1	# the debug kernel comes without
+	# there the attach waits for what is held back, see known-bugs.md
+	[[ $(uname -r) != 6.1.* ]] || return 1
 	limit_writes "$dev"
 	cleanup_fn lift_limit
 	bash -c 'echo $$ >cgroups/limited/cgroup.procs && exec dd if=marks of="$0" bs=1M oflag=direct conv=notrunc status=none' \
@@ -218,10 +220,10 @@ test_direct_write_held_back_ioctl() {
 	local second writer
 
 	allow_log 'I/O error'
-	expect_log 'still open by who used it before'
 	start_two_disks
 	attach_ioctl "${server_args[@]}"
 	hold_direct_write || return 0
+	expect_log 'still open by who used it before'
 	"$NBD_CLIENT" -force -d "$dev"
 	expect_failure "$NBD_CLIENT" -nonetlink "${second[@]}" "$dev"
 	lift_limit
