@@ -227,7 +227,8 @@ static void forget_places(s32 index)
 	if (folder < 0)
 		return;
 	close(folder);
-	nbd_record_remove_session(index, 0, NULL);
+	/* No attachment's number: a record by now is of one that came meanwhile. */
+	nbd_record_remove_session(index, ~0ULL, NULL);
 }
 
 int nbd_detach(s32 index, bool force, struct nbd_err *err)
