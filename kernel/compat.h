@@ -2,7 +2,8 @@
 /*
  * Every difference between kernels. The code is written for the newest one; this file
  * bends older ones, from 6.1 on, to it, by what their headers can do and not by their
- * version: NBD_HAS_ is what kernel/probe found in them.
+ * version: NBD_HAS_ is what kernel/probe found in them. A fault that no header tells of goes
+ * by the version that mended it.
  */
 #ifndef _NBD_COMPAT_H
 #define _NBD_COMPAT_H
@@ -15,6 +16,7 @@
 #include <linux/net.h>
 #include <linux/rcupdate.h>
 #include <linux/timer.h>
+#include <linux/version.h>
 #include <net/sock.h>
 #include "probed.h"
 #if NBD_HAS_RPS_HEADER
@@ -263,5 +265,23 @@ static inline int nbd_start_claiming(struct block_device *bdev, void *holder)
 #else
 #define nbd_media_change(disk)	disk_force_media_change(disk, DISK_EVENT_MEDIA_CHANGE)
 #endif
+
+/*
+ * Whether the end of the disk may hang a processor: before Linux 6.3 it corrupted the tree of
+ * what the limits of cgroups hold back. Whether they hold anything back nobody outside can
+ * see, but a group beside the root has submitted something then.
+ */
+static inline bool nbd_disk_end_may_hang(struct gendisk *disk)
+{
+	bool groups = false;
+#if defined(CONFIG_BLK_CGROUP) && LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+	struct request_queue *q = disk->queue;
+
+	spin_lock_irq(&q->queue_lock);
+	groups = !list_empty(&q->blkg_list) && !list_is_singular(&q->blkg_list);
+	spin_unlock_irq(&q->queue_lock);
+#endif
+	return groups;
+}
 
 #endif /* _NBD_COMPAT_H */

@@ -56,15 +56,18 @@ static void device_release(NBD_RELEASE_ARGS)
 	struct nbd_device *nbd = disk->private_data;
 	struct gendisk *now = READ_ONCE(nbd->disk);
 	struct nbd_session *session;
+	bool lingering;
 
 	/* One that was replaced has nothing to do with users of the new. */
 	if (now && now != disk)
 		return;
-	if (READ_ONCE(nbd->lingering))
+	lingering = READ_ONCE(nbd->lingering);
+	if (!disk_openers(disk))
+		WRITE_ONCE(nbd->lingering, false);
+	if (lingering)
 		wake_up_all(&nbd->ended);
 	if (disk_openers(disk))
 		return;
-	WRITE_ONCE(nbd->lingering, false);
 	nbd_setup_drop(nbd);
 	session = nbd_device_session(nbd);
 	if (!session)
@@ -245,11 +248,21 @@ err_memory:
 	return ERR_PTR(err);
 }
 
-/* Removes a device that is marked dying. The index stays reserved until all is gone. */
+/* Nothing that was submitted to the disk before its last attachment ended is held back. */
+static bool device_may_end(struct nbd_device *nbd)
+{
+	return !READ_ONCE(nbd->lingering) || !nbd_disk_end_may_hang(nbd->disk);
+}
+
+/*
+ * Removes a device that is marked dying. The index stays reserved until all is gone. Nobody
+ * changes the disk meanwhile, or opens it.
+ */
 static void device_remove(struct nbd_device *nbd)
 {
 	struct gendisk *disk;
 
+	wait_event_idle(nbd->ended, !nbd->disk || device_may_end(nbd));
 	mutex_lock(&nbd->lock);
 	disk = device_take_disk(nbd);
 	mutex_unlock(&nbd->lock);
@@ -427,8 +440,13 @@ static int device_renew_disk(struct nbd_device *nbd, const struct nbd_session_pa
 {
 	unsigned int depth = params->queue_depth ?: nbd->tag_set.queue_depth;
 
-	if (params->netlink && READ_ONCE(nbd->lingering))
-		return device_replace_disk(nbd, depth, extack);
+	if (params->netlink && READ_ONCE(nbd->lingering)) {
+		if (device_may_end(nbd))
+			return device_replace_disk(nbd, depth, extack);
+		NL_SET_ERR_MSG(extack,
+			       "still open by who used it before, whose writes a cgroup may hold back");
+		return -EBUSY;
+	}
 	if (depth == nbd->tag_set.queue_depth)
 		return 0;
 	if (disk_openers(nbd->disk)) {

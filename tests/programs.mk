@@ -3,7 +3,7 @@
 # build/tests/, where the selftests find them.
 
 TEST_CFLAGS = -std=gnu11 -Wall -Wextra -O2 -g -Iuapi
-TEST_PROGRAMS := cached datagrams faults handshakes holder hostile journal keeplock kfuzz lean letters races rawclient resize scenarios uapi-probe
+TEST_PROGRAMS := cached datagrams faults handshakes holder hostile journal keeplock kfuzz lean letters races rawclient reconfigure scenarios uapi-probe
 
 cached_SOURCES := tests/tools/cached.c
 datagrams_SOURCES := tests/tools/datagrams.c
@@ -32,8 +32,8 @@ kfuzz_SOURCES := $(wildcard tests/kfuzz/*.c) $(LIBRARY) tests/library/report/lin
 kfuzz_LIBS = -pthread
 races_SOURCES := tests/races/races.c $(LIBRARY) tests/library/report/quiet.c
 races_LIBS = -pthread
-resize_SOURCES := tests/tools/resize.c $(LIBRARY) tests/library/report/quiet.c
-resize_LIBS = -pthread
+reconfigure_SOURCES := tests/tools/reconfigure.c $(LIBRARY) tests/library/report/quiet.c
+reconfigure_LIBS = -pthread
 rawclient_SOURCES := tests/bench/rawclient.c
 
 TEST_OBJECTS :=

@@ -81,7 +81,7 @@ cut() {
 resize() {
 	local bytes=$(((RANDOM % 32 + 32) << 20))
 
-	command resize netlink "$resizable" "$bytes"
+	reconfigure "$resizable" size "$bytes"
 	assert_equal "$(blockdev --getsize64 "$resizable")" "$bytes" "size of $resizable"
 	dd if="$resizable" of=/dev/null bs=4k count=1 skip=$((bytes / 4096 - 1)) \
 		iflag=direct status=none
