@@ -21,15 +21,10 @@ what_to_play() {
 	local list
 
 	list=$(hostile --list transmission | grep -vE '^(cut|mute)-' | possible)
-	if [ -n "${SCENARIOS:-}" ]; then
-		[ -z "$list" ] || echo "$list"
-		return
-	fi
-	if [ "${FULL:-0}" != 1 ]; then
+	if [ -z "${SCENARIOS:-}" ] && [ "${FULL:-0}" != 1 ]; then
 		list=$(grep -vE '^(alien-bit-[0-9]*[1-9]|reply-(fin|rst)-at-[0-9]*[1-57-9])	' <<<"$list")
 	fi
-	grep -v '^error-95-' <<<"$list"
-	grep '^error-95-' <<<"$list"
+	awk '/^error-95-/ { last = last $0 "\n"; next } NF { print } END { printf "%s", last }' <<<"$list"
 }
 
 # set_send_buffers "MIN DEFAULT MAX": those of TCP sockets
