@@ -32,6 +32,7 @@ static void conn_init(struct nbd_conn *conn, struct nbd_session *session, unsign
 	INIT_LIST_HEAD(&conn->sending);
 	INIT_WORK(&conn->tx_work, nbd_xmit_work);
 	INIT_WORK(&conn->tx_wait, nbd_xmit_wait_work);
+	nbd_framing_init(&conn->rx.framing);
 	INIT_WORK(&conn->rx_work, nbd_recv_work);
 	spin_lock_init(&conn->lock);
 	INIT_LIST_HEAD(&conn->pending);

@@ -36,6 +36,7 @@
 #include <linux/timer.h>
 #include <linux/uio.h>
 #include <linux/workqueue.h>
+#include "framing.h"
 #include "socket.h"
 #include "wire.h"
 
@@ -76,25 +77,20 @@ enum nbd_conn_state {
 
 /**
  * struct nbd_rx - where the receiver is in the byte stream
- * @raw:	header being assembled
- * @have:	bytes of it that are there
- * @cmd:	READ whose payload is being received, or NULL
+ * @framing:	what remains to be read
+ * @cmd:	the command whose reply that is, from its header to its end; else NULL
  * @bio:	the part of it that is being filled
+ * @bio_start:	where in the request that begins
  * @iter:	what is left of @bio
- * @left:	bytes of payload to come
  * @apart:	for so many replies it is likely that the next one has a long payload
  * @batch:	completions of this run, valid while the receiver runs
  */
 struct nbd_rx {
-	union {
-		struct nbd_reply header;
-		u8 raw[NBD_REPLY_SIZE];
-	};
-	unsigned int have;
+	struct nbd_framing framing;
 	struct nbd_cmd *cmd;
 	struct bio *bio;
+	u32 bio_start;
 	struct iov_iter iter;
-	u32 left;
 	unsigned int apart;
 	struct io_comp_batch *batch;
 };

@@ -19,7 +19,7 @@
  *		protocol violation.
  *
  * receiver	nbd_conn_take() removed it from the table because its reply arrived. It
- *		is in conn->rx.cmd while its payload is copied in.
+ *		is in conn->rx.cmd until all of that is there.
  *
  * session	on session->parked, under session->lock: there is no connection, or
  *		connections died under it and it waits for its turn.

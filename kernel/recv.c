@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Receiving replies. One parser, nbd_recv_bytes(), resumes after any byte and is
- * fed from the TCP receive queue or from a staging buffer.
+ * Receiving: the sources of bytes, which are the TCP receive queue, a staging buffer and,
+ * for payload, recvmsg() to where it belongs; and the commands that replies complete. What
+ * a reply is, framing.h knows.
  */
 #include <linux/blk-mq.h>
 #include <linux/sched/mm.h>
@@ -75,37 +76,23 @@ static void rx_map_bio(struct nbd_rx *rx)
 	rx->iter.iov_offset = nbd_bvec_offset(&bio->bi_iter);
 }
 
-static void rx_start_payload(struct nbd_rx *rx, struct nbd_cmd *cmd)
+/*
+ * Points rx->iter at byte @offset of the request that rx->cmd is, and what is behind it in
+ * the same bio; there are several in a merged request.
+ */
+static void rx_seek(struct nbd_rx *rx, u32 offset)
 {
-	rx->cmd = cmd;
-	rx->left = cmd->len;
-	rx->bio = nbd_cmd_rq(cmd)->bio;
-	rx_map_bio(rx);
-}
-
-/* Moves on to the next bio of a merged request when one is full. */
-static void rx_next_bio(struct nbd_rx *rx)
-{
-	while (!iov_iter_count(&rx->iter) && rx->bio->bi_next) {
-		rx->bio = rx->bio->bi_next;
-		rx_map_bio(rx);
+	if (offset < rx->bio_start || !rx->bio) {
+		rx->bio = nbd_cmd_rq(rx->cmd)->bio;
+		rx->bio_start = 0;
 	}
-}
-
-static void rx_finish(struct nbd_conn *conn, struct nbd_cmd *cmd)
-{
-	struct nbd_rx *rx = &conn->rx;
-
-	rx->cmd = NULL;
-	if (cmd->is_read && cmd->len >= NBD_RX_APART)
-		rx->apart = NBD_RX_APART_MEMORY;
-	else if (rx->apart)
-		rx->apart--;
-	WRITE_ONCE(conn->receiving, false);
-	if (cmd->is_read)
-		trace_nbd_payload_received(nbd_cmd_rq(cmd), cmd->cookie);
-	nbd_session_account_reply(conn, cmd);
-	nbd_cmd_release(cmd, NBD_PHASE_REPLIED, rx->batch);
+	while (offset - rx->bio_start >= rx->bio->bi_iter.bi_size) {
+		rx->bio_start += rx->bio->bi_iter.bi_size;
+		rx->bio = rx->bio->bi_next;
+	}
+	rx_map_bio(rx);
+	if (offset > rx->bio_start)
+		iov_iter_advance(&rx->iter, offset - rx->bio_start);
 }
 
 /* Returns -ESHUTDOWN if the server will not serve on this connection any more. */
@@ -128,85 +115,120 @@ static int rx_server_error(struct nbd_conn *conn, struct nbd_cmd *cmd, u32 error
 	return 0;
 }
 
-/* The rest need not be waited for when no reply can have begun. */
-static int rx_part_of_header(struct nbd_conn *conn)
+/* NBD_STEP_FINISH. */
+static int rx_finish(struct nbd_conn *conn)
 {
+	struct nbd_rx *rx = &conn->rx;
+	struct nbd_cmd *cmd = rx->cmd;
+	u32 error = rx->framing.reply.error;
+
+	rx->cmd = NULL;
+	if (error)
+		return rx_server_error(conn, cmd, error);
+	if (cmd->is_read && cmd->len >= NBD_RX_APART)
+		rx->apart = NBD_RX_APART_MEMORY;
+	else if (rx->apart)
+		rx->apart--;
+	WRITE_ONCE(conn->receiving, false);
+	if (cmd->is_read)
+		trace_nbd_payload_received(nbd_cmd_rq(cmd), cmd->cookie);
+	nbd_session_account_reply(conn, cmd);
+	nbd_cmd_release(cmd, NBD_PHASE_REPLIED, rx->batch);
+	return 0;
+}
+
+/* NBD_STEP_LOOK_UP: the next step, or -EPROTO. */
+static int rx_look_up(struct nbd_conn *conn)
+{
+	struct nbd_rx *rx = &conn->rx;
+	u64 cookie = rx->framing.reply.cookie;
+	struct nbd_cmd *cmd = nbd_conn_take(conn, cookie);
+
+	if (!cmd) {
+		nbd_conn_kill(conn, -EPROTO,
+			      "protocol violation: reply to no outstanding request (cookie %#llx)",
+			      cookie);
+		return -EPROTO;
+	}
+	WRITE_ONCE(conn->replies, conn->replies + 1);
+	trace_nbd_header_received(nbd_cmd_rq(cmd), cmd->cookie);
+	rx->cmd = cmd;
+	rx->bio = NULL;
+	return nbd_framing_expect(&rx->framing, cmd->is_read ? cmd->len : 0);
+}
+
+/* The rest of a header need not be waited for when no reply can have begun. */
+static int rx_read_on(struct nbd_conn *conn)
+{
+	struct nbd_rx *rx = &conn->rx;
+
+	if (nbd_framing_in_payload(&rx->framing)) {
+		if (!rx->bio || !iov_iter_count(&rx->iter))
+			rx_seek(rx, rx->framing.offset);
+		return 0;
+	}
 	if (READ_ONCE(conn->inflight))
 		return 0;
 	nbd_conn_kill(conn, -EPROTO, "protocol violation: data while no request is outstanding");
 	return -EPROTO;
 }
 
-/* A whole header is in rx->raw. -EPROTO if the stream cannot be trusted any more. */
-static int rx_header(struct nbd_conn *conn)
+static int rx_give_up(struct nbd_conn *conn)
 {
-	struct nbd_wire_reply reply;
-	enum nbd_verdict verdict;
-	struct nbd_cmd *cmd;
-
-	verdict = nbd_wire_decode(&conn->rx.header, &reply);
-	if (verdict != NBD_REPLY_OK) {
-		nbd_conn_kill(conn, -EPROTO, "protocol violation: %s", nbd_verdict_text(verdict));
-		return -EPROTO;
-	}
-	cmd = nbd_conn_take(conn, reply.cookie);
-	if (!cmd) {
-		nbd_conn_kill(conn, -EPROTO,
-			      "protocol violation: reply to no outstanding request (cookie %#llx)",
-			      reply.cookie);
-		return -EPROTO;
-	}
-	WRITE_ONCE(conn->replies, conn->replies + 1);
-	trace_nbd_header_received(nbd_cmd_rq(cmd), cmd->cookie);
-	if (reply.error)
-		return rx_server_error(conn, cmd, reply.error);
-	if (cmd->is_read)
-		rx_start_payload(&conn->rx, cmd);
-	else
-		rx_finish(conn, cmd);
-	return 0;
+	nbd_conn_kill(conn, -EPROTO, "protocol violation: %s",
+		      nbd_verdict_text(conn->rx.framing.verdict));
+	return -EPROTO;
 }
 
-static int rx_payload(struct nbd_conn *conn, struct nbd_source *src, unsigned int len)
+/* @len bytes are where they belong. Negative if the connection is dead. */
+static int rx_advance(struct nbd_conn *conn, unsigned int len)
+{
+	int step = nbd_framing_advance(&conn->rx.framing, len);
+
+	if (step == NBD_STEP_LOOK_UP)
+		step = rx_look_up(conn);
+	switch (step) {
+	case NBD_STEP_READ:
+		return rx_read_on(conn);
+	case NBD_STEP_FINISH:
+		return rx_finish(conn);
+	case NBD_STEP_GIVE_UP:
+		return rx_give_up(conn);
+	default:
+		return step;
+	}
+}
+
+/* Takes bytes of one part, at most @len, to where they belong: how many, or -EIO. */
+static int rx_take(struct nbd_conn *conn, struct nbd_source *src, unsigned int len)
 {
 	struct nbd_rx *rx = &conn->rx;
 
+	if (!nbd_framing_in_payload(&rx->framing)) {
+		len = min_t(unsigned int, len, rx->framing.left);
+		source_copy(src, nbd_framing_head(&rx->framing), len);
+		return len;
+	}
 	len = min_t(size_t, len, iov_iter_count(&rx->iter));
 	if (!source_copy_iter(src, &rx->iter, len)) {
 		nbd_conn_kill(conn, -EIO, "received payload cannot be copied");
 		return -EIO;
 	}
-	rx->left -= len;
-	if (!rx->left)
-		rx_finish(conn, rx->cmd);
-	else
-		rx_next_bio(rx);
-	return 0;
+	return len;
 }
 
 /* Consumes @len bytes. Negative if the connection is dead. */
 static int nbd_recv_bytes(struct nbd_conn *conn, struct nbd_source *src, unsigned int len)
 {
 	unsigned int end = src->offset + len;
-	struct nbd_rx *rx = &conn->rx;
-	unsigned int n;
-	int err;
+	int ret;
 
 	while (src->offset < end) {
-		n = end - src->offset;
-		if (rx->cmd) {
-			err = rx_payload(conn, src, n);
-		} else {
-			n = min_t(unsigned int, n, NBD_REPLY_SIZE - rx->have);
-			source_copy(src, rx->raw + rx->have, n);
-			rx->have += n;
-			if (rx->have < NBD_REPLY_SIZE)
-				return rx_part_of_header(conn);
-			rx->have = 0;
-			err = rx_header(conn);
-		}
-		if (err)
-			return err;
+		ret = rx_take(conn, src, end - src->offset);
+		if (ret > 0)
+			ret = rx_advance(conn, ret);
+		if (ret)
+			return ret;
 	}
 	return 0;
 }
@@ -300,19 +322,16 @@ static int recv_payload_direct(struct nbd_conn *conn)
 	size_t payload;
 	int ret, err;
 
-	if (iov_iter_count(&iter) == rx->left && iter.nr_segs <= NBD_RX_VECS)
+	if (iov_iter_count(&iter) == rx->framing.left && iter.nr_segs <= NBD_RX_VECS)
 		iter_add_header(&iter, vec, conn->rx_buf);
 	ret = recv_some(conn, &iter);
 	if (ret <= 0)
 		return ret;
 	payload = min_t(size_t, ret, iov_iter_count(&rx->iter));
 	iov_iter_advance(&rx->iter, payload);
-	rx->left -= payload;
-	if (!rx->left)
-		rx_finish(conn, rx->cmd);
-	else
-		rx_next_bio(rx);
-	err = nbd_recv_bytes(conn, &src, ret - payload);
+	err = rx_advance(conn, payload);
+	if (!err)
+		err = nbd_recv_bytes(conn, &src, ret - payload);
 	return err ?: ret;
 }
 
@@ -322,7 +341,7 @@ static int recv_payload_direct(struct nbd_conn *conn)
  */
 static int recv_staged(struct nbd_conn *conn)
 {
-	size_t len = conn->rx.apart ? NBD_REPLY_SIZE - conn->rx.have : NBD_RX_BUF;
+	size_t len = conn->rx.apart ? conn->rx.framing.left : NBD_RX_BUF;
 	struct kvec vec = { .iov_base = conn->rx_buf, .iov_len = len };
 	struct nbd_source src = { .buf = conn->rx_buf };
 	struct iov_iter iter;
@@ -359,7 +378,8 @@ void nbd_recv_messages(struct nbd_conn *conn)
 
 	rx->batch = &batch;
 	do {
-		if (rx->cmd && (rx->apart || rx->left >= NBD_RX_APART))
+		if (nbd_framing_in_payload(&rx->framing) &&
+		    (rx->apart || rx->framing.left >= NBD_RX_APART))
 			ret = recv_payload_direct(conn);
 		else
 			ret = recv_staged(conn);

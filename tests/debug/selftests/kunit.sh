@@ -29,6 +29,11 @@ test_wire() {
 	run_suite nbd_wire
 }
 
+timeouts[test_framing]=120
+test_framing() {
+	run_suite nbd_framing
+}
+
 timeouts[test_conn]=120
 test_conn() {
 	run_suite nbd_conn

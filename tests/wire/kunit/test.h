@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * As much of the kernel's <kunit/test.h> as tests/kunit/wire.c uses, for userspace:
- * a program with one suite, which writes TAP. A header with code, for one file only.
+ * As much of the kernel's <kunit/test.h> as the suites of pure code in tests/kunit use, for
+ * userspace: tests/wire/main.c runs them all and writes TAP.
  */
 #ifndef NBD_TEST_KUNIT_H
 #define NBD_TEST_KUNIT_H
@@ -25,6 +25,7 @@ struct kunit_case {
 struct kunit_suite {
 	const char *name;
 	struct kunit_case *test_cases;
+	struct kunit_suite *next;
 };
 
 #define KUNIT_CASE(function)	{ .run_case = function, .name = #function }
@@ -40,32 +41,13 @@ struct kunit_suite {
 #define KUNIT_EXPECT_NOT_NULL(test, p)	KUNIT_EXPECT_TRUE(test, (p) != NULL)
 #define KUNIT_EXPECT_LT(test, a, b)	KUNIT_EXPECT_TRUE(test, (a) < (b))
 
-static inline int kunit_run_suite(const struct kunit_suite *suite)
-{
-	unsigned int number = 0, failed = 0;
-	const struct kunit_case *c;
-
-	for (c = suite->test_cases; c->run_case; c++) {
-		struct kunit test = { 0 };
-
-		c->run_case(&test);
-		failed += !!test.failures;
-		printf("%s %u - %s: %s\n", test.failures ? "not ok" : "ok", ++number,
-		       suite->name, c->name);
-	}
-	printf("1..%u\n", number);
-	return failed || !number;
-}
-
-/* The program's suite: one for each program. */
-static const struct kunit_suite *kunit_program_suite;
+/* Before main(): @suite will be run. */
+void kunit_register(struct kunit_suite *suite);
 
 #define kunit_test_suites(suite) \
-	static const struct kunit_suite *kunit_program_suite = (suite)
-
-int main(void)
-{
-	return kunit_run_suite(kunit_program_suite);
-}
+	__attribute__((constructor)) static void register_suite(void) \
+	{ \
+		kunit_register(suite); \
+	}
 
 #endif /* NBD_TEST_KUNIT_H */
