@@ -61,7 +61,8 @@ kbuild:
 	$(if $(NBD_KUNIT),@mkdir -p $(OUT)/tests && cp -rsf $(abspath tests/kunit) $(OUT)/tests/)
 	$(Q)$(MAKE) -C $(KDIR) M=$(abspath $(OUT)) \
 		NBD_KUNIT=$(NBD_KUNIT) KCFLAGS="$(EXTRA_CFLAGS)" \
-		$(if $(wildcard $(KDIR)/vmlinux),,CONFIG_DEBUG_INFO_BTF_MODULES=) $(KBUILD_ARGS) modules
+		$(if $(wildcard $(KDIR)/vmlinux),,CONFIG_DEBUG_INFO_BTF_MODULES=) \
+		$(KBUILD_ARGS) modules
 
 # --- the client ---
 

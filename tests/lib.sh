@@ -777,7 +777,10 @@ report() {
 		[ -s "$test_state/output" ] || echo "# exit status $3"
 		awk 'NR <= 200 { print "# " $0; next }
 			{ line[NR % 300] = $0 }
-			END { for (i = NR > 500 ? NR - 299 : 201; i <= NR; i++) print "# " line[i % 300] }' \
+			END {
+				for (i = NR > 500 ? NR - 299 : 201; i <= NR; i++)
+					print "# " line[i % 300]
+			}' \
 			"$test_state/output"
 		echo "not ok $line # $time$(first_complaint)"
 	fi

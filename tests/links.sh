@@ -58,8 +58,12 @@ cut_link() {
 	drop)
 		nft -f - <<-END
 			table inet cut$1 {
-				chain in { type filter hook input priority 0; iifname near$1 drop; }
-				chain out { type filter hook output priority 0; oifname near$1 drop; }
+				chain in {
+					type filter hook input priority 0; iifname near$1 drop;
+				}
+				chain out {
+					type filter hook output priority 0; oifname near$1 drop;
+				}
 			}
 		END
 		;;

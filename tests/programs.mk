@@ -3,7 +3,8 @@
 # build/tests/, where the selftests find them.
 
 TEST_CFLAGS = -std=gnu11 -Wall -Wextra -O2 -g -Iuapi
-TEST_PROGRAMS := cached datagrams faults handshakes holder hostile journal keeplock kfuzz lean letters races rawclient reconfigure scenarios uapi-probe
+TEST_PROGRAMS := cached datagrams faults handshakes holder hostile journal keeplock kfuzz lean \
+	letters races rawclient reconfigure scenarios uapi-probe
 
 cached_SOURCES := tests/tools/cached.c
 datagrams_SOURCES := tests/tools/datagrams.c

@@ -94,8 +94,8 @@ tap_processor_minutes() {
 
 # tap_main COMMAND...: the whole run: numbers the results that the command writes,
 # repeats the failures' names, adds up what "# tally: N WORDS" counted and says that none
-# was lost if nothing failed, and ends with the line that counts. A skipped test is a failure if STRICT=1 or CI=true. Its status is that
-# of the run.
+# was lost if nothing failed, and ends with the line that counts. A skipped test is a failure
+# if STRICT=1 or CI=true. Its status is that of the run.
 tap_main() {
 	local begin=$EPOCHREALTIME passed=0 failed=0 skipped=0 failures=() what
 	local -A tallies=()
