@@ -101,11 +101,76 @@ in_archive() {
 	[ -n "$(other_apt apt-cache show --no-all-versions "linux-headers-$1-amd64" 2>/dev/null)" ]
 }
 
+# kernels_of RELEASE: those to build of a release. Those whose headers are installed here are
+# left to tests/run, and of cloud and rt only the newest rt is built, unless FULL=1.
+kernels_of() {
+	local flavour
+
+	if [ "${FULL:-0}" = 1 ]; then
+		printf "$1-%s\n" "${flavours[@]}"
+		return
+	fi
+	[ -e "/lib/modules/$1-amd64/build" ] || echo "$1-amd64"
+	[ "$1" != "$(kernel_lines | awk 'END { print $3 }')" ] || echo "$1-rt-amd64"
+}
+
+# known CODENAME RELEASE: its headers are there already
+known() {
+	[ -e "$roots/$1/usr/src/linux-headers-$2-amd64" ] || [ -z "$(kernels_of "$2")" ]
+}
+
+# update_lists: of packages, if a kernel's headers are to be fetched. No package archive is
+# asked while those that are wanted are there.
+update_lists() {
+	local suite release
+
+	while read -r suite _ release; do
+		known "$(codename_of "$suite")" "$release" || { prepare_apt; return; }
+	done < <(kernel_lines)
+}
+
+# choose_kernels: sets kernels[CODENAME]. A release that the archive has no more gives way to
+# the newest; while it is there, a newer one is news and no failure of this tree.
+choose_kernels() {
+	local suite package release codename newest
+
+	declare -gA kernels=()
+	update_lists || return
+	while read -r suite package release; do
+		codename=$(codename_of "$suite")
+		if ! known "$codename" "$release" && ! in_archive "$release"; then
+			newest=$(newest_release "$suite" "$package") || return
+			echo "# $suite has no $release any more: $newest instead"
+			release=$newest
+		fi
+		kernels[$codename]+=" $(kernels_of "$release" | paste -sd' ')"
+	done < <(kernel_lines)
+}
+
+# listed_kernel VERSION: the kernel of other suites that begins with these numbers
+listed_kernel() {
+	local codename kernel
+
+	choose_kernels >&2 || return
+	for codename in "${!kernels[@]}"; do
+		for kernel in ${kernels[$codename]}; do
+			if [[ $kernel = "$1".* && $kernel != *-rt-* && $kernel != *-cloud-* ]]; then
+				echo "$codename $kernel"
+				return
+			fi
+		done
+	done
+	kernels_die "tests/kernels/list has no Linux $1 beside those whose headers are installed here"
+}
+
 # make_root NAME CODENAME KERNEL...: $roots/NAME is a system of that release of Debian with
 # a compiler and the headers of these kernels, as uname -r prints them
 make_root() {
 	local root=$roots/$1 codename=$2 packages=dash,coreutils,findutils,sed,grep,mawk,diffutils
 
+	mkdir -p "$roots"
+	exec 7>"$root.lock"
+	flock 7
 	packages+=,util-linux,gcc,make,libc6-dev$(printf ',linux-headers-%s' "${@:3}")
 	[ "$(cat "$root.packages" 2>/dev/null)" != "$packages" ] || return 0
 	as_root rm -rf "$root" "$root.packages"
@@ -139,5 +204,5 @@ in_root() {
 # all that is wanted
 build_for() {
 	in_root "$1" make --no-print-directory -j2 -C "$top" module "KVER=$2" \
-		"OUT=$roots/modules/$2" EXTRA_CFLAGS=-g0 KBUILD_ARGS=CONFIG_DEBUG_INFO_BTF_MODULES=
+		"OUT=build/$2" EXTRA_CFLAGS=-g0 KBUILD_ARGS=CONFIG_DEBUG_INFO_BTF_MODULES=
 }
