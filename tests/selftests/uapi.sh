@@ -12,7 +12,7 @@ test_every_step() {
 	allow_log 'I/O error, dev nbd'
 	modprobe nbd
 	if [ "$DRIVER" = stock ]; then
-		[[ $(uname -r) = 6.12* ]] || skip "the table is that of the stock driver in 6.12"
+		[[ $(uname -r) != 6.1.* ]] || skip "there is no table of the stock driver in 6.1"
 		uapi-probe --safe --reload >steps
 	else
 		uapi-probe --reload >steps
