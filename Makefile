@@ -185,7 +185,7 @@ help:
 	@echo 'make install, uninstall  both, and the man pages; DESTDIR and PREFIX are honoured'
 	@echo 'make dkms-install        the module through DKMS; dkms-uninstall'
 	@echo 'make demo                attach a disk in a VM and watch'
-	@echo 'make check               all tests, in VMs with the kernels 6.1 and 6.12;'
+	@echo 'make check               all tests, in VMs with the kernels 6.1, 6.12, 7.3;'
 	@echo '                         TESTS=pattern KERNELS=6.12 FULL=1 STRICT=1'
 	@echo 'make check-debug         the tests on a kernel that checks itself'
 	@echo 'make check-kcsan         some of them on one that looks for data races'

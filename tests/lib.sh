@@ -17,10 +17,11 @@
 # leaves it out with DRIVER=stock, for what the stock driver cannot do, and
 #	all_variants[test_NAME]=1
 # takes all of them with QUICK=1, for tests that do a different thing in each. All go
-# between the functions. A file that says much of the client and next to nothing of the
-# driver says
+# between the functions. A file whose tests depend little on the kernel says
 #	dealt_out=1
-# and each kernel runs every other of its tests that have no variants, unless FULL=1.
+# and each of its tests runs on one kernel; one whose tests need all of them says
+#	on_all_kernels=1
+# With FULL=1 everything runs on all of them.
 #
 # A line "tally: N WORDS" of a test's output counts what it tried; the whole run ends with
 # the sums.
@@ -28,6 +29,7 @@
 # From the environment: FULL=1 for full counts, QUICK=1 for the smallest and for one
 # variant of each test only, TIME_SCALE (how much slower than usual the guest is),
 # VERBOSE=1 to see the output of tests that pass, ONLY (a pattern for the names of tests),
+# DEAL=I/N for the Ith share (from 0 on) of what is dealt out to N runs,
 # NBD_CLIENT (default: ours), DRIVER (ours or stock), LEAK_CHECK=later (not in this file),
 # ANNOUNCE=1 (tests/vm/batch: a line "@test SECONDS NAME" before each test).
 
@@ -39,7 +41,7 @@ PATH=$PATH:$top/build/unpacked/nbd-server/bin:$top/build/tests
 
 declare -A variants=() timeouts=() ours_only=() all_variants=()
 declare -a processes=() foreign_threads=()
-dealt_out=''
+dealt_out='' on_all_kernels=''
 readonly SKIP_STATUS=4 BAIL_OUT_STATUS=3 DEFAULT_TIMEOUT=60
 
 # --- small things ---
@@ -621,7 +623,7 @@ combinations() {
 
 # takes_variant FUNCTION INDEX COUNT TURN: whether this run takes a test's variant INDEX of
 # COUNT. With QUICK=1 it is one, and TURN, which is another for each test, decides which.
-# Otherwise each kernel takes half of them, 6.1 those that 6.12 leaves; so that of two
+# Otherwise they are dealt out over the runs that DEAL counts; two of them so that of two
 # settings each meets each on one of them.
 takes_variant() {
 	[ "${FULL:-0}" != 1 ] && [ -z "${ONLY:-}" ] || return 0
@@ -629,21 +631,28 @@ takes_variant() {
 		[ -n "${all_variants[$1]:-}" ] || [ "$2" = $(($4 % $3)) ]
 		return
 	fi
-	is_kernels_turn $(($2 ^ $2 >> 1))
+	is_turn $((($2 ^ $2 >> 1) + $4))
 }
 
-# is_kernels_turn N: of what is counted, each kernel takes half
-is_kernels_turn() {
-	local half=0
+# is_turn N: of what is counted, each of the runs takes its share. DEAL is I/RUNS, with I
+# from 0 on.
+is_turn() {
+	local deal=${DEAL:-0/1}
 
-	[[ $(uname -r) != 6.1.* ]] || half=1
-	[ $(($1 & 1)) = $half ]
+	[ $(($1 % ${deal#*/})) = "${deal%/*}" ]
 }
 
-# takes_whole N: whether this run takes the file's Nth test without variants
+# takes_whole N: whether this run takes the file's Nth test without variants. If there are
+# more than two each test is left out by one of them, unless the file deals out these, too.
 takes_whole() {
-	[ -z "$dealt_out" ] || [ "${FULL:-0}" = 1 ] || [ "${QUICK:-0}" = 1 ] || [ -n "${ONLY:-}" ] ||
-		is_kernels_turn "$1"
+	local deal=${DEAL:-0/1}
+
+	[ "${FULL:-0}" != 1 ] && [ "${QUICK:-0}" != 1 ] && [ -z "${ONLY:-}" ] || return 0
+	if [ -n "$dealt_out" ]; then
+		is_turn "$1"
+	else
+		[ -n "$on_all_kernels" ] || [ "${deal#*/}" -le 2 ] || ! is_turn "$1"
+	fi
 }
 
 # list_tests: "FUNCTION SETTINGS" of every test that ONLY selects

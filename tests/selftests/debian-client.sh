@@ -144,18 +144,18 @@ variants[test_resize]="mode:netlink,ioctl conns:1,4"
 test_resize() {
 	local server=nbdkit holder size=size
 
-	[ "$mode" = netlink ] || size=size-by-ioctl
+	[ "$mode" = netlink ] || size="size-by-ioctl"
 	start_export
 	debian_attach -C "$conns" -size $((32 << 20))
 	exec {holder}<"$dev"
 	write_data 4 28
-	reconfigure "$dev" $size $((64 << 20))
+	reconfigure "$dev" "$size" $((64 << 20))
 	assert_equal "$(blockdev --getsize64 "$dev")" $((64 << 20)) "size after growing"
 	assert_equal "$(<"/sys/block/$name/size")" $((64 * 2048)) "sectors after growing"
 	compare_data 28
 	write_data 4 60
 	compare_data 60
-	reconfigure "$dev" $size $((32 << 20))
+	reconfigure "$dev" "$size" $((32 << 20))
 	assert_equal "$(blockdev --getsize64 "$dev")" $((32 << 20)) "size after shrinking"
 	assert_equal "$(dd if="$dev" bs=1M skip=60 status=none 2>/dev/null | wc -c)" 0 "bytes beyond"
 	exec {holder}<&-

@@ -4,6 +4,7 @@
 # promises (tests/scenarios); in the handshake nbd-client ends soon, with a documented
 # status and one message, or attaches what works. SCENARIOS=REGEX plays those only.
 . "$(dirname "$0")/../lib.sh"
+dealt_out=1
 
 # The plain run takes each scenario with one transport and number of connections.
 ways="way:unix-1,tcp-2"

@@ -3,6 +3,7 @@
 # A connection that dies before the monitor knows of the device is made again all the same,
 # with our driver, which tells how many are left, and with the stock one, which does not.
 . "$(dirname "$0")/../survive.sh"
+dealt_out=1
 
 # Connections that are dead as soon as they are the driver's: the stock driver says so only
 # once, and the record of the device may come later.

@@ -3,6 +3,7 @@
 # Attaching and detaching very often.
 # vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../lib.sh"
+dealt_out=1
 
 # All at the same time: each gets a device of its own. The server comes before them,
 # and does with one thread for each connection: it is not what is tried here, and would

@@ -4,6 +4,7 @@
 # gives it back, and is let go.
 # vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../lib.sh"
+dealt_out=1
 
 # write_and_compare: fills the device, reads it back past the page cache
 write_and_compare() {

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Everything at once, for MINUTES (3, or 1 with QUICK=1): verified I/O in a file system,
+# Everything at once, for MINUTES (1, or 3 with FULL=1): verified I/O in a file system,
 # and writes whose flushes are recorded, while servers are killed or lose power, the
 # network is cut, devices come, go and change their size, processors and the monitor
 # disappear and memory is short. No error, and what was flushed is there. SEED=N repeats
@@ -10,7 +10,7 @@
 
 events=(kill_disk lose_power cut resize come_and_go replug eat_memory kill_monitor)
 declare -A happened=()
-if [ "${QUICK:-0}" = 1 ]; then minutes=${MINUTES:-1}; else minutes=${MINUTES:-3}; fi
+if [ "${FULL:-0}" = 1 ]; then minutes=${MINUTES:-3}; else minutes=${MINUTES:-1}; fi
 
 # --- what is at stake ---
 

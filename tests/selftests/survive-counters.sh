@@ -3,6 +3,7 @@
 # The counter of requests that ended in an error: each way to end so is counted, once.
 # vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../survive.sh"
+dealt_out=1
 
 # Where requests meet an error; nothing else reads there.
 place="lba=1M end=2M"

@@ -4,6 +4,7 @@
 # taken away unless that is asked for. The kernel log shows no stuck task (the framework
 # looks), the device is free, and the module unloads.
 . "$(dirname "$0")/../survive.sh"
+dealt_out=1
 
 readonly DETACH_SECONDS=5
 

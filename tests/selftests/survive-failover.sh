@@ -4,6 +4,7 @@
 # until another one has been reached, or as long as the administrator has said.
 # vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../survive.sh"
+dealt_out=1
 
 # start_second_disk: another server of the same image; sets second_uri and second_pid
 start_second_disk() {

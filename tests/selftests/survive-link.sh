@@ -6,6 +6,7 @@
 #	tests/vm/run --driver stock -- env DRIVER=stock ONLY=stale_writes THIS-FILE
 # vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../links.sh"
+dealt_out=1
 
 # read_one: past every cache; the time is in took
 read_one() {

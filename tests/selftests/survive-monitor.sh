@@ -5,6 +5,7 @@
 # by hand takes over.
 # vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../links.sh"
+dealt_out=1
 
 monitor_runs() {
 	[ -n "$(monitor_pid)" ]

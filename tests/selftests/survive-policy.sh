@@ -4,6 +4,7 @@
 # and which export a device comes back to.
 # vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../survive.sh"
+dealt_out=1
 
 # start_cache: a hostile server that loses, with power-loss, what was not made durable
 start_cache() {

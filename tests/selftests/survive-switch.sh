@@ -4,6 +4,7 @@
 # it is written to, and nobody notices.
 # vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../survive.sh"
+dealt_out=1
 
 # switch_to I N [OPTION...]: to that twin, with N connections; the load goes on there
 switch_to() {

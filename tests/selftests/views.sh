@@ -5,6 +5,7 @@
 # vm: --udev
 # vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../lib.sh"
+dealt_out=1
 
 # lsblk_says TEXT: of the size in bytes, file system and label. What a program wrote
 # udev looks at when the program has closed the device: settle does not wait for that.

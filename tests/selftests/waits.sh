@@ -3,6 +3,7 @@
 # Nobody waits for somebody else's device, and a forced detach for nothing: not for pages
 # that a cgroup's limit holds back, nor for a task that keeps a socket locked.
 . "$(dirname "$0")/../survive.sh"
+dealt_out=1
 
 # Two for a forced detach; and a process takes its time to start in a guest.
 readonly DETACH_SECONDS=3
