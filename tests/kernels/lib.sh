@@ -147,14 +147,15 @@ choose_kernels() {
 	done < <(kernel_lines)
 }
 
-# listed_kernel VERSION: the kernel of other suites that begins with these numbers
+# listed_kernel VERSION: the kernel of other suites that begins with these numbers; VERSION
+# may end in the flavour, as 7.3-rt
 listed_kernel() {
-	local codename kernel
+	local codename kernel numbers=${1%%-*} flavour=${1#"${1%%-*}"}
 
 	choose_kernels >&2 || return
 	for codename in "${!kernels[@]}"; do
 		for kernel in ${kernels[$codename]}; do
-			if [[ $kernel = "$1".* && $kernel != *-rt-* && $kernel != *-cloud-* ]]; then
+			if [[ $kernel = "$numbers".* && ${kernel#"${kernel%%-[a-z]*}"} = "$flavour-amd64" ]]; then
 				echo "$codename $kernel"
 				return
 			fi
