@@ -3,26 +3,27 @@
  * A connection: one socket, from the moment it is attached until it is buried.
  * It is never revived; a reconnect makes a new one in the same slot.
  *
- * Life: nbd_conn_create() takes the socket, nbd_conn_start() hooks its callbacks,
- * nbd_conn_kill() is the one door to death, for whoever notices it first and from any
- * context, and queues nbd_conn_bury(), which runs in a worker in these steps:
+ * Life: nbd_conn_create() takes the socket, nbd_conn_start() hooks its callbacks.
+ * nbd_conn_kill() ends it, for whoever notices its death first, and nbd_conn_retire() one
+ * that was replaced, both from any context. They queue nbd_conn_bury(), which runs in a
+ * worker in these steps:
  * unreachable (the callbacks are taken off, so that nothing is received any more),
  * cut (the socket is reset, or shut down in order after a goodbye), drained (the
  * transmit side is closed, the workers have ended), empty (the commands go back
  * to the session).
  *
- * References: the slot's, from create to the end of the burial; one for as long as
- * somebody transmits outside of conn->lock. Memory goes after a grace period, so
- * slots may be looked at under RCU. Works hold no reference. They are queued by the
- * callbacks; under conn->lock, while it is running, by the start, the timers and retiring;
- * under tx_mutex by who sends; and by themselves. The burial cancels them when none of
- * these comes any more. A transmit thread has a reference of its own.
+ * References: the slot's, from create to the end of the burial; one for each who goes on
+ * with it outside of RCU. Memory goes after a grace period, so slots may be looked at
+ * under RCU. Works hold no reference. They are queued by the callbacks; under conn->lock,
+ * while it is running, by the start, the timers and retiring; under tx_mutex by who sends;
+ * and by themselves. The burial cancels them when none of these comes any more. A transmit
+ * thread has a reference of its own.
  *
  * Locks, in the order in which they may be taken:
  *   tx_mutex		-> socket lock -> sk_callback_lock -> lock
  * Any task with a descriptor of the socket can keep the socket lock for as long as it
- * likes. Only works that are the connection's own wait for it, on nbd_lock_wq: @tx_wait,
- * the first look of @rx_work, @burial. Everybody else goes on without.
+ * likes. Once the connection is started only works of its own wait for it, on nbd_lock_wq:
+ * @tx_wait, the first look of @rx_work, @burial. Everybody else goes on without.
  */
 #ifndef _NBD_CONN_H
 #define _NBD_CONN_H
@@ -44,7 +45,7 @@ struct io_comp_batch;
 struct nbd_cmd;
 struct nbd_session;
 
-/* Everything that I/O depends on runs here; drained when the module goes. */
+/* What I/O depends on runs here, and on nbd_lock_wq; drained when the module goes. */
 extern struct workqueue_struct *nbd_wq;
 /*
  * What may wait for a socket's lock, each work for its own connection; not on nbd_wq,
@@ -128,7 +129,8 @@ struct nbd_burst {
  * @tx_off:	bytes of the first command that the socket has taken
  * @tx_closed:	nothing may be sent any more
  * @said_goodbye: NBD_CMD_DISC is in the socket; written under @tx_mutex
- * @tx_headers: a page for the headers of one sendmsg(), which is counted as requests are not
+ * @tx_headers: a page for copies of the headers of one sendmsg(): others may take references to
+ *		it, as they may not to the memory of requests
  * @goodbye:	the NBD_CMD_DISC message
  * @tx_blocked:	a send was cut short for want of space; sk_write_space() goes on
  * @tx_work:	goes on sending when there is space
@@ -157,13 +159,14 @@ struct nbd_burst {
  *		session->lock
  * @cause:	why it died, for people
  * @err:	the same as a negative errno
- * @watch:	fires when the oldest command may have exceeded @timeout
+ * @watch:	fires when the oldest command may have exceeded @timeout; while @retiring, at
+ *		intervals
  * @excuse:	runs while commands are @inflight, see nbd_socket_excuse()
- * @burial:	the work that nbd_conn_kill() queues
+ * @burial:	nbd_conn_bury()
  * @ended:	jiffies of its death
  * @heard:	jiffies when it was last known to be good: started, or a reply came; under @lock
- * @requests:	sent, under @lock
- * @replies:	received, receiver
+ * @requests:	issued on it; written under @lock
+ * @replies:	whose headers have come; written by the receiver
  * @nr_table:	entries of @table
  * @table:	commands that this connection owns, by nbd_cmd.index
  */
@@ -241,8 +244,8 @@ void nbd_conn_start(struct nbd_conn *conn);
 void nbd_conn_put(struct nbd_conn *conn);
 
 /*
- * Gives @cmd to the connection. False if it does not take commands any more, or is
- * reserved for another one; @cmd is then the caller's as before. Does not send: see
+ * Gives @cmd to the connection. False if it is not running, or is reserved for a suspect
+ * and @cmd is none; @cmd is then the caller's as before. Does not send: see
  * nbd_conn_flush().
  */
 bool nbd_conn_enqueue(struct nbd_conn *conn, struct nbd_cmd *cmd);

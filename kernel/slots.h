@@ -14,7 +14,7 @@ struct file;
 struct netlink_ext_ack;
 struct work_struct;
 
-/* Connections of one device; mainline has no limit, 16 bits of sockets are plenty. */
+/* Connections of one device; mainline has no limit. */
 #define NBD_CONNS_MAX		1024
 
 /**
@@ -79,8 +79,9 @@ enum nbd_takeover {
 /*
  * Connects dead slots to @socks, or makes them the only connections, to which new commands
  * go; see nbd_conn_retire() for the old ones.
- * Takes the sockets over in every case; all or nothing. nbd_device.lock is held. -ENOMEM,
- * -ESHUTDOWN while closing, or as nbd_conn_create(); told in @extack.
+ * Takes the sockets over in every case, and releases those for which no slot is dead.
+ * nbd_device.lock is held. -ENOMEM, -ESHUTDOWN while closing, or as nbd_conn_create(), told in
+ * @extack; nothing has changed then.
  */
 int nbd_session_add_socks(struct nbd_session *session, struct file **socks,
 			  unsigned int nr, enum nbd_takeover how, struct nbd_added *added,
@@ -89,7 +90,7 @@ int nbd_session_add_socks(struct nbd_session *session, struct file **socks,
 /* nbd_session.settle_work. */
 void nbd_session_settle_work(struct work_struct *work);
 
-/* Calls @visit with each connection, outside of all locks. */
+/* Calls @visit with each connection, outside of session->lock and RCU. */
 void nbd_session_visit(struct nbd_session *session, void (*visit)(struct nbd_conn *conn));
 
 /* Calls @visit with each replaced connection, under session->lock. */

@@ -92,7 +92,7 @@ void nbd_socket_put(struct file *file);
 int nbd_socket_claim(struct nbd_conn *conn, struct file *file);
 void nbd_socket_hook(struct nbd_conn *conn);
 
-/* When it returns no callback of ours runs or will run on this socket. */
+/* When it returns callbacks of ours that still run on this socket do nothing. */
 void nbd_socket_unhook(struct nbd_conn *conn);
 
 /*
@@ -102,9 +102,9 @@ void nbd_socket_unhook(struct nbd_conn *conn);
 void nbd_socket_cut(struct nbd_conn *conn, bool orderly);
 
 /*
- * sendmsg() and recvmsg() with the kernel's own credentials, whoever's request it
- * is that is being served. -EBUSY: somebody else wrote to the socket. Without @wait sending
- * does not wait for a task that has locked the socket, and may do so for ever: -EALREADY.
+ * As sendmsg() and recvmsg(), with the kernel's own credentials if any are asked for, whoever's
+ * request it is that is being served. -EBUSY: somebody else wrote to the socket. Without @wait
+ * sending does not wait for a task that has locked the socket, and may do so for ever: -EALREADY.
  */
 int nbd_socket_send(struct nbd_socket *s, struct msghdr *msg, bool wait);
 int nbd_socket_recv(struct nbd_socket *s, struct msghdr *msg);
@@ -123,7 +123,7 @@ void nbd_socket_excuse(struct nbd_socket *s);
 int nbd_sockets_init(void);
 void nbd_sockets_exit(void);
 
-/* Puts everything back as it was and drops the reference. */
+/* Puts everything back as it was, but for nbd_seal.ulp, and drops the reference. */
 void nbd_socket_release(struct nbd_conn *conn);
 
 #endif /* _NBD_SOCKET_H */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The kinds of sockets that a connection can have, and all that differs between them. The
- * rest of the driver asks for no family and no protocol.
+ * rest of the driver asks for no protocol, and for the family only to tell lockdep of it.
  *
  * A new kind is a file with its struct nbd_stream, and its place in the list of socket.c,
  * before any other kind whose fits() is true for its sockets, too.
