@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * debugfs nbd/nbdX/{tasks,flags,size_bytes,timeout,blocksize_bits}, as mainline's,
- * while a session is attached. Compiles out with CONFIG_DEBUG_FS.
+ * while a session is attached. Compiles out without CONFIG_DEBUG_FS.
  */
 #ifndef _NBD_DEBUGFS_H
 #define _NBD_DEBUGFS_H

@@ -4,8 +4,8 @@
  * of them.
  *
  * References of struct nbd_device: the table's, from creation until the disk is
- * gone; the disk's, until block layer and openers let go; one for each user between
- * nbd_device_find() and nbd_device_put().
+ * gone; the disk's, until block layer and openers let go; each session's; that of a queued
+ * work; one for each user between nbd_device_find() and nbd_device_put().
  *
  * Locks, in the order in which they may be taken:
  *   nbd_device.lock -> claiming of the disk -> disk->open_mutex -> nbd_device.setup_lock
@@ -24,8 +24,9 @@
  *
  * The same may hold back what an opener wrote past the page cache. So between two attachments
  * of an index the disk was not open for a moment, or it is another disk, and the one before is
- * dead to those who have it open. The exception is a process that attaches with ioctls and
- * has served the attachment before: it goes on with that one, as ioctl clients do that reconnect.
+ * dead to those who have it open. The exception is a process that attaches with ioctls, and
+ * has served the attachment before, as ioctl clients do that reconnect, or is the only one who
+ * has the disk open: it goes on with that one.
  */
 #ifndef _NBD_DEVICE_H
 #define _NBD_DEVICE_H
@@ -52,8 +53,8 @@ struct netlink_ext_ack;
  * @busy:	a session is attached, or being attached or detached; or an ioctl user is
  *		setting the device up; under nbd_index_mutex
  * @dying:	the disk is being removed; under nbd_index_mutex
- * @disk:	changed under @lock and nbd_index_mutex while @busy; NULL if it could not be
- *		made again
+ * @disk:	changed under @lock and nbd_index_mutex while @busy or @dying; NULL if it was
+ *		removed, or could not be made again
  * @tag_set:	of @disk
  * @lock:	serializes attach, detach and reconfigure; protects writes to @session;
  *		whoever holds it does not wait for what a user of the device does
@@ -62,7 +63,7 @@ struct netlink_ext_ack;
  * @setup:	what ioctls have prepared, or NULL
  * @closed_id:	the session of the last close that began @close_work
  * @close_work:	detaches after the last close, NBD_CFLAG_DISCONNECT_ON_CLOSE; runs on
- *		nbd_detach_wq
+ *		nbd_detach_wq with a reference
  * @ending_id:	the session whose detach has begun and not ended, or 0; set under @lock,
  *		cleared under nbd_index_mutex together with @busy
  * @ended_id:	the last session whose detach has ended, device removal included
@@ -97,7 +98,7 @@ struct nbd_device {
 	struct pid *served_by;
 };
 
-/* The ends of detaches; they wait for burials, which run on nbd_lock_wq. */
+/* Detaches after a close, and the ends of all, which wait for burials on nbd_lock_wq. */
 extern struct workqueue_struct *nbd_detach_wq;
 
 extern unsigned int nbds_max;
@@ -115,7 +116,8 @@ void nbd_device_put(struct nbd_device *nbd);
 
 /*
  * A new device, busy, with the table's reference, of @index or of any for -1. ERR_PTR:
- * -EEXIST if the index is taken, -ENOSPC if all are, -ENOMEM.
+ * -EEXIST if the index is taken, -ENOSPC if all are, -ENOMEM, or what else keeps a disk from
+ * being made.
  */
 struct nbd_device *nbd_device_make(int index);
 
@@ -131,7 +133,8 @@ int nbd_device_wait_alone(struct nbd_device *nbd, struct gendisk *disk);
 
 /*
  * Attaches a claimed device. Takes over the sockets in every case, the claim only
- * on success, when *@session is the new session with a reference.
+ * on success, when *@session is the new session with a reference. -EBUSY (still claimed or
+ * open), what keeps its disk from being made anew, or as nbd_session_create(); told in @extack.
  */
 int nbd_device_attach(struct nbd_device *nbd, struct nbd_session_params *params,
 		      struct file **socks, unsigned int nr,
@@ -139,7 +142,7 @@ int nbd_device_attach(struct nbd_device *nbd, struct nbd_session_params *params,
 
 /**
  * enum nbd_detach_flags - how to detach
- * @NBD_DETACH_IF_UNUSED:	-EBUSY if anybody has the device open
+ * @NBD_DETACH_IF_UNUSED:	-EBUSY if anybody has the device open but a task in NBD_DO_IT
  * @NBD_DETACH_ON_CLOSE:	-EBUSY without NBD_CFLAG_DISCONNECT_ON_CLOSE
  * @NBD_DETACH_NO_WAIT:		returns when the detach has begun
  */
@@ -153,7 +156,7 @@ enum nbd_detach_flags {
  * Ends the session and returns when the device is free: capacity 0, partitions gone,
  * or the device itself with NBD_CFLAG_DESTROY_ON_DISCONNECT; or after some seconds, less
  * than two if anybody may have been using it, see above. @id is the session that is meant,
- * 0 any. 0 also if there is none; -ESTALE if it is another one.
+ * -ESTALE if that is not attached; or 0, any, no error if there is none.
  */
 int nbd_device_detach(struct nbd_device *nbd, u64 id, unsigned int flags);
 

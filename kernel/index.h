@@ -13,12 +13,12 @@
 struct nbd_device;
 struct netlink_ext_ack;
 
-/* Protects the table, removals, and busy and dying of the devices in it. Innermost. */
+/* Protects the table, and busy, dying and changes of disk of the devices in it. Innermost. */
 extern struct mutex nbd_index_mutex;
 
 /* The device of that index with a reference, or NULL. */
 struct nbd_device *nbd_device_find(int index);
-/* The device with the lowest index that is at least @index, or NULL. */
+/* The one with the lowest index that is at least @index, the same. */
 struct nbd_device *nbd_device_next(int index);
 
 /*
@@ -35,8 +35,8 @@ void nbd_device_unclaim(struct nbd_device *nbd);
 bool nbd_device_try_claim(struct nbd_device *nbd);
 
 /*
- * Puts a new device into the table, at @index or any for -1, and sets its index. -EEXIST,
- * -ENOSPC, -ENOMEM.
+ * Puts a new device into the table, at @index or any for -1. Its index, which is also set, or
+ * -EEXIST, -ENOSPC, -ENOMEM.
  */
 int nbd_index_reserve(struct nbd_device *nbd, int index);
 /* Takes it out: the index can be had again. */

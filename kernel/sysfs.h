@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The attributes of an attached device: /sys/block/nbdX/pid and backend, which
- * exist exactly while there is a session, for scripts test whether they do.
+ * The attributes of an attached device: /sys/block/nbdX/pid and, if it was attached over
+ * netlink, backend. They exist exactly while there is a session, for scripts test whether
+ * they do.
  */
 #ifndef _NBD_SYSFS_H
 #define _NBD_SYSFS_H
