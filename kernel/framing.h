@@ -59,7 +59,7 @@ struct nbd_framing {
 	enum nbd_verdict verdict;
 };
 
-/* At the begin of a stream. */
+/* At the beginning of a stream. */
 void nbd_framing_init(struct nbd_framing *f);
 
 /* The reader took @n bytes of the present part, from 1 to @left. */

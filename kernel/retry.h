@@ -24,7 +24,7 @@ struct nbd_slots;
 void nbd_session_inherit(struct nbd_session *session, struct nbd_conn *conn,
 			 struct list_head *cmds, bool others);
 
-/* The server as a whole is gone: nothing is held against @cmds. */
+/* The server as a whole is gone: see nbd_suspect_absolve(). */
 void nbd_cmds_absolve(struct list_head *cmds);
 
 /*
@@ -33,7 +33,7 @@ void nbd_cmds_absolve(struct list_head *cmds);
  */
 bool nbd_session_try_now(struct nbd_session *session, struct nbd_cmd *cmd);
 
-/* A suspect completes: the next one may have its trial. */
+/* @cmd completes, or is no suspect any more: if it was on trial the next one may be. */
 void nbd_session_end_trial(struct nbd_session *session, struct nbd_cmd *cmd);
 
 /* Parks @cmd; if it was on trial it is not any more. session->lock is held. */

@@ -70,17 +70,17 @@ struct nbd_counters {
  * @lock:	protects @slots, @state, @live, @epoch, @spread, @parked, @retiring, @trial,
  *		@trial_at, @cause, @since, @keeper, @keeper_pid; nests inside RCU, conn->tx_mutex
  *		and the lock of the connection's socket, and only conn->lock nests inside it
- * @slots:	replaced as a whole when the number of connections changes
+ * @slots:	replaced as a whole when all connections are
  * @state:	enum nbd_device_state; nbd_session_set_state() is the only writer
  * @live:	slots with a connection
- * @epoch:	counts the connections that were added, and those that were reserved and are
- *		not any more
+ * @epoch:	changes when connections are added, or one is not reserved any more
  * @spread:	there are more connections than hardware queues
  * @parked:	commands that wait for a connection, and suspects that wait for their turn
  * @retiring:	connections that were replaced and are not buried yet
  * @trial:	the one command that connections died of which is under way again
- * @trial_at:	jiffies; before it no command has its trial that a server was silent about
- * @cause:	why the last connection died
+ * @trial_at:	jiffies; before it no command has its trial on the only connection that a server
+ *		was silent about
+ * @cause:	for people: why the last connection died; while closing, why that lasts
  * @since:	jiffies of the last change of @state
  * @lost:	jiffies of the loss of the last connection, under @lock
  * @dead_work:	ends the wait after params.dead_timeout
@@ -138,7 +138,8 @@ struct nbd_session {
 
 /*
  * A session with @nr connections over @socks, which it takes over in every case.
- * @params.backend moves into the session if it succeeds. nbd_device.lock is held.
+ * @params.backend moves into the session if it succeeds. nbd_device.lock is held. ERR_PTR:
+ * -ENOMEM, -ENODEV (the module is being removed), or as nbd_conn_create(); told in @extack.
  */
 struct nbd_session *nbd_session_create(struct nbd_device *nbd, struct nbd_session_params *params,
 				       struct file **socks, unsigned int nr,
@@ -202,7 +203,7 @@ bool nbd_session_can_wait(struct nbd_session *session, const struct nbd_conn *co
 /* Changes the size of an attached device, in bytes, live. nbd_device.lock is held. */
 void nbd_session_resize(struct nbd_session *session, u64 size);
 
-/* Applies the timeouts in @params to everything that runs. nbd_device.lock is held. */
+/* Applies the timeouts in session->params to all that runs. nbd_device.lock is held. */
 void nbd_session_apply_timeouts(struct nbd_session *session);
 
 #endif /* _NBD_SESSION_H */

@@ -8,18 +8,19 @@
  * sent again alone. When it has cost too many connections it fails. There are two ways
  * to cost one:
  *
- * cut	The server, or what is between, cuts the connection. After NBD_HOPS_FREE of them
- *	have died under it while others lived it is a suspect; if the server as a whole is
- *	gone, the others are gone by the time of its trial, and nothing is held against it.
- *	After NBD_HOPS_MAX it fails. Where there is only one connection at a time, it is a
- *	suspect after NBD_PARKS_FREE of them and fails after NBD_PARKS_MAX. Connections that
- *	were silent for NBD_STALE when they got the request prove nothing by their deaths:
- *	the server may have been gone all the time, and each tells it only when it is used.
+ * cut	The server, or what is between, cuts the connection. When more than NBD_HOPS_FREE
+ *	of them have died under it while others lived it is a suspect; if the server as a
+ *	whole is gone, the others are gone by the time of its trial, and that is not held
+ *	against it. After more than NBD_HOPS_MAX it fails. Where there is only one connection
+ *	at a time, it is a suspect after more than NBD_PARKS_FREE of them and fails after more
+ *	than NBD_PARKS_MAX. Connections that were silent for NBD_STALE when they got the
+ *	request prove nothing by their deaths: the server may have been gone all the time, and
+ *	each tells it only when it is used.
  *
- * silence  The server does not answer it within the request timeout. After
+ * silence  The server does not answer it within the request timeout. After more than
  *	NBD_SILENCES_FREE of them it is a suspect. A server that answers nobody may be
  *	stopped, and go on: that is waited for, however long. So only the silence of a server
- *	that has answered others meanwhile counts, and after NBD_SILENCES_MAX it fails.
+ *	that has answered others meanwhile counts, and after more than NBD_SILENCES_MAX it fails.
  */
 #ifndef _NBD_SUSPECT_H
 #define _NBD_SUSPECT_H
