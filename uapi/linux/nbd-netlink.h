@@ -3,12 +3,13 @@
  * Network block device: the generic netlink family "nbd".
  *
  * Numbers below NBD_ATTR_EXT_FIRST are the mainline kernel's, with mainline's
- * meaning. The others are extensions: a client recognises each of them by
- * asking the generic netlink controller for the family's policy
+ * meaning. The others are extensions: a client recognises those that commands may have
+ * by asking the generic netlink controller for the family's policy
  * (CTRL_CMD_GETPOLICY), never by a version number. All commands but STATUS need
- * CAP_SYS_ADMIN in the initial user namespace (EPERM). Every refusal by the driver
- * carries an extended-ack sentence, but EINTR, which only a task meets that is being
- * killed. Unless said otherwise, a refused command has changed nothing.
+ * CAP_SYS_ADMIN in the initial user namespace (EPERM). An attribute that is too short, or
+ * a string that is too long, is refused before the driver sees it (ERANGE). Every refusal by
+ * the driver carries an extended-ack sentence, but EINTR, which only a task meets that is
+ * being killed. Unless said otherwise, a refused command has changed nothing.
  *
  * NBD_CMD_CONNECT: attach a device.
  *   NBD_ATTR_INDEX               which device; absent: a free one, made if there is none
@@ -23,10 +24,12 @@
  *   NBD_ATTR_SLOW_TIMEOUT, NBD_ATTR_WRITE_POLICY, NBD_ATTR_KEEPER
  *   Reply: NBD_ATTR_INDEX, NBD_ATTR_SESSION_ID.
  *   Errors: EINVAL (an argument), EBUSY (the device is in use, or open and another
- *   NBD_ATTR_QUEUE_DEPTH is asked for, or the socket belongs to another device), EBADF,
- *   ENOTSOCK, ENOTCONN (the socket), EOPNOTSUPP (a socket with kernel TLS or in repair
- *   mode), ENOMEM, ENOSPC (no index is free), ENODEV (the module is being removed), EINTR
- *   (killed while the device of that index was being detached or removed).
+ *   NBD_ATTR_QUEUE_DEPTH is asked for; before Linux 6.3, it is open since before the last
+ *   detach, and a cgroup may hold back what was written to it; the socket has another user
+ *   in the kernel), EBADF, ENOTSOCK, ENOTCONN (the socket), EOPNOTSUPP (a socket with
+ *   kernel TLS or in repair mode), ENOMEM, ENOSPC (no index is free), ENODEV (the module is
+ *   being removed), EINTR (killed while the device of that index was being attached,
+ *   detached or removed).
  *
  * NBD_CMD_DISCONNECT: detach. The servers are told goodbye where that does not
  *   wait, in-flight requests fail, and the command returns when the session is gone,
@@ -37,7 +40,8 @@
  *   NBD_ATTR_INDEX               required
  *   NBD_ATTR_IF_UNUSED           flag: EBUSY while the device is open
  *   NBD_ATTR_SESSION_ID          ESTALE unless the attachment is that one
- *   No error for a device that is not attached; EINVAL if there is none of that index.
+ *   No error for a device that is not attached, unless NBD_ATTR_SESSION_ID is given; EINVAL
+ *   if there is none of that index.
  *
  * NBD_CMD_RECONFIGURE: change an attached device.
  *   NBD_ATTR_INDEX               required
@@ -51,7 +55,8 @@
  *                                those that retire already, are given up at once, and
  *                                what is in flight there is sent again
  *   NBD_ATTR_SIZE_BYTES, NBD_ATTR_TIMEOUT, NBD_ATTR_DEAD_CONN_TIMEOUT,
- *   NBD_ATTR_CLIENT_FLAGS, NBD_ATTR_BACKEND_IDENTIFIER (compared),
+ *   NBD_ATTR_CLIENT_FLAGS, NBD_ATTR_BLOCK_SIZE_BYTES (compared),
+ *   NBD_ATTR_BACKEND_IDENTIFIER (compared, and required, if the device has one),
  *   NBD_ATTR_SERVER_FLAGS (compared: EINVAL if the new server lacks something that
  *   the device relies on), NBD_ATTR_SLOW_TIMEOUT, NBD_ATTR_SESSION_ID (compared)
  *   NBD_ATTR_KEEPER              with NBD_ATTR_REPLACE: the new keeper. Without: ESTALE if
@@ -68,15 +73,16 @@
  *   while another command was under way).
  *
  * NBD_CMD_STATUS: without NLM_F_DUMP as mainline: one reply with
- *   NBD_ATTR_DEVICE_LIST, of one device (NBD_ATTR_INDEX) or of all; EMSGSIZE when
- *   the list does not fit into one attribute (64 KiB).
+ *   NBD_ATTR_DEVICE_LIST, of one device (NBD_ATTR_INDEX) or of all; EINVAL (an index that
+ *   cannot be), ENOMEM, EMSGSIZE when the list does not fit into one attribute (64 KiB).
  *   With NLM_F_DUMP one message a device: NBD_ATTR_INDEX, NBD_ATTR_STATE and
  *   NBD_ATTR_OPENERS, and while a session exists NBD_ATTR_SINCE_MS, NBD_ATTR_CAUSE (if
- *   a connection was lost), NBD_ATTR_SESSION_ID, NBD_ATTR_PID, NBD_ATTR_KEEPER and
- *   NBD_ATTR_KEEPER_PID (if there is one), NBD_ATTR_SIZE_BYTES,
- *   NBD_ATTR_BLOCK_SIZE_BYTES, NBD_ATTR_TIMEOUT, NBD_ATTR_DEAD_CONN_TIMEOUT,
- *   NBD_ATTR_SLOW_TIMEOUT, NBD_ATTR_SERVER_FLAGS, NBD_ATTR_QUEUE_DEPTH,
- *   NBD_ATTR_WRITE_POLICY, NBD_ATTR_BACKEND_IDENTIFIER (if there is one),
+ *   a connection was lost, or while it is being detached), NBD_ATTR_SESSION_ID,
+ *   NBD_ATTR_PID, NBD_ATTR_KEEPER and NBD_ATTR_KEEPER_PID (if there is one),
+ *   NBD_ATTR_SIZE_BYTES, NBD_ATTR_BLOCK_SIZE_BYTES, NBD_ATTR_TIMEOUT,
+ *   NBD_ATTR_DEAD_CONN_TIMEOUT, NBD_ATTR_SLOW_TIMEOUT, NBD_ATTR_SERVER_FLAGS,
+ *   NBD_ATTR_QUEUE_DEPTH, NBD_ATTR_WRITE_POLICY,
+ *   NBD_ATTR_BACKEND_IDENTIFIER (if there is one),
  *   NBD_ATTR_CONNS, NBD_ATTR_RETIRING, NBD_ATTR_RETIRING_INFLIGHT and
  *   NBD_ATTR_COUNTERS. After the session NBD_STATE_CLOSING with NBD_ATTR_CAUSE, while
  *   the device is not free yet. NBD_ATTR_INDEX in the request limits the dump to that
@@ -85,8 +91,8 @@
  * Multicast group "nbd_mc_group", delivered in every network namespace:
  *   NBD_CMD_LINK_DEAD with NBD_ATTR_INDEX, as mainline: a connection died and may
  *   be replaced through RECONFIGURE.
- *   NBD_CMD_EVENT with NBD_ATTR_INDEX, NBD_ATTR_SESSION_ID, NBD_ATTR_EVENT and
- *   what the event says it carries.
+ *   NBD_CMD_EVENT with NBD_ATTR_INDEX, NBD_ATTR_SESSION_ID, NBD_ATTR_EVENT,
+ *   NBD_ATTR_STATE and what the event says it carries.
  *   A receiver that sees ENOBUFS has lost messages and asks STATUS.
  */
 #ifndef _UAPI_LINUX_NBD_NETLINK_H
@@ -122,8 +128,9 @@ enum {
 	NBD_ATTR_BLOCK_MIN = NBD_ATTR_EXT_FIRST,
 	NBD_ATTR_BLOCK_PREFERRED,
 	NBD_ATTR_BLOCK_MAX,		/* the largest READ or WRITE payload */
-	/* u32 requests for each hardware queue, 1..NBD_QUEUE_DEPTH_MAX; CONNECT.
-	 * A change makes a new disk of the same name, so EBUSY while it is open.
+	/* u32 requests for each hardware queue, up to NBD_QUEUE_DEPTH_MAX; 0 or absent: as it
+	 * is; CONNECT, STATUS. A change makes a new disk of the same name, so EBUSY while it is
+	 * open.
 	 */
 	NBD_ATTR_QUEUE_DEPTH,
 	/* u64 seconds until an unanswered request is logged and counted as slow;
@@ -251,8 +258,8 @@ enum nbd_device_state {
  * @NBD_WRITE_THROUGH:	every write carries FUA, the disk is presented without a
  *			volatile cache; EINVAL unless the server offers FUA
  * @NBD_WRITE_STRICT:	as NBD_WRITE_BACK, but the first flush after a connection
- *			was replaced fails with EIO if writes were acknowledged since
- *			the last flush
+ *			was lost or replaced fails with EIO if writes were acknowledged
+ *			since the last flush
  */
 enum nbd_write_policy {
 	NBD_WRITE_BACK,
@@ -263,11 +270,12 @@ enum nbd_write_policy {
 /**
  * enum nbd_event - NBD_ATTR_EVENT
  * @NBD_EVENT_ATTACHED:		a session began
- * @NBD_EVENT_DETACHED:		it is over, the device is free
- * @NBD_EVENT_CONN_UP:		a connection was added (NBD_ATTR_CONN_SLOT)
+ * @NBD_EVENT_DETACHED:		it is over; CONNECT waits until the device is free
+ * @NBD_EVENT_CONN_UP:		RECONFIGURE added a connection (NBD_ATTR_CONN_SLOT)
  * @NBD_EVENT_CONN_DEAD:	one died (NBD_ATTR_CONN_SLOT, NBD_ATTR_CAUSE); its slot
- *				can be filled from now on
- * @NBD_EVENT_STATE:		NBD_ATTR_STATE changed between live, waiting and failed
+ *				can be filled from now on, unless it was replaced
+ * @NBD_EVENT_STATE:		NBD_ATTR_STATE changed between live, waiting and failed,
+ *				or connections were added
  * @NBD_EVENT_RESIZED:		NBD_ATTR_SIZE_BYTES changed
  * @NBD_EVENT_KEEPER:		NBD_ATTR_KEEPER changed
  */
@@ -291,9 +299,9 @@ enum {
 	NBD_CONN_UNSPEC,
 	NBD_CONN_SLOT,			/* u32 */
 	NBD_CONN_STATE,			/* u32, enum nbd_conn_status */
-	NBD_CONN_REQUESTS,		/* u64, sent on this connection */
+	NBD_CONN_REQUESTS,		/* u64, issued on this connection */
 	NBD_CONN_REPLIES,		/* u64, received */
-	NBD_CONN_INFLIGHT,		/* u32, sent or being sent, unanswered */
+	NBD_CONN_INFLIGHT,		/* u32, issued and unanswered */
 	NBD_CONN_PAD = 7,
 	__NBD_CONN_MAX,
 };
@@ -311,7 +319,8 @@ enum {
 	NBD_COUNTER_UNSPEC,
 	NBD_COUNTER_RESENT,		/* requests sent again after a connection died */
 	NBD_COUNTER_SLOW,		/* requests that exceeded the slow timeout */
-	NBD_COUNTER_TIMEDOUT,		/* connections given up because of a timeout */
+	/* connections given up because of NBD_ATTR_TIMEOUT, but for replaced ones */
+	NBD_COUNTER_TIMEDOUT,
 	NBD_COUNTER_CONN_DEATHS,	/* connections that died, for whatever reason */
 	NBD_COUNTER_CONNECTS,		/* connections that were added, the first included */
 	NBD_COUNTER_SERVER_ERRORS,	/* error replies */
