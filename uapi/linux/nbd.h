@@ -15,11 +15,13 @@
 /*
  * ioctl interface. The order is: SET_BLKSIZE, SET_SIZE or SET_SIZE_BLOCKS,
  * SET_FLAGS, SET_TIMEOUT in any order, SET_SOCK once a connection, DO_IT.
- * All need CAP_SYS_ADMIN. A device that was attached over netlink takes only
+ * All need CAP_SYS_ADMIN (EPERM). A device that was attached over netlink takes only
  * DISCONNECT, CLEAR_SOCK and what does nothing, and refuses the others with EINVAL.
  * While it is attached by ioctl, size and timeout can be changed; what is not as it was,
- * and SET_SOCK, is refused with EBUSY. So is all SET_* while another process sets the
- * device up. ENXIO: the disk that is open was replaced by another one.
+ * SET_SOCK and DO_IT are refused with EBUSY. So are SET_SOCK while another process has given
+ * sockets, and all SET_* while the device is being attached or is not free yet, or somebody
+ * else has it open since before the last attachment ended; they wait some seconds for the
+ * two latter (EINTR). ENXIO: the disk that is open was replaced by another one.
  */
 /*
  * int fd of a connected, negotiated stream socket; EBADF, ENOTSOCK, EINVAL, EOPNOTSUPP
@@ -32,18 +34,18 @@
 #define NBD_SET_SIZE		_IO(0xab, 2)
 /*
  * serves the device; returns when it is detached: 0, ETIMEDOUT, EINTR; at once if it cannot
- * be attached: EINVAL (what was set), EBUSY, ENOTCONN, ENOMEM
+ * be attached: EINVAL (what was set), EBUSY, ENOTCONN, EOPNOTSUPP, ENOMEM
  */
 #define NBD_DO_IT		_IO(0xab, 3)
-/* detaches at once, in-flight requests fail; forgets the sockets that were set */
+/* as NBD_DISCONNECT; and forgets the sockets that were set */
 #define NBD_CLEAR_SOCK		_IO(0xab, 4)
 /* accepted, does nothing */
 #define NBD_CLEAR_QUE		_IO(0xab, 5)
 /* accepted, does nothing */
 #define NBD_PRINT_DEBUG		_IO(0xab, 6)
-/* size in blocks of the block size; EINVAL on overflow */
+/* size in blocks, of the block size that is set by then; EINVAL on overflow */
 #define NBD_SET_SIZE_BLOCKS	_IO(0xab, 7)
-/* says goodbye to the server and detaches */
+/* says goodbye to the servers where that does not wait, and detaches; requests fail */
 #define NBD_DISCONNECT		_IO(0xab, 8)
 /* seconds until a request is failed over, 0 means never; EINVAL above 2^32-1 */
 #define NBD_SET_TIMEOUT		_IO(0xab, 9)
