@@ -156,23 +156,27 @@ static int parse_params(struct genl_info *info, struct nbd_session_params *param
 	return 0;
 }
 
-static int reply_connect(struct genl_info *info, struct nbd_device *nbd,
-			 struct nbd_session *session)
+/*
+ * The reply: the index, and of @id and @added what is not 0. The command is done even if the
+ * caller does not hear of it.
+ */
+static void reply(struct genl_info *info, int index, u64 id, const struct nbd_added *added)
 {
-	struct sk_buff *skb;
+	struct sk_buff *skb = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
 	void *head;
 
-	skb = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
 	if (!skb)
-		return -ENOMEM;
-	head = genlmsg_put_reply(skb, info, &nbd_genl_family, 0, NBD_CMD_CONNECT);
-	if (!head || nla_put_u32(skb, NBD_ATTR_INDEX, nbd->index) ||
-	    nbd_put_u64(skb, NBD_ATTR_SESSION_ID, session->id)) {
+		return;
+	head = genlmsg_put_reply(skb, info, &nbd_genl_family, 0, info->genlhdr->cmd);
+	if (!head || nla_put_u32(skb, NBD_ATTR_INDEX, index) ||
+	    (id && nbd_put_u64(skb, NBD_ATTR_SESSION_ID, id)) ||
+	    (added && (nla_put_u32(skb, NBD_ATTR_SOCKETS_USED, added->used) ||
+		       nla_put_u32(skb, NBD_ATTR_SOCKETS_CLOSED, added->closed)))) {
 		nlmsg_free(skb);
-		return -EMSGSIZE;
+		return;
 	}
 	genlmsg_end(skb, head);
-	return genlmsg_reply(skb, info);
+	genlmsg_reply(skb, info);
 }
 
 static int connect_device(struct genl_info *info, int index, struct nbd_session_params *params,
@@ -197,8 +201,7 @@ static int connect_device(struct genl_info *info, int index, struct nbd_session_
 	} else {
 		if (keeper)
 			nbd_session_set_keeper(session, keeper);
-		/* The device is attached even if the caller does not hear of it. */
-		reply_connect(info, nbd, session);
+		reply(info, nbd->index, session->id, NULL);
 		nbd_session_put(session);
 	}
 	nbd_device_put(nbd);
@@ -347,26 +350,6 @@ static int parse_reconfigure(struct nbd_session *session, struct genl_info *info
 	       nbd_session_params_check(params, 1, info->extack);
 }
 
-static int reply_reconfigure(struct genl_info *info, struct nbd_device *nbd,
-			     const struct nbd_added *added)
-{
-	struct sk_buff *skb;
-	void *head;
-
-	skb = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
-	if (!skb)
-		return -ENOMEM;
-	head = genlmsg_put_reply(skb, info, &nbd_genl_family, 0, NBD_CMD_RECONFIGURE);
-	if (!head || nla_put_u32(skb, NBD_ATTR_INDEX, nbd->index) ||
-	    nla_put_u32(skb, NBD_ATTR_SOCKETS_USED, added->used) ||
-	    nla_put_u32(skb, NBD_ATTR_SOCKETS_CLOSED, added->closed)) {
-		nlmsg_free(skb);
-		return -EMSGSIZE;
-	}
-	genlmsg_end(skb, head);
-	return genlmsg_reply(skb, info);
-}
-
 /*
  * Several connections rely on one cache behind all of them: a flush on one covers what
  * was written on another.
@@ -441,9 +424,8 @@ static int reconfigure_session(struct nbd_session *session, struct genl_info *in
 		nbd_session_resize(session, params->size);
 	if (info->attrs[NBD_ATTR_KEEPER])
 		nbd_session_set_keeper(session, nla_get_u64(info->attrs[NBD_ATTR_KEEPER]));
-	/* It is done even if the caller does not hear of it. */
 	if (info->attrs[NBD_ATTR_REPLACE] || info->attrs[NBD_ATTR_SESSION_ID])
-		reply_reconfigure(info, session->nbd, &added);
+		reply(info, session->nbd->index, 0, &added);
 	return 0;
 }
 
