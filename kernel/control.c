@@ -127,6 +127,7 @@ static int require_admin(struct sk_buff *skb, struct genl_info *info)
 static int parse_params(struct genl_info *info, struct nbd_session_params *params)
 {
 	u64 cflags = 0;
+	int err;
 
 	nbd_session_params_init(params);
 	params->netlink = true;
@@ -146,6 +147,9 @@ static int parse_params(struct genl_info *info, struct nbd_session_params *param
 	get_u32(info, NBD_ATTR_BLOCK_MAX, &params->block_max);
 	get_u32(info, NBD_ATTR_QUEUE_DEPTH, &params->queue_depth);
 	get_u32(info, NBD_ATTR_WRITE_POLICY, &params->policy);
+	err = parse_keeper(info, &params->keeper);
+	if (err)
+		return err;
 	if (info->attrs[NBD_ATTR_BACKEND_IDENTIFIER]) {
 		params->backend = nla_strdup(info->attrs[NBD_ATTR_BACKEND_IDENTIFIER], GFP_KERNEL);
 		if (!params->backend) {
@@ -184,12 +188,8 @@ static int connect_device(struct genl_info *info, int index, struct nbd_session_
 {
 	struct nbd_session *session;
 	struct nbd_device *nbd;
-	u64 keeper;
 	int err;
 
-	err = parse_keeper(info, &keeper);
-	if (err)
-		return err;
 	nbd = nbd_device_claim(index, info->extack);
 	if (IS_ERR(nbd))
 		return PTR_ERR(nbd);
@@ -199,8 +199,6 @@ static int connect_device(struct genl_info *info, int index, struct nbd_session_
 	if (err) {
 		nbd_device_unclaim(nbd);
 	} else {
-		if (keeper)
-			nbd_session_set_keeper(session, keeper);
 		reply(info, nbd->index, session->id, NULL);
 		nbd_session_put(session);
 	}

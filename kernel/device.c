@@ -511,6 +511,8 @@ static void device_publish(struct nbd_device *nbd, struct nbd_session *session)
 	nbd_debugfs_add(session);
 	nbd_device_set_size(nbd, session->params.size);
 	nbd_event_attached(session);
+	if (session->params.keeper)
+		nbd_session_set_keeper(session, session->params.keeper);
 }
 
 int nbd_device_attach(struct nbd_device *nbd, struct nbd_session_params *params,

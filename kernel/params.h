@@ -28,6 +28,7 @@ struct netlink_ext_ack;
  * @queue_depth:	requests a hardware queue, 0 as it is
  * @backend:		identifier or NULL; owned
  * @netlink:		attached over netlink, not ioctl
+ * @keeper:		who makes lost connections again from the start, or 0
  */
 struct nbd_session_params {
 	u64 size;
@@ -43,6 +44,7 @@ struct nbd_session_params {
 	u32 queue_depth;
 	char *backend;
 	bool netlink;
+	u64 keeper;
 };
 
 /* Fills in the defaults. */
