@@ -50,7 +50,7 @@ struct nbd_address_list {
 int nbd_resolve(struct nbd_address_list *list, const struct nbd_server *server,
 		unsigned int number, struct nbd_err *err);
 
-/* As nbd_resolve(), but asks no resolver: -EAGAIN for a name; -ENAMETOOLONG for a path. */
+/* As nbd_resolve(), but asks no resolver: -EAGAIN for a name; -ENAMETOOLONG for a long path. */
 int nbd_resolve_numeric(struct nbd_address_list *list,
 			const struct nbd_server *server, unsigned int number);
 

@@ -19,8 +19,8 @@
  *		nbd_record_free()d
  * @err:	says why not
  *
- * Size, flags, block size, identifier and timeouts are the device's, so that a server is
- * compared with those, as one that comes back is.
+ * Size, flags, block size, identifier and the settings that the driver tells are the
+ * device's, so that a server is compared with those, as one that comes back is.
  *
  * Return: 0 or a negative errno.
  */

@@ -13,13 +13,13 @@
 /**
  * nbd_attach - attach a device as the user asked
  * @params:	what to attach
- * @out:	gets the classic lines, of which the last names the device, or just
- *		the name; before it is ready to be used, so that whoever is
- *		interrupted then knows what is attached
+ * @out:	gets the classic lines, of which the last names the device (not with
+ *		-nonetlink), or just the name; before it is ready to be used, so that
+ *		whoever is interrupted then knows what is attached
  * @err:	why it failed
  *
- * Return: 0 when the device can be used, partitions included; otherwise
- * nothing is attached.
+ * Return: 0 when the device is attached and, unless standard error tells what it lacks,
+ * can be used, partitions included; otherwise nothing is attached.
  */
 int nbd_attach(const struct nbd_params *params, FILE *out,
 	       struct nbd_err *err);

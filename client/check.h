@@ -28,7 +28,7 @@ struct nbd_check;
 
 /**
  * struct nbd_finding - how it ended well
- * @checked:	there was something to compare with
+ * @checked:	@found is known
  * @found:	what the disk has
  * @note:	why it is used although it is not known to be the right one; or empty
  */

@@ -22,8 +22,7 @@ enum nbd_action {
 /**
  * struct nbd_command - the whole command line
  * @action:	what to do
- * @device:	argument of -check or -disconnect, or of -status if it was given;
- *		points into argv
+ * @device:	argument of -check or -disconnect; points into argv
  * @tab:	device whose parameters are in nbdtab; points into argv, or NULL
  * @tab_file:	the file, NULL for the usual one
  * @force:	detach even if the device is in use

@@ -43,7 +43,7 @@ int nbd_device_pid(s32 index, pid_t *pid);
 /* Waits until the device is not attached any more; -ETIMEDOUT. */
 int nbd_device_wait_free(s32 index, s64 deadline);
 
-/* KiB, 1 GiB: the largest value that an nbdtab or a script may mean. */
+/* The most that -read-ahead takes, in KiB: 1 GiB. */
 #define NBD_READ_AHEAD_MAX (1 << 20)
 
 /*

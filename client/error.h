@@ -30,12 +30,13 @@
  * @NBD_EXIT_BUSY:	the device is in use
  * @NBD_EXIT_CONNECT:	no connection to the server
  * @NBD_EXIT_EXPORT:	the server does not offer the export, or not to us
- * @NBD_EXIT_TLS:	TLS is demanded and not possible, or failed
- * @NBD_EXIT_TIMEOUT:	the server (or a kernel operation) did not finish in time
+ * @NBD_EXIT_TLS:	the server demands TLS, or it was asked for: there is none
+ * @NBD_EXIT_TIMEOUT:	the server, a name server, the kernel or the holder of a lock did
+ *			not finish in time
  * @NBD_EXIT_PROTOCOL:	the server does not follow the NBD protocol
- * @NBD_EXIT_UNFIT:	the export cannot be used with these options
- *			(size, block size, flags)
- * @NBD_EXIT_UNSUPPORTED: this kernel driver or program cannot do that
+ * @NBD_EXIT_UNFIT:	the export cannot be used with these options, or for this device
+ *			(size, block size, flags, another disk)
+ * @NBD_EXIT_UNSUPPORTED: this kernel driver, server or program cannot do that
  */
 enum nbd_exit {
 	NBD_EXIT_OK = 0,

@@ -36,7 +36,7 @@ int nbd_fit(struct nbd_kernel_config *config, const struct nbd_params *params,
 int nbd_fit_ioctl(const struct nbd_kernel_config *config, u64 most,
 		  struct nbd_err *err);
 
-/* How long I/O waits for a connection: as long as somebody tries to make one. */
+/* How long I/O waits for a connection: as was asked for, or while somebody tries to make one. */
 u64 nbd_dead_timeout(const struct nbd_kernel *k,
 		     const struct nbd_params *params);
 

@@ -71,8 +71,8 @@ bool nbd_identity_same(const struct nbd_identity *known,
 const char *nbd_identity_uuid(const struct nbd_signature *s);
 
 /*
- * "partition table gpt UUID ... and ext4 UUID ...", of what is known in @known, or "no
- * signature"; printable. Returns @buf.
+ * "partition table gpt UUID ..., file system ext4 UUID ...", of what has a UUID in @id or in
+ * @known, or "no UUID"; printable. Returns @buf.
  */
 #define NBD_IDENTITY_TEXT_MAX 320
 char *nbd_identity_text(const struct nbd_identity *id,

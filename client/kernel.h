@@ -26,7 +26,7 @@ struct nbd_kernel_ops;
  * @ops:	what it can do
  * @sock:	netlink: for requests; not shared between threads. NULL when it is closed
  * @family:	netlink: number of the family
- * @group:	netlink: number of its multicast group, 0 if it has none
+ * @group:	netlink: number of its multicast group, not positive if it has none
  * @known:	netlink: bit n: attribute n is in the policy
  * @device:	ioctl: the device, or -1
  */
@@ -58,7 +58,7 @@ struct nbd_kernel {
  * @fds:	negotiated sockets; stay the caller's
  * @nfds:	how many
  * @params:	the attachment's settings
- * @settings:	NBD_GIVEN_* bits of those to send; not of one that is worked out
+ * @settings:	NBD_GIVEN_* bits of those to send; one that is worked out is not sent
  * @dead_timeout: worked out of the settings, see nbd_dead_timeout()
  *
  * The others are the attributes of the same name in <linux/nbd-netlink.h>. An
@@ -110,9 +110,9 @@ struct nbd_kernel_ops {
 };
 
 /**
- * nbd_kernel_open - reach the driver over netlink, loading it if it is missing
+ * nbd_kernel_open - reach the driver over netlink
  * @k:		filled in; nbd_kernel_close() it
- * @load:	load the module if need be
+ * @load:	load the module if it is missing
  * @err:	says why not
  *
  * Return: 0, -ENOENT without a driver, or another negative errno.

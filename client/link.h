@@ -85,7 +85,8 @@ void nbd_link_start(struct nbd_link *link, enum nbd_goal goal,
  * @record:	the attachment; not used after this
  * @overrule:	another one is welcome, too
  *
- * Return: true if that is all; else the link is busy again, and up or failed in the end.
+ * Return: true if there is nothing to compare; else the link is busy again, and up or failed
+ * in the end, or has failed.
  */
 bool nbd_link_check(struct nbd_link *link, const struct nbd_record *record,
 		    bool overrule);

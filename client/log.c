@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the monitor reports.
+ * What processes that stay report.
  */
 #include <errno.h>
 #include <fcntl.h>

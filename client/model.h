@@ -47,7 +47,7 @@ struct nbd_server {
 	char port[32];
 };
 
-/** enum nbd_reconnect - what happens when all connections are lost */
+/** enum nbd_reconnect - what happens when connections are lost */
 enum nbd_reconnect {
 	NBD_RECONNECT_DEFAULT,	/* -persist or nothing: new ones are made */
 	NBD_RECONNECT_NEVER,	/* -no-persist */

@@ -111,9 +111,9 @@ char *nbd_kept_net(const struct nbd_namespaces *ns, s32 index, char *buf);
 char *nbd_kept_mnt(const struct nbd_namespaces *ns, s32 index, char *buf);
 
 /*
- * The monitor moves to the namespaces of PID 1, as far as it may, and as NBD_RUN_DIR is
- * the same folder there: who attaches from a container with a /run of its own is served
- * by a monitor in there. Before any thread is made.
+ * The monitor moves to the network namespace of PID 1, and to its mount namespace if
+ * NBD_RUN_DIR is the same folder there, as far as it may: who attaches from a container
+ * with a /run of its own is served by a monitor in there. Before any thread is made.
  */
 void nbd_namespaces_settle(void);
 

@@ -5,7 +5,7 @@
  * Pure protocol: bytes go through a struct nbd_transport, nothing else is
  * touched, nothing blocks, nothing is allocated. Every length that the server
  * sends is checked before it is used, and no text of its reaches the user
- * unsanitized. What the server sends without being asked costs it the
+ * unsanitized. A reply to another option than was sent costs the server the
  * connection. Deadlines are the caller's business.
  *
  * proto.md, "Handshake phase": fixed newstyle with NBD_OPT_GO, with

@@ -6,7 +6,7 @@
 
 #include "retry.h"
 
-/* Uniform in [0.75, 1.25) of @ms. */
+/* Uniform from 0.75 to 1.25 of @ms. */
 static s64 with_jitter(s64 ms)
 {
 	return ms - ms / 4 + random() % (ms / 2 + 1);

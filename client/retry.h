@@ -4,8 +4,8 @@
  *
  * The first attempt is made at once. Then the pause between two attempts is a tenth of the time
  * that the outage has lasted, at least NBD_RETRY_MIN_MS, give or take a quarter of it, and never
- * more than NBD_RETRY_MAX_MS: an outage becomes an eighth longer at worst, and a server that
- * comes back is not met by all its clients at once.
+ * more than NBD_RETRY_MAX_MS: an outage of a second or more becomes an eighth longer at worst,
+ * and a server that comes back is not met by all its clients at once.
  */
 #ifndef NBD_RETRY_H
 #define NBD_RETRY_H

@@ -26,7 +26,7 @@ enum nbd_kind {
 	NBD_KIND_NUMBER,	/* a number from @min to @max */
 	NBD_KIND_LIMIT,		/* the same, and 0 is never */
 	NBD_KIND_POWER,		/* a NUMBER that is a power of two */
-	NBD_KIND_BYTES,		/* a NUMBER with a suffix K, M, G or T */
+	NBD_KIND_BYTES,		/* a NUMBER that may have a suffix K, M, G or T */
 	NBD_KIND_SECONDS,	/* a NUMBER or "forever", NBD_DEAD_CONN_FOREVER */
 	NBD_KIND_CHOICE,	/* one of @choices; its number */
 	NBD_KIND_USER,		/* name or number of a user; the number */
@@ -61,7 +61,7 @@ enum nbd_kind {
  * @attribute:	NBD_ATTR_* that tells it to the driver, and in a status; 0 if the driver has
  *		no use for it
  * @width:	bytes of that attribute, 4 or 8, if it is a number
- * @json:	its key in -status -json, NULL if it is not there or no row for itself
+ * @json:	its key in -status -json, NULL if the table does not put it there
  * @place:	from 1 on: its place among the times that -status shows to people
  * @words:	what happens after that time
  * @flags:	NBD_REPLACEABLE ... NBD_HIDDEN

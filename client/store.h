@@ -74,8 +74,8 @@ int nbd_record_update(const struct nbd_record *record, u64 *file,
 void nbd_record_remove(s32 index);
 
 /*
- * As nbd_record_remove(), if the record is still of that attachment; locks. 0, also if it
- * is not, or a negative errno.
+ * As nbd_record_remove(), if the record is still of that attachment, or if there is none;
+ * locks. 0, also if it is another's, or a negative errno.
  */
 int nbd_record_remove_session(s32 index, u64 session_id, struct nbd_err *err);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A byte stream whose calls never block, between the handshake and whatever
- * carries it: a socket, a fuzzer's input.
+ * A byte stream whose calls never block, between the handshake or the probe and
+ * whatever carries it: a socket, a fuzzer's input.
  */
 #ifndef NBD_TRANSPORT_H
 #define NBD_TRANSPORT_H

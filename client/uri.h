@@ -20,7 +20,7 @@ bool nbd_is_uri(const char *text);
  *
  * An export name that was already given must be the same.
  *
- * Return: 0 or -EINVAL; on failure @params is not changed.
+ * Return: 0, -EINVAL or -ENOMEM; on failure @params is not changed.
  */
 int nbd_uri_apply(struct nbd_params *params, const char *uri,
 		  struct nbd_err *err);
