@@ -15,6 +15,7 @@
 
 #include "../../client/bringup.h"
 #include "../../client/clock.h"
+#include "../../client/lookup.h"
 #include "../../client/record.h"
 #include "../../client/settings.h"
 #include "../../client/uri.h"

@@ -12,6 +12,7 @@
 #include "../../client/util.h"
 #include "../../client/retry.h"
 #include "../../client/rundir.h"
+#include "../../client/store.h"
 #include "tap.h"
 
 static void fill(struct nbd_record *r)
