@@ -6,13 +6,13 @@
 
 #include "../../client/keeper.h"
 #include "../../client/fit.h"
-#include "../../client/record.h"
 #include "../../client/settings.h"
 #include "../../client/uri.h"
 #include "../../client/util.h"
 #include "../../client/retry.h"
 #include "../../client/rundir.h"
 #include "../../client/store.h"
+#include "record.h"
 #include "tap.h"
 
 static void fill(struct nbd_record *r)
@@ -47,24 +47,9 @@ static void fill(struct nbd_record *r)
 	memcpy(&r->addresses.addr[0].sa, "\2\0\52%\177\0\0\1 \n\0\0\0\0\0\0", 16);
 }
 
-static char *print(const struct nbd_record *r)
-{
-	size_t size;
-	char *text;
-	FILE *f = open_memstream(&text, &size);
-
-	nbd_record_print(r, f);
-	fclose(f);
-	return text;
-}
-
 static int parse(struct nbd_record *r, const char *text, struct nbd_err *err)
 {
-	FILE *f = fmemopen((void *)text, strlen(text), "r");
-	int ret = nbd_record_parse(r, f, err);
-
-	fclose(f);
-	return ret;
+	return record_parse(r, text, strlen(text), err);
 }
 
 static void test_round_trip(void)
@@ -75,9 +60,9 @@ static void test_round_trip(void)
 
 	tap_test("record: what is written is what is read");
 	fill(&a);
-	first = print(&a);
+	first = record_print(&a);
 	expect_number(parse(&b, first, &err), 0);
-	second = print(&b);
+	second = record_print(&b);
 	expect_text(second, first);
 	expect_text(b.params.export_name, a.params.export_name);
 	expect_number(b.params.servers[1].host_len, 9);

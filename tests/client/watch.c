@@ -20,6 +20,7 @@
 #include "../../client/settings.h"
 #include "../../client/uri.h"
 #include "../../client/watch.h"
+#include "record.h"
 #include "tap.h"
 #include "wrapped.h"
 
@@ -201,13 +202,8 @@ u64 __wrap_nbd_record_id(s32 index)
 
 static void save(const struct nbd_record *record)
 {
-	size_t size;
-	FILE *file;
-
 	free(world.file);
-	file = open_memstream(&world.file, &size);
-	nbd_record_print(record, file);
-	fclose(file);
+	world.file = record_print(record);
 	world.id++;
 }
 
@@ -226,11 +222,9 @@ int __wrap_nbd_record_update(const struct nbd_record *record, u64 *file, struct 
 
 static void load(struct nbd_record *record)
 {
-	FILE *file = fmemopen(world.file, strlen(world.file), "r");
 	struct nbd_err err;
 
-	expect(!nbd_record_parse(record, file, &err));
-	fclose(file);
+	expect(!record_parse(record, world.file, strlen(world.file), &err));
 }
 
 void __wrap_nbd_resolver_submit(struct nbd_resolver_job *job)
