@@ -7,6 +7,7 @@
 set -euo pipefail
 
 top=$(dirname "$(dirname "$(readlink -f "$0")")")
+. "$top/tests/root.sh"
 list=$top/tests/packages.txt
 unpacked=$top/build/unpacked
 apt=(apt-get -qq -o DPkg::Lock::Timeout=600)
@@ -29,17 +30,6 @@ to_unpack() {
 	done
 }
 
-as_root() {
-	if [ "$(id -u)" = 0 ]; then
-		"$@"
-	elif command -v sudo >/dev/null; then
-		sudo "$@"
-	else
-		echo "install-packages: neither root nor sudo to install: ${install[*]}" >&2
-		exit 1
-	fi
-}
-
 unpack() {
 	local work
 
@@ -55,9 +45,9 @@ mapfile -t unpack < <(to_unpack)
 if [ $((${#install[@]} + ${#unpack[@]})) = 0 ]; then
 	exit 0
 fi
+[ ${#install[@]} = 0 ] || echo "install-packages: installing ${install[*]}"
 as_root "${apt[@]}" update
 if [ ${#install[@]} != 0 ]; then
-	echo "install-packages: installing ${install[*]}"
 	as_root env DEBIAN_FRONTEND=noninteractive "${apt[@]}" -y -o Dpkg::Use-Pty=0 \
 		install --no-install-recommends "${install[@]}"
 fi

@@ -5,6 +5,8 @@
 # its own, so that the machine's sources stay as they are, and in a small system of that
 # suite, whose compiler and C library its headers need. The caller has set `top`.
 
+. "$top/tests/root.sh"
+
 # The caller reads these:
 # shellcheck disable=SC2034
 flavours=(amd64 cloud-amd64 rt-amd64)
@@ -19,16 +21,6 @@ kernels_die() {
 # kernel_lines: the lines of tests/kernels/list
 kernel_lines() {
 	grep -v '^#' "$top/tests/kernels/list"
-}
-
-as_root() {
-	if [ "$(id -u)" = 0 ]; then
-		"$@"
-	elif command -v sudo >/dev/null; then
-		sudo "$@"
-	else
-		kernels_die "neither root nor sudo, which a system of another suite needs"
-	fi
 }
 
 # codename_of SUITE: of the release of Debian that it belongs to
