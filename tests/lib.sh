@@ -233,6 +233,14 @@ status_field() {
 		sed -nE "s/^ *\"$1\": \"?([^\",]*)\"?,?\$/\\1/p" | head -n 1
 }
 
+# mount_ext4 DEVICE: a new file system at mnt, until the end of the test at most
+mount_ext4() {
+	mkfs.ext4 -q "$1"
+	mkdir mnt
+	mount "$1" mnt
+	cleanup_fn umount_quietly
+}
+
 # umount_quietly, swapoff_quietly: if mnt is mounted, if $dev is used as swap
 umount_quietly() {
 	! mountpoint -q mnt || umount mnt

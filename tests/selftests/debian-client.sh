@@ -122,10 +122,7 @@ test_filesystem() {
 
 	start_export
 	debian_attach -C 4
-	mkfs.ext4 -q "$dev"
-	mkdir mnt
-	mount "$dev" mnt
-	cleanup_fn umount_quietly
+	mount_ext4 "$dev"
 	head -c 4M /dev/urandom >data
 	cp data mnt/file
 	umount mnt

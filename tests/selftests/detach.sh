@@ -55,10 +55,7 @@ test_twice() {
 test_mounted() {
 	start_nbdkit memory 64M
 	attach "${server_args[@]}"
-	mkfs.ext4 -q "$dev"
-	mkdir mnt
-	mount "$dev" mnt
-	cleanup_fn umount_quietly
+	mount_ext4 "$dev"
 	expect_failure "$NBD_CLIENT" -d "$dev"
 	assert_match "$output" "$PWD/mnt"
 	touch mnt/file
@@ -97,10 +94,7 @@ test_cache_of_a_file_system() {
 	allow_log 'I/O error|EXT4-fs|JBD2|Aborting journal|lost (async|sync) page write'
 	start_nbdkit memory 64M
 	attach "${server_args[@]}"
-	mkfs.ext4 -q "$dev"
-	mkdir mnt
-	mount "$dev" mnt
-	cleanup_fn umount_quietly
+	mount_ext4 "$dev"
 	head -c 64K "$dev" >/dev/null	# a page counts as cached if all of it has been read
 	"$NBD_CLIENT" -force -d "$dev"
 	[ "$(cached "$dev" $((64 << 20)))" -gt 0 ]
@@ -160,10 +154,7 @@ test_container() {
 test_mounted_in_container() {
 	start_nbdkit memory 64M
 	attach "${server_args[@]}"
-	mkfs.ext4 -q "$dev"
-	mkdir mnt
-	mount "$dev" mnt
-	cleanup_fn umount_quietly
+	mount_ext4 "$dev"
 	start_container
 	expect_status 5 "$NBD_CLIENT" -d "$dev"
 	assert_match "$output" "\(mounted on $PWD/mnt\)"

@@ -140,10 +140,7 @@ send_mapped() {
 test_sent_from_pages() {
 	transport=tcp start_nbdkit memory 64M
 	attach "${server_args[@]}"
-	mkfs.ext4 -q "$dev"
-	mkdir mnt
-	mount "$dev" mnt
-	cleanup_fn umount_quietly
+	mount_ext4 "$dev"
 	head -c 4M /dev/urandom >mnt/file
 	drop_caches
 	send_mapped mnt/file

@@ -25,10 +25,7 @@ test_gpt() {
 	assert_equal "$(<"/sys/block/$name/${name}p1/size")" $((64 * 2048)) "sectors of p1"
 	assert_equal "$(<"/sys/block/$name/${name}p2/size")" $((128 * 2048)) "sectors of p2"
 
-	mkfs.ext4 -q "${dev}p2"
-	mkdir mnt
-	mount "${dev}p2" mnt
-	cleanup_fn umount_quietly
+	mount_ext4 "${dev}p2"
 	head -c 1M /dev/urandom >data
 	cp data mnt/
 	umount mnt

@@ -91,10 +91,7 @@ test_partitions() {
 	printf 'label: gpt\nsize=16M\nsize=64M\n' | sfdisk --quiet "$dev"
 	udevadm settle --timeout=30
 	have_nodes
-	mkfs.ext4 -q "${dev}p2"
-	mkdir mnt
-	mount "${dev}p2" mnt
-	cleanup_fn umount_quietly
+	mount_ext4 "${dev}p2"
 	head -c 4M /dev/urandom >data
 	cp data mnt/file
 	umount mnt
