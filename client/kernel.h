@@ -41,15 +41,14 @@ struct nbd_kernel {
 
 /* Presence bits of optional fields of struct nbd_kernel_config. */
 #define NBD_CONFIG_SIZE			BIT(0)
-#define NBD_CONFIG_DEAD_TIMEOUT		BIT(2)
-#define NBD_CONFIG_SERVER_FLAGS		BIT(3)
-#define NBD_CONFIG_CLIENT_FLAGS		BIT(4)
-#define NBD_CONFIG_BLOCK_SIZE		BIT(5)
-#define NBD_CONFIG_BLOCK_LIMITS		BIT(6)
-#define NBD_CONFIG_SESSION_ID		BIT(10)
-#define NBD_CONFIG_REPLACE		BIT(11)
-#define NBD_CONFIG_REPLACE_NOW		BIT(12)
-#define NBD_CONFIG_KEEPER		BIT(13)
+#define NBD_CONFIG_DEAD_TIMEOUT		BIT(1)
+#define NBD_CONFIG_SERVER_FLAGS		BIT(2)
+#define NBD_CONFIG_BLOCK_SIZE		BIT(3)
+#define NBD_CONFIG_BLOCK_LIMITS		BIT(4)
+#define NBD_CONFIG_SESSION_ID		BIT(5)
+#define NBD_CONFIG_REPLACE		BIT(6)
+#define NBD_CONFIG_REPLACE_NOW		BIT(7)
+#define NBD_CONFIG_KEEPER		BIT(8)
 
 /**
  * struct nbd_kernel_config - NBD_CMD_CONNECT or NBD_CMD_RECONFIGURE
@@ -75,7 +74,6 @@ struct nbd_kernel_config {
 	u64 block_size;
 	u64 dead_timeout;
 	u64 server_flags;
-	u64 client_flags;
 	u32 block_min;
 	u32 block_preferred;
 	u32 block_max;
@@ -243,7 +241,6 @@ bool nbd_status_decode(struct nlmsghdr *hdr, struct nbd_status *status);
  * @session_id:	attachment
  * @event:	enum nbd_event
  * @state:	enum nbd_device_state, if the event carries it
- * @slot:	connection, if the event carries it
  * @size:	bytes, if the event carries them
  * @keeper:	new keeper, if the event carries it
  * @cause:	why, sanitized; may be empty
@@ -254,7 +251,6 @@ struct nbd_notice {
 	u64 session_id;
 	u32 event;
 	u32 state;
-	u32 slot;
 	u64 size;
 	u64 keeper;
 	char cause[NBD_CAUSE_MAX];

@@ -184,7 +184,6 @@ static int handle_greeting(struct nbd_handshake *hs, struct nbd_err *err)
 	if (hs->goal == NBD_GOAL_LIST)
 		return hs_error(hs, err, NBD_EXIT_UNSUPPORTED, EPROTO,
 				"the server is too old to list its exports");
-	hs->fell_back = !hs->no_optgo;
 	put_export_name(hs);
 	return 0;
 }
@@ -269,7 +268,6 @@ static int handle_option_error(struct nbd_handshake *hs, struct nbd_err *err)
 {
 	if (hs->option == NBD_OPT_GO &&
 	    hs->reply_type == (NBD_REP_ERROR_BIT | NBD_REP_ERR_UNSUP)) {
-		hs->fell_back = true;
 		put_export_name(hs);
 		return 0;
 	}

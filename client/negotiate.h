@@ -71,8 +71,6 @@ enum nbd_hs_state {
  * @export:	result of NBD_GOAL_GO, valid in NBD_HS_DONE
  * @dropped_on_go: the server closed the connection in answer to NBD_OPT_GO:
  *		another try with @no_optgo may work
- * @fell_back:	NBD_OPT_EXPORT_NAME was used because the server has no
- *		NBD_OPT_GO
  *
  * The rest is private to negotiate.c.
  */
@@ -81,7 +79,6 @@ struct nbd_handshake {
 	enum nbd_goal goal;
 	struct nbd_export export;
 	bool dropped_on_go;
-	bool fell_back;
 
 	const char *name;
 	size_t name_len;

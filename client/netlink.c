@@ -286,8 +286,6 @@ static void put_config(const struct nbd_kernel *k, struct nl_msg *msg,
 		   NBD_ATTR_DEAD_CONN_TIMEOUT, c->dead_timeout);
 	put_u64_if(k, msg, c->set & NBD_CONFIG_SERVER_FLAGS,
 		   NBD_ATTR_SERVER_FLAGS, c->server_flags);
-	put_u64_if(k, msg, c->set & NBD_CONFIG_CLIENT_FLAGS,
-		   NBD_ATTR_CLIENT_FLAGS, c->client_flags);
 	put_u64_if(k, msg, c->set & NBD_CONFIG_SESSION_ID,
 		   NBD_ATTR_SESSION_ID, c->session_id);
 	put_u64_if(k, msg, c->set & NBD_CONFIG_KEEPER && c->keeper,

@@ -262,7 +262,6 @@ bool nbd_notice_decode(struct nlmsghdr *hdr, struct nbd_notice *n)
 	n->session_id = get_u64(tb[NBD_ATTR_SESSION_ID]);
 	n->event = get_u32(tb[NBD_ATTR_EVENT]);
 	n->state = get_u32(tb[NBD_ATTR_STATE]);
-	n->slot = get_u32(tb[NBD_ATTR_CONN_SLOT]);
 	n->size = get_u64(tb[NBD_ATTR_SIZE_BYTES]);
 	n->keeper = get_u64(tb[NBD_ATTR_KEEPER]);
 	get_text(tb[NBD_ATTR_CAUSE], n->cause, sizeof(n->cause));

@@ -438,7 +438,6 @@ struct scenario {
 	const char *words;	/* of the message, or of the listing */
 	struct nbd_export export;
 	bool dropped_on_go;
-	bool fell_back;
 };
 
 static const struct scenario scenarios[] = {
@@ -447,12 +446,12 @@ static const struct scenario scenarios[] = {
 	{ .what = "information in any order", .server = info_in_any_order,
 	  .export = { 4096, 1, true, 1, 4096, U32_MAX } },
 	{ .what = "no NBD_OPT_GO", .server = go_unknown_option,
-	  .export = { .size = 8192, .flags = 3 }, .fell_back = true },
+	  .export = { .size = 8192, .flags = 3 } },
 	{ .what = "no NBD_OPT_GO, with zeroes",
 	  .server = go_unknown_with_zeroes,
-	  .export = { .size = 8192, .flags = 3 }, .fell_back = true },
+	  .export = { .size = 8192, .flags = 3 } },
 	{ .what = "plain newstyle", .server = plain_newstyle,
-	  .export = { .size = 8192, .flags = 3 }, .fell_back = true },
+	  .export = { .size = 8192, .flags = 3 } },
 	{ .what = "-no-optgo", .server = plain_newstyle, .no_optgo = true,
 	  .export = { .size = 8192, .flags = 3 } },
 	{ .what = "a reply to NBD_OPT_EXPORT_NAME",
@@ -652,7 +651,6 @@ static void check_outcome(const struct scenario *c,
 	expect_number(e->block_min, c->export.block_min);
 	expect_number(e->block_preferred, c->export.block_preferred);
 	expect_number(e->block_max, c->export.block_max);
-	expect_number(hs->fell_back, c->fell_back);
 	if (c->goal == NBD_GOAL_LIST)
 		expect_words(l->text, c->words);
 }

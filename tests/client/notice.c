@@ -92,7 +92,6 @@ void test_notice(void)
 	expect(!n.link_dead);
 	expect_number(n.session_id, 99);
 	expect_number(n.event, NBD_EVENT_CONN_DEAD);
-	expect_number(n.slot, 2);
 	expect_text(n.cause, "why");
 	nlmsg_free(msg);
 
