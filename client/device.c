@@ -223,7 +223,7 @@ static int wait_for_nodes(s32 index, s64 deadline)
 {
 	int inotify, ret = 0;
 
-	/* To close a watch takes the kernel a grace period. */
+	/* To close a watch of inotify takes the kernel a grace period. */
 	if (all_nodes_exist(index))
 		return 0;
 	inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);

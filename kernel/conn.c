@@ -18,7 +18,7 @@
 #define NBD_RETIRE_PATIENCE	(5 * HZ)
 #define NBD_RETIRE_INTERVAL_LONG (HZ / 2)
 
-static void nbd_conn_watch(struct timer_list *timer);
+static void nbd_conn_request_timeout(struct timer_list *timer);
 static void nbd_conn_excuse(struct timer_list *timer);
 static void nbd_conn_bury(struct work_struct *work);
 
@@ -39,7 +39,7 @@ static void conn_init(struct nbd_conn *conn, struct nbd_session *session, unsign
 	INIT_LIST_HEAD(&conn->retire_node);
 	conn->generation = 1;
 	conn->timeout = nbd_seconds_to_jiffies(session->params.timeout);
-	timer_setup(&conn->watch, nbd_conn_watch, 0);
+	timer_setup(&conn->request_timer, nbd_conn_request_timeout, 0);
 	timer_setup(&conn->excuse, nbd_conn_excuse, 0);
 	INIT_WORK(&conn->burial, nbd_conn_bury);
 	refcount_inc(&session->refs);
@@ -127,12 +127,12 @@ void nbd_conn_put(struct nbd_conn *conn)
 		conn_free(conn);
 }
 
-static void conn_arm_watch(struct nbd_conn *conn)
+static void conn_arm_request_timer(struct nbd_conn *conn)
 {
 	unsigned long timeout = READ_ONCE(conn->timeout);
 
-	if (timeout && !timer_pending(&conn->watch))
-		mod_timer(&conn->watch, jiffies + timeout);
+	if (timeout && !timer_pending(&conn->request_timer))
+		mod_timer(&conn->request_timer, jiffies + timeout);
 }
 
 static void conn_arm_excuse(struct nbd_conn *conn)
@@ -159,7 +159,7 @@ bool nbd_conn_enqueue(struct nbd_conn *conn, struct nbd_cmd *cmd)
 	WRITE_ONCE(conn->pending_bytes, conn->pending_bytes + nbd_cmd_wire_len(cmd));
 	WRITE_ONCE(conn->requests, conn->requests + 1);
 	WRITE_ONCE(conn->inflight, conn->inflight + 1);
-	conn_arm_watch(conn);
+	conn_arm_request_timer(conn);
 	conn_arm_excuse(conn);
 	spin_unlock_bh(&conn->lock);
 	return true;
@@ -311,7 +311,7 @@ static void conn_retire_locked(struct nbd_conn *conn, bool at_once)
 		/* Of a batch whose end went to a new connection. */
 		if (conn->nr_pending)
 			queue_work(nbd_wq, &conn->tx_work);
-		mod_timer(&conn->watch, jiffies + conn_retire_interval(conn));
+		mod_timer(&conn->request_timer, jiffies + conn_retire_interval(conn));
 		return;
 	}
 	conn_set_dying(conn, -ECANCELED);
@@ -333,9 +333,9 @@ void nbd_conn_retire(struct nbd_conn *conn, bool at_once)
 }
 
 /* The request timeout: a command without an answer costs the connection. */
-static void nbd_conn_watch(struct timer_list *timer)
+static void nbd_conn_request_timeout(struct timer_list *timer)
 {
-	struct nbd_conn *conn = timer_container_of(conn, timer, watch);
+	struct nbd_conn *conn = timer_container_of(conn, timer, request_timer);
 	unsigned long timeout = READ_ONCE(conn->timeout);
 	unsigned long deadline;
 	bool expired = false;
@@ -346,7 +346,7 @@ static void nbd_conn_watch(struct timer_list *timer)
 	} else if (conn->state == NBD_LIFE_RUNNING && conn_deadline(conn, &deadline)) {
 		expired = time_after_eq(jiffies, deadline);
 		if (!expired)
-			mod_timer(&conn->watch, deadline);
+			mod_timer(&conn->request_timer, deadline);
 	}
 	spin_unlock_bh(&conn->lock);
 	if (!expired)
@@ -365,7 +365,7 @@ void nbd_conn_set_timeout(struct nbd_conn *conn, unsigned long timeout)
 	if (conn->state == NBD_LIFE_RUNNING && conn->retiring)
 		conn_retire_locked(conn, false);
 	else if (conn->state == NBD_LIFE_RUNNING && conn_deadline(conn, &deadline))
-		mod_timer(&conn->watch, max(deadline, jiffies + 1));
+		mod_timer(&conn->request_timer, max(deadline, jiffies + 1));
 	spin_unlock_bh(&conn->lock);
 }
 
@@ -398,7 +398,7 @@ static void conn_drain(struct nbd_conn *conn)
 	cancel_work_sync(&conn->tx_work);
 	cancel_work_sync(&conn->tx_wait);
 	cancel_work_sync(&conn->rx_work);
-	timer_delete_sync(&conn->watch);
+	timer_delete_sync(&conn->request_timer);
 	timer_delete_sync(&conn->excuse);
 }
 

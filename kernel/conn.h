@@ -159,7 +159,7 @@ struct nbd_burst {
  *		session->lock
  * @cause:	why it died, for people
  * @err:	the same as a negative errno
- * @watch:	fires when the oldest command may have exceeded @timeout; while @retiring, at
+ * @request_timer: fires when the oldest command may have exceeded @timeout; while @retiring, at
  *		intervals
  * @excuse:	runs while commands are @inflight, see nbd_socket_excuse()
  * @burial:	nbd_conn_bury()
@@ -212,7 +212,7 @@ struct nbd_conn {
 	bool reserved;
 	char cause[NBD_CAUSE_LEN];
 	int err;
-	struct timer_list watch;
+	struct timer_list request_timer;
 	struct timer_list excuse;
 	struct work_struct burial;
 	unsigned long ended;

@@ -210,7 +210,7 @@ void nbd_cmd_complete(struct nbd_cmd *cmd, blk_status_t status)
 
 /*
  * The block layer's timer only says that a request is slow. What it may cost is
- * the connection's affair, see nbd_conn_watch().
+ * the connection's affair, see nbd_conn_request_timeout().
  */
 static enum blk_eh_timer_return nbd_timeout(struct request *rq)
 {
