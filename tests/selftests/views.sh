@@ -128,7 +128,7 @@ test_resize() {
 	udevadm monitor --kernel --subsystem-match=block >events &
 	cleanup_fn stop_process $!
 	wait_for 10 grep -q KERNEL events
-	resize netlink "$dev" $((64 << 20))
+	reconfigure "$dev" size $((64 << 20))
 	wait_for 10 grep -q "change .*/$name " events
 	lsblk_says $((64 << 20))
 	assert_match "$(</proc/partitions)" "65536 $name"
