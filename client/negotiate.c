@@ -520,15 +520,15 @@ static int lost(struct nbd_handshake *hs, int error, struct nbd_err *err)
 			nbd_handshake_waits_for(hs), how);
 }
 
-/* Where the next bytes go, and how many: beyond the buffer, over its end. */
+/* Where the next bytes go, and how many: what is beyond the buffer, to where nobody looks. */
 static unsigned char *input_room(struct nbd_handshake *hs, size_t *room)
 {
 	size_t left = hs->in_want - hs->in_got;
 
 	*room = hs->in_size - hs->in_len;
 	if (!*room) {
-		*room = left < 256 ? left : 256;
-		return hs->in + hs->in_size - *room;
+		*room = left < sizeof(hs->surplus) ? left : sizeof(hs->surplus);
+		return hs->surplus;
 	}
 	if (*room > left)
 		*room = left;

@@ -107,6 +107,7 @@ struct nbd_handshake {
 	size_t in_got;
 	size_t in_len;
 	unsigned char in_buf[NBD_HS_KEPT_MAX];
+	unsigned char surplus[256];
 };
 
 /**

@@ -236,7 +236,8 @@ static void long_error(struct script *s)
 {
 	char text[NBD_STRING_MAX + 1];
 
-	memset(text, 'e', NBD_STRING_MAX);
+	memset(text, 'e', NBD_HS_KEPT_MAX);
+	memset(text + NBD_HS_KEPT_MAX, 'f', NBD_STRING_MAX - NBD_HS_KEPT_MAX);
 	text[NBD_STRING_MAX] = '\0';
 	greet(s, FIXED);
 	go_error(s, NBD_REP_ERR_UNKNOWN, text);
