@@ -20,7 +20,8 @@
  *
  * A device whose record is not here is adopted (adopt.h) if there are servers.
  *
- * Return: 0, or a negative errno when the device still has its old ones.
+ * Return: 0, or a negative errno when the device still has its old ones; or new ones, if
+ * the record cannot be put into its place, where all of it is written before.
  */
 int nbd_replace(const struct nbd_params *params, struct nbd_err *err);
 

@@ -21,7 +21,9 @@ static void put_random_attr(struct msg *msg)
 		NBD_ATTR_SERVER_FLAGS, NBD_ATTR_CLIENT_FLAGS, NBD_ATTR_DEAD_CONN_TIMEOUT,
 		NBD_ATTR_SLOW_TIMEOUT, NBD_ATTR_SESSION_ID, NBD_ATTR_KEEPER,
 	};
-	static const uint16_t flags[] = { NBD_ATTR_REPLACE, NBD_ATTR_IF_UNUSED };
+	static const uint16_t flags[] = {
+		NBD_ATTR_REPLACE, NBD_ATTR_REPLACE_NOW, NBD_ATTR_IF_UNUSED,
+	};
 	uint8_t noise[64];
 	unsigned int i;
 
