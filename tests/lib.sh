@@ -19,9 +19,7 @@
 # takes all of them with QUICK=1, for tests that do a different thing in each. All go
 # between the functions. A file whose tests depend little on the kernel says
 #	dealt_out=1
-# and each of its tests runs on one kernel; one whose tests need all of them says
-#	on_all_kernels=1
-# With FULL=1 everything runs on all of them.
+# and each of its tests runs on one kernel; with FULL=1 on all of them.
 #
 # A line "tally: N WORDS" of a test's output counts what it tried; the whole run ends with
 # the sums.
@@ -41,7 +39,7 @@ PATH=$PATH:$top/build/unpacked/nbd-server/bin:$top/build/tests
 
 declare -A variants=() timeouts=() ours_only=() all_variants=()
 declare -a processes=() foreign_threads=()
-dealt_out='' on_all_kernels=''
+dealt_out=''
 readonly SKIP_STATUS=4 BAIL_OUT_STATUS=3 DEFAULT_TIMEOUT=60
 
 # --- small things ---
@@ -659,7 +657,7 @@ takes_whole() {
 	if [ -n "$dealt_out" ]; then
 		is_turn "$1"
 	else
-		[ -n "$on_all_kernels" ] || [ "${deal#*/}" -le 2 ] || ! is_turn "$1"
+		[ "${deal#*/}" -le 2 ] || ! is_turn "$1"
 	fi
 }
 

@@ -4,6 +4,7 @@
 # resize, detach, through both of its interfaces.
 # vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../lib.sh"
+dealt_out=1
 
 debian_client=$top/build/unpacked/nbd-client/sbin/nbd-client
 

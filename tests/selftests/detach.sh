@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # What is true when `nbd-client -d` returns, without waiting any longer.
 . "$(dirname "$0")/../lib.sh"
+dealt_out=1
 
 variants[test_nothing_is_left]="transport:tcp,unix conns:1,4"
 test_nothing_is_left() {

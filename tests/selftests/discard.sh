@@ -3,6 +3,7 @@
 # Discarding and zeroing: the server is told, and the data reads back as it must.
 # vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../lib.sh"
+dealt_out=1
 
 # start: a server that logs what it is asked for, and a device full of ones
 start() {

@@ -3,6 +3,7 @@
 # Verified load: every block that fio wrote is read back and its checksum compared.
 # vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../lib.sh"
+dealt_out=1
 
 # Blocks of 512 bytes to 4 MiB, at any multiple of 512.
 timeouts[test_verify]=$(($(count 600) + 120))

@@ -4,6 +4,7 @@
 # allowed that may not be, nothing is left, and I/O on another device goes on unharmed.
 # SEED=N repeats a run.
 . "$(dirname "$0")/../survive.sh"
+dealt_out=1
 
 timeouts[test_random_calls]=900
 test_random_calls() {

@@ -4,6 +4,7 @@
 # vm: --udev
 # vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../lib.sh"
+dealt_out=1
 
 partitions() {
 	(cd "/sys/block/$name" && echo "$name"p*)

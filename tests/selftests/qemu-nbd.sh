@@ -5,6 +5,7 @@
 # vm: --udev
 # vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../lib.sh"
+dealt_out=1
 
 # qemu_connect ARGUMENTS...: qemu-nbd's, to /dev/nbd0; ready when this returns
 qemu_connect() {

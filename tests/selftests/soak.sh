@@ -7,6 +7,7 @@
 # the order.
 # vm: --mem 1G
 . "$(dirname "$0")/../links.sh"
+dealt_out=1
 
 events=(kill_disk lose_power cut resize come_and_go replug eat_memory kill_monitor)
 declare -A happened=()

@@ -12,6 +12,7 @@
 # vm-debug: --append kmemleak=off
 TIME_SCALE=$((${TIME_SCALE:-1} * 50))
 . "$(dirname "$0")/../survive.sh"
+dealt_out=1
 
 readonly LIMIT_MS=100
 

@@ -3,6 +3,7 @@
 # A server that is killed and comes back costs a pause, never an error: with a
 # mounted file system, with verified direct I/O, with one connection and with four.
 . "$(dirname "$0")/../survive.sh"
+dealt_out=1
 
 # kill_at_random N: SIGKILL at random moments, restarted after a random outage
 kill_at_random() {

@@ -9,7 +9,6 @@
 # SEED=N repeats the order.
 # vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../survive.sh"
-on_all_kernels=1
 
 readonly PORT=10809 DISKS=2
 # Where commands are given, and the addresses that names can have there: those of "outside"
