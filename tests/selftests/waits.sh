@@ -232,8 +232,8 @@ test_direct_write_held_back_destroy() {
 	allow_log 'I/O error'
 	start_two_disks
 	attach "${server_args[@]}"
-	reconfigure "$dev" destroy
 	hold_direct_write || return 0
+	reconfigure "$dev" destroy
 	"$NBD_CLIENT" -force -d "$dev"
 	! disk_can_end || wait_for 20 [ ! -e "/sys/block/$name" ]
 	lift_limit
