@@ -55,6 +55,11 @@ sources_of() {
 	done | sort -u
 }
 
+# twice COMMAND...: an archive that is just being renewed fails for a moment
+twice() {
+	"$@" || { sleep 60; "$@"; }
+}
+
 # other_apt COMMAND...: an apt command with the other suites' packages
 other_apt() {
 	APT_CONFIG=$roots/apt/apt.conf "$@"
@@ -73,7 +78,7 @@ prepare_apt() {
 		Acquire::Languages "none";
 		APT::Sandbox::User "root";
 	END
-	other_apt apt-get -qq update
+	twice other_apt apt-get -qq update
 }
 
 # newest_release SUITE PACKAGE: what that package leads to
@@ -156,6 +161,20 @@ listed_kernel() {
 	kernels_die "tests/kernels/list has no Linux $1 beside those whose headers are installed here"
 }
 
+# unpack_root ROOT CODENAME PACKAGES: only unpacked, for no package's scripts have anything to
+# do for a compiler. What makes the links beside /usr in a system that is installed is one of
+# them.
+unpack_root() {
+	# shellcheck disable=SC2016 # the hook's
+	local links='cd "$1" && for dir in bin sbin lib lib64; do mkdir -p usr/$dir; ln -s usr/$dir .; done'
+
+	as_root rm -rf "$1"
+	sources_of "$2" | as_root mmdebstrap --quiet --variant=extract \
+		--aptopt='Acquire::Languages "none"' --include="$3" \
+		--setup-hook="$links" "$2" "$1" - || return
+	as_root ln -sf mawk "$1/usr/bin/awk"
+}
+
 # make_root NAME CODENAME KERNEL...: $roots/NAME is a system of that release of Debian with
 # a compiler and the headers of these kernels, as uname -r prints them
 make_root() {
@@ -166,17 +185,8 @@ make_root() {
 	flock 7
 	packages+=,util-linux,gcc,make,libc6-dev$(printf ',linux-headers-%s' "${@:3}")
 	[ "$(cat "$root.packages" 2>/dev/null)" != "$packages" ] || return 0
-	as_root rm -rf "$root" "$root.packages"
-	# shellcheck disable=SC2016 # the hook's
-	local links='cd "$1" && for dir in bin sbin lib lib64; do mkdir -p usr/$dir; ln -s usr/$dir .; done'
-
-	# Only unpacked: no package's scripts have anything to do for a compiler. What makes the
-	# links beside /usr in a system that is installed is one of them.
-	sources_of "$codename" | as_root mmdebstrap --quiet --variant=extract \
-		--aptopt='Acquire::Languages "none"' --include="$packages" \
-		--setup-hook="$links" \
-		"$codename" "$root" - || return
-	as_root ln -sf mawk "$root/usr/bin/awk"
+	as_root rm -f "$root.packages"
+	twice unpack_root "$root" "$codename" "$packages" || return
 	echo "$packages" >"$root.packages"
 }
 
