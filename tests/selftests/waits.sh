@@ -93,8 +93,9 @@ limit_writes() {
 	echo "$number wbps=65536" >cgroups/limited/io.max
 }
 
+# lift_limit: unless the device has gone, and the limit with it
 lift_limit() {
-	echo "$number wbps=max" >cgroups/limited/io.max
+	[ ! -e "/sys/dev/block/$number" ] || echo "$number wbps=max" >cgroups/limited/io.max
 }
 
 # held_back: what the group has written is under writeback, and most of it not on its way
