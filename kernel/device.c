@@ -56,16 +56,14 @@ static void device_release(NBD_RELEASE_ARGS)
 	struct nbd_device *nbd = disk->private_data;
 	struct gendisk *now = READ_ONCE(nbd->disk);
 	struct nbd_session *session;
-	bool lingering;
 
 	/* One that was replaced has nothing to do with users of the new. */
 	if (now && now != disk)
 		return;
-	lingering = READ_ONCE(nbd->lingering);
-	if (!disk_openers(disk))
-		WRITE_ONCE(nbd->lingering, false);
-	if (lingering)
+	if (READ_ONCE(nbd->lingering)) {
+		WRITE_ONCE(nbd->lingering, disk_openers(disk));
 		wake_up_all(&nbd->ended);
+	}
 	if (disk_openers(disk))
 		return;
 	nbd_setup_drop(nbd);
