@@ -119,6 +119,16 @@ attaches_again() {
 	"$NBD_CLIENT" "$@" "$dev" >again 2>&1
 }
 
+# still_open ARGUMENT...: $dev is refused for that
+still_open() {
+	! attaches_again "$@" && grep -q "still open by who used it before" again
+}
+
+# disk_can_end: while a write to it may be held back. Before Linux 6.3 that hangs a processor.
+disk_can_end() {
+	[[ $(uname -r) != 6.[0-2].* ]]
+}
+
 ours_only[test_pages_held_back]=1
 timeouts[test_pages_held_back]=120
 test_pages_held_back() {
@@ -150,6 +160,10 @@ test_pages_held_back() {
 	assert_match "$output" "held back"
 	lift_limit
 	dev=$stuck
+	if ! disk_can_end; then
+		wait_for 20 still_open "${second[@]}"
+		exec {fd}>&-
+	fi
 	wait_for 20 attaches_again "${second[@]}"
 	cmp -n $((2 << 20)) "$stuck" /dev/zero
 	exec {fd}>&-
@@ -191,11 +205,6 @@ write_held_back() {
 	read -r -a stat <"/proc/$writer/stat"
 	read -r inflight _ < <(tr -s ' \t' ' ' <"/sys/block/$name/inflight")
 	[ "${stat[1]}" = "(dd)" ] && [ "${stat[2]}" = D ] && [ "$inflight" = 0 ]
-}
-
-# disk_can_end: while a direct write is held back. Before Linux 6.3 that hangs a processor.
-disk_can_end() {
-	[[ $(uname -r) != 6.[0-2].* ]]
 }
 
 ours_only[test_direct_write_held_back]=1
