@@ -23,6 +23,18 @@ kernel_lines() {
 	grep -v '^#' "$top/tests/kernels/list"
 }
 
+# headers_package VERSION: what leads to the headers of the kernel 6.1 or 6.12 of this
+# machine's suite
+headers_package() {
+	if [ "$1" = 6.1 ]; then echo linux-headers-amd64; else echo "linux-headers-$1-amd64"; fi
+}
+
+# has_headers VERSION: whether a kernel's headers are among the packages that are installed
+# for the tests
+has_headers() {
+	grep -qxF "$(headers_package "$1")" "$top/tests/packages.txt"
+}
+
 # codename_of SUITE: of the release of Debian that it belongs to
 codename_of() {
 	echo "${1%%-*}"
@@ -144,12 +156,11 @@ choose_kernels() {
 	done < <(kernel_lines)
 }
 
-# listed_kernel VERSION: the kernel of other suites that begins with these numbers; VERSION
-# may end in the flavour, as 7.3-rt
+# listed_kernel VERSION: of the kernels that choose_kernels found, the codename and the
+# release of that which begins with these numbers; VERSION may end in the flavour, as 7.3-rt
 listed_kernel() {
 	local codename kernel numbers=${1%%-*} flavour=${1#"${1%%-*}"}
 
-	choose_kernels >&2 || return
 	for codename in "${!kernels[@]}"; do
 		for kernel in ${kernels[$codename]}; do
 			if [[ $kernel = "$numbers".* && ${kernel#"${kernel%%-[a-z]*}"} = "$flavour-amd64" ]]; then
