@@ -77,8 +77,8 @@ other_apt() {
 	APT_CONFIG=$roots/apt/apt.conf "$@"
 }
 
-# prepare_apt: fetches the other suites' lists of packages
-prepare_apt() {
+# fetch_lists: fetches the other suites' lists of packages
+fetch_lists() {
 	mkdir -p "$roots"/apt/etc/{apt.conf,preferences}.d "$roots"/apt/state/lists/partial \
 		"$roots"/apt/cache/archives/partial
 	sources_of bookworm trixie >"$roots/apt/etc/sources.list"
@@ -90,7 +90,17 @@ prepare_apt() {
 		Acquire::Languages "none";
 		APT::Sandbox::User "root";
 	END
-	twice other_apt apt-get -qq update
+	rm -f "$roots/apt/fetched"
+	twice other_apt apt-get -qq update && touch "$roots/apt/fetched"
+}
+
+# prepare_apt: has lists of packages that are no older than an hour
+prepare_apt() {
+	mkdir -p "$roots"
+	{
+		flock 6
+		[ -n "$(find "$roots/apt/fetched" -mmin -60 2>/dev/null)" ] || fetch_lists
+	} 6>"$roots/apt.lock"
 }
 
 # newest_release SUITE PACKAGE: what that package leads to
