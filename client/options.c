@@ -398,6 +398,10 @@ static int check_combination(const struct nbd_command *cmd,
 	if (p->other_disk && cmd->action != NBD_ACTION_REPLACE)
 		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
 				"-other-disk is a word for -replace; -no-identity-check is what attaching takes");
+	if (cmd->action == NBD_ACTION_REPLACE && (p->nofork || p->print_device))
+		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
+				"-%s is for attaching: -replace has no use for it",
+				p->nofork ? "nofork" : "print-device");
 	if (p->preinit && p->tls)
 		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
 				"-preinit skips the handshake, so it cannot be combined with TLS");
