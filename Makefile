@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # `make help` lists the targets.
 
+include cross.mk
+
 # Without KVER, which kernel's module is built is found out, and said.
 ifndef KVER
 CHOSEN := $(shell sh kernel/probe/release 2>/dev/null)
@@ -27,12 +29,11 @@ GIT_REVISION := $(shell git -C $(CURDIR) rev-parse --short HEAD 2>/dev/null)
 VERSION := $(RELEASE)$(if $(GIT_REVISION),+g$(GIT_REVISION))
 
 LIBS := libnl-3.0 libnl-genl-3.0 libkmod gnutls blkid
-PKG_CONFIG ?= pkg-config
 CFLAGS ?= -O2 -g
 CLIENT_CFLAGS = -std=gnu11 -Wall -Wextra -D_GNU_SOURCE -Iuapi \
 	-DNBD_VERSION='"$(VERSION)"' $(shell $(PKG_CONFIG) --cflags $(LIBS)) $(CFLAGS)
 CLIENT_LIBS = $(shell $(PKG_CONFIG) --libs $(LIBS))
-CLIENT_OBJECTS := $(patsubst client/%.c,build/client/%.o,$(wildcard client/*.c))
+CLIENT_OBJECTS := $(patsubst client/%.c,$(BUILD)/client/%.o,$(wildcard client/*.c))
 
 MAN8 := $(wildcard Documentation/*.8)
 MAN5 := $(wildcard Documentation/*.5)
@@ -47,6 +48,7 @@ all: module client
 # builds into one folder wait for each other.
 .PHONY: module
 module:
+	$(if $(CROSS),$(if $(CHOSEN),$(error CROSS=$(CROSS) needs KVER=RELEASE and KDIR=FOLDER, too)))
 	@test -n "$(KVER)" || sh kernel/probe/release
 	$(if $(CHOSEN),@echo "  FOR     $(CHOSEN)")
 	@test -e "$(KDIR)" || { echo "make: no kernel headers: $(KDIR)" >&2; exit 1; }
@@ -62,24 +64,25 @@ kbuild:
 	$(Q)$(MAKE) -C $(KDIR) M=$(abspath $(OUT)) \
 		NBD_KUNIT=$(NBD_KUNIT) KCFLAGS="$(EXTRA_CFLAGS)" \
 		$(if $(wildcard $(KDIR)/vmlinux),,CONFIG_DEBUG_INFO_BTF_MODULES=) \
+		$(if $(CROSS),CROSS_COMPILE=$(CROSS)-) \
 		$(KBUILD_ARGS) modules
 
 # --- the client ---
 
 .PHONY: client
-client: build/nbd-client
+client: $(BUILD)/nbd-client
 
-build/nbd-client: $(CLIENT_OBJECTS)
+$(BUILD)/nbd-client: $(CLIENT_OBJECTS)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLIENT_LIBS)
 
-build/client/%.o: client/%.c build/client/flags
+$(BUILD)/client/%.o: client/%.c $(BUILD)/client/flags
 	@echo "  CC      $<"
 	$(Q)$(CC) $(CLIENT_CFLAGS) -MMD -MP -c -o $@ $<
 
 # Changes when the flags do, the version among them.
 .PHONY: FORCE
-build/client/flags: FORCE
+$(BUILD)/client/flags: FORCE
 	@mkdir -p $(@D)
 	@echo "$(subst ",\",$(CC) $(CLIENT_CFLAGS))" | cmp -s - $@ || \
 		echo "$(subst ",\",$(CC) $(CLIENT_CFLAGS))" >$@
@@ -98,7 +101,7 @@ install: all
 
 .PHONY: install-client
 install-client: client
-	install -D -m 755 build/nbd-client $(DESTDIR)$(SBINDIR)/nbd-client
+	install -D -m 755 $(BUILD)/nbd-client $(DESTDIR)$(SBINDIR)/nbd-client
 	$(if $(MAN8),install -D -m 644 -t $(DESTDIR)$(MANDIR)/man8 $(MAN8))
 	$(if $(MAN5),install -D -m 644 -t $(DESTDIR)$(MANDIR)/man5 $(MAN5))
 	$(if $(COMPLETION),install -D -m 644 $(COMPLETION) $(DESTDIR)$(COMPLETIONDIR)/nbd-client)
@@ -119,7 +122,7 @@ uninstall:
 dkms-install:
 	@command -v dkms >/dev/null || { echo "make: dkms is not installed" >&2; exit 1; }
 	install -d $(DESTDIR)$(DKMSDIR)
-	cp -r Kbuild Makefile LICENSE dkms.conf kernel uapi $(DESTDIR)$(DKMSDIR)/
+	cp -r Kbuild Makefile cross.mk LICENSE dkms.conf kernel uapi $(DESTDIR)$(DKMSDIR)/
 	$(if $(DESTDIR),,dkms install nbd/$(RELEASE))
 
 .PHONY: dkms-uninstall
@@ -182,6 +185,9 @@ help:
 	@echo 'make                     nbd.ko for $(KVER), and nbd-client'
 	@echo 'make module KVER=R       build/R/nbd.ko for the kernel release R'
 	@echo 'make client              build/nbd-client'
+	@echo 'make CROSS=TRIPLET KVER=R KDIR=FOLDER SYSROOT=FOLDER'
+	@echo '                         both for another architecture: with TRIPLET-gcc, the headers'
+	@echo '                         of that kernel, and the libraries below SYSROOT'
 	@echo 'make install, uninstall  both, and the man pages; DESTDIR and PREFIX are honoured'
 	@echo 'make dkms-install        the module through DKMS; dkms-uninstall'
 	@echo 'make demo                attach a disk in a VM and watch'

@@ -41,46 +41,46 @@ TEST_OBJECTS :=
 
 # One program of several files: $(1) is its name.
 define test_program
-build/tests/$(1): $$(patsubst tests/%.c,build/tests/objects/%.o,$$($(1)_SOURCES))
+$(BUILD)/tests/$(1): $$(patsubst tests/%.c,$(BUILD)/tests/objects/%.o,$$($(1)_SOURCES))
 	$$(CC) $$(LDFLAGS) -o $$@ $$^ $$($(1)_LIBS)
-TEST_OBJECTS += $$(patsubst tests/%.c,build/tests/objects/%.o,$$($(1)_SOURCES))
-programs: build/tests/$(1)
+TEST_OBJECTS += $$(patsubst tests/%.c,$(BUILD)/tests/objects/%.o,$$($(1)_SOURCES))
+programs: $(BUILD)/tests/$(1)
 endef
 
 .PHONY: programs
 programs:
 $(foreach program,$(TEST_PROGRAMS),$(eval $(call test_program,$(program))))
 
-build/tests/objects/%.o: tests/%.c tests/programs.mk
+$(BUILD)/tests/objects/%.o: tests/%.c tests/programs.mk
 	@mkdir -p $(@D)
 	$(CC) $(TEST_CFLAGS) -MMD -MP -c -o $@ $<
 
 # hostile for its own test
-build/tests/hostile-asan: $(hostile_SOURCES) $(wildcard tests/servers/*.h tests/servers/hostile/*.h)
+$(BUILD)/tests/hostile-asan: $(hostile_SOURCES) $(wildcard tests/servers/*.h tests/servers/hostile/*.h)
 	@mkdir -p $(@D)
 	$(CC) $(TEST_CFLAGS) -fsanitize=address,undefined -o $@ $(hostile_SOURCES)
 
-programs: build/tests/hostile-asan
+programs: $(BUILD)/tests/hostile-asan
 
 # for Debian's nbd-server
-build/tests/nodh.so: tests/servers/nodh.c
+$(BUILD)/tests/nodh.so: tests/servers/nodh.c
 	@mkdir -p $(@D)
 	$(CC) $(TEST_CFLAGS) -shared -fPIC -o $@ $<
 
-programs: build/tests/nodh.so
+programs: $(BUILD)/tests/nodh.so
 
 # for a client whose NBD_DO_IT fails
-build/tests/refuse.so: tests/tools/refuse.c
+$(BUILD)/tests/refuse.so: tests/tools/refuse.c
 	@mkdir -p $(@D)
 	$(CC) $(TEST_CFLAGS) -shared -fPIC -o $@ $<
 
-programs: build/tests/refuse.so
+programs: $(BUILD)/tests/refuse.so
 
 # for a client that hears late of what the driver announces
-build/tests/late.so: tests/tools/late.c
+$(BUILD)/tests/late.so: tests/tools/late.c
 	@mkdir -p $(@D)
 	$(CC) $(TEST_CFLAGS) -shared -fPIC -o $@ $<
 
-programs: build/tests/late.so
+programs: $(BUILD)/tests/late.so
 
 -include $(TEST_OBJECTS:.o=.d)
