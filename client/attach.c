@@ -9,46 +9,15 @@
 #include <unistd.h>
 
 #include "attach.h"
-#include "bringup.h"
+#include "await.h"
 #include "device.h"
 #include "entrust.h"
 #include "fit.h"
 #include "handover.h"
 #include "keeper.h"
-#include "lookup.h"
 #include "process.h"
 #include "serve.h"
 #include "store.h"
-
-static bool is_listed(const struct nbd_address_list *list, unsigned int server)
-{
-	unsigned int i;
-
-	for (i = 0; i < list->n; i++)
-		if (list->addr[i].server == server)
-			return true;
-	return false;
-}
-
-/* A name that is misspelt would be noticed in an outage only. @err is of the first one. */
-static void warn_unresolved(const struct nbd_params *params,
-			    const struct nbd_address_list *list,
-			    const struct nbd_err *err)
-{
-	char text[NBD_SERVER_TEXT_MAX];
-	unsigned int i;
-
-	for (i = 0; i < params->nservers; i++) {
-		if (is_listed(list, i))
-			continue;
-		nbd_server_text(&params->servers[i], text, sizeof(text));
-		if (!strncmp(err->text, text, strlen(text)))
-			snprintf(text, sizeof(text), "%s", err->text);
-		fprintf(stderr,
-			"nbd-client: warning: %s: until the name resolves, that server will not be used\n",
-			text);
-	}
-}
 
 static void fill_config(struct nbd_kernel_config *c, const struct nbd_kernel *k,
 			const struct nbd_params *params)
@@ -250,9 +219,6 @@ static int attach_device(struct nbd_kernel *k, const struct nbd_params *params,
 	struct nbd_kernel_reply reply;
 	int hold, ret;
 
-	ret = nbd_bring_up(b, params, list, &nbd_here, NULL, err);
-	if (ret)
-		return ret;
 	if (params->ioctl_mode)
 		return attach_ioctl(params, b, list, out, err);
 	hold = nbd_entrust_begin(params, err);
@@ -283,9 +249,8 @@ int nbd_attach(const struct nbd_params *params, FILE *out,
 	ret = b ? check_driver(&kernel, params, err) :
 		  nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
 	if (!ret)
-		ret = nbd_resolve_servers(params, &nbd_here, &list, err);
+		ret = nbd_await_servers(params, b, &list, err);
 	if (!ret) {
-		warn_unresolved(params, &list, err);
 		ret = attach_device(&kernel, params, b, &list, out, err);
 		nbd_bringup_close(b);
 	}

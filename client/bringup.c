@@ -382,6 +382,19 @@ unsigned int nbd_bringup_poll(const struct nbd_bringup *b,
 	return n;
 }
 
+const struct nbd_err *nbd_bringup_passing(const struct nbd_bringup *b)
+{
+	unsigned int i;
+
+	if (nbd_err_may_pass(&b->err))
+		return &b->err;
+	for (i = 0; i < NBD_CONNECTIONS_MAX && !b->nlinks; i++)
+		if (b->links[i].state == NBD_LINK_FAILED &&
+		    nbd_err_may_pass(&b->links[i].err))
+			return &b->links[i].err;
+	return NULL;
+}
+
 int nbd_bringup_wait(struct nbd_bringup *b)
 {
 	struct pollfd pfds[NBD_CONNECTIONS_MAX];

@@ -124,6 +124,12 @@ bool nbd_bringup_busy(const struct nbd_bringup *b);
 unsigned int nbd_bringup_poll(const struct nbd_bringup *b,
 			      struct pollfd *pfds, s64 *wake);
 
+/*
+ * After NBD_BRINGUP_FAILED: a failure, of whichever address, that may pass, so that another
+ * attempt may succeed; NULL if there is none.
+ */
+const struct nbd_err *nbd_bringup_passing(const struct nbd_bringup *b);
+
 /* Blocks until it is up or failed; 0 or a negative errno with @b->err. */
 int nbd_bringup_wait(struct nbd_bringup *b);
 

@@ -63,6 +63,12 @@ enum nbd_exit nbd_exit_of_errno(int error)
 	}
 }
 
+bool nbd_err_may_pass(const struct nbd_err *err)
+{
+	return err->status == NBD_EXIT_CONNECT || err->status == NBD_EXIT_EXPORT ||
+	       err->status == NBD_EXIT_TIMEOUT;
+}
+
 size_t nbd_utf8_sequence(const unsigned char *s, size_t len, u32 *code)
 {
 	static const u32 smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };

@@ -85,6 +85,12 @@ void nbd_err_prefix(struct nbd_err *err, const char *fmt, ...)
 /* The exit status that fits an errno of a system call. */
 enum nbd_exit nbd_exit_of_errno(int error);
 
+/*
+ * Trying again may help, for the cause is neither here nor in what was asked for: no
+ * connection, no such export, no answer.
+ */
+bool nbd_err_may_pass(const struct nbd_err *err);
+
 /* Length of the valid UTF-8 sequence at @s, or 0; *@code is its character. */
 size_t nbd_utf8_sequence(const unsigned char *s, size_t len, u32 *code);
 

@@ -49,16 +49,18 @@ static bool lacks_link(const struct nbd_address *address)
 
 static void connect_failed(struct nbd_link *link, int error)
 {
+	enum nbd_exit status = error == EACCES ? NBD_EXIT_PERM : NBD_EXIT_CONNECT;
 	const char *hint = "";
 
 	if (error == ECONNREFUSED)
 		hint = ": is a server running there?";
 	else if (error == ENOENT)
 		hint = ": no server has made that socket";
-	else if (error == EINVAL && lacks_link(link->address))
+	if (error == EINVAL && lacks_link(link->address)) {
 		hint = ": it is the address of a link, whose name is missing, as in fe80::1%eth0";
-	link_fail(link, nbd_fail(&link->err, error == EACCES ? NBD_EXIT_PERM :
-				 NBD_EXIT_CONNECT, error,
+		status = NBD_EXIT_FAILURE;
+	}
+	link_fail(link, nbd_fail(&link->err, status, error,
 				 "cannot connect: %s%s", strerror(error), hint));
 }
 

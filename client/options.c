@@ -402,6 +402,9 @@ static int check_combination(const struct nbd_command *cmd,
 		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
 				"-%s is for attaching: -replace has no use for it",
 				p->nofork ? "nofork" : "print-device");
+	if (p->given & NBD_GIVEN_WAIT && cmd->action != NBD_ACTION_ATTACH)
+		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
+				"-wait says how to attach a device: it goes with no other action");
 	if (p->preinit && p->tls)
 		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
 				"-preinit skips the handshake, so it cannot be combined with TLS");

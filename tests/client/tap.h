@@ -64,6 +64,7 @@ void test_outage(void);
 void test_address(void);
 void test_target(void);
 void test_bringup(void);
+void test_await(void);
 void test_watch(void);
 void test_probe(void);
 void test_identity(void);

@@ -25,6 +25,7 @@ int main(void)
 	test_address();
 	test_target();
 	test_bringup();
+	test_await();
 	test_watch();
 	test_probe();
 	test_identity();

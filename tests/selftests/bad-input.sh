@@ -26,26 +26,6 @@ refused() {
 	done
 }
 
-# start_impostor GREETING|silent|close: accepts connections and is no NBD server
-start_impostor() {
-	transport=tcp
-	choose_address
-	start_server python3 -c '
-import socket, sys
-
-server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
-open_ones = []
-while True:
-    connection, _ = server.accept()
-    if sys.argv[2] == "close":
-        connection.close()
-        continue
-    if sys.argv[2] != "silent":
-        connection.send(sys.argv[2].encode())
-    open_ones.append(connection)
-' "$port" "$1"
-}
-
 variants[test_unknown_export]="transport:tcp,unix"
 test_unknown_export() {
 	truncate -s 1M image
