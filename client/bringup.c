@@ -84,7 +84,7 @@ static bool at_distrusted(const struct nbd_bringup *b)
 static void set_next_start(struct nbd_bringup *b)
 {
 	b->next_start = NBD_NEVER;
-	if (b->next_address == b->list->n || b->goal == NBD_GOAL_LIST)
+	if (b->next_address == b->list->n || b->goal != NBD_GOAL_GO)
 		return;
 	if (!at_next_server(b))
 		b->next_start = nbd_now_ms() + HEAD_START_MS;

@@ -68,9 +68,9 @@ struct nbd_bringup {
 /**
  * nbd_bringup_start - begin
  * @b:		not in use
- * @goal:	NBD_GOAL_GO, or NBD_GOAL_LIST with one connection
+ * @goal:	NBD_GOAL_GO, or another one with one connection
  * @params:	must outlive @b
- * @listing:	for NBD_GOAL_LIST
+ * @listing:	for NBD_GOAL_LIST and NBD_GOAL_INFO
  * @list:	addresses, at least one; must outlive @b
  * @wanted:	connections, or NBD_CONNECTIONS_AUTO
  * @place:	where to connect from; must outlive @b

@@ -11,6 +11,7 @@ enum nbd_action {
 	NBD_ACTION_DETACH,
 	NBD_ACTION_CHECK,
 	NBD_ACTION_LIST,
+	NBD_ACTION_INFO,
 	NBD_ACTION_REPLACE,
 	NBD_ACTION_STATUS,
 	NBD_ACTION_MONITOR,
@@ -27,7 +28,7 @@ enum nbd_action {
  * @tab_file:	the file, NULL for the usual one
  * @force:	detach even if the device is in use
  * @background:	with -monitor: it was started by nbd-client
- * @json:	with -status: for programs
+ * @json:	with -status, -list, -info: for programs
  * @unix_socket: the first argument is the path of a Unix socket
  * @sdp:	-sdp was given
  * @params:	the attachment

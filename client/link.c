@@ -379,7 +379,8 @@ void nbd_link_close(struct nbd_link *link)
 	if (link->fd < 0)
 		return;
 	end_helper(link);
-	if (link->state == NBD_LINK_UP && link->goal == NBD_GOAL_GO)
+	if (link->state == NBD_LINK_UP &&
+	    (link->goal == NBD_GOAL_GO || link->hs.transmission))
 		say_goodbye(link);
 	close(link->fd);
 	link->fd = -1;

@@ -68,7 +68,7 @@ struct nbd_link {
  * @link:	not in use
  * @goal:	what the handshake is for
  * @params:	must outlive the link
- * @listing:	for NBD_GOAL_LIST
+ * @listing:	for NBD_GOAL_LIST and NBD_GOAL_INFO
  * @address:	where to; must outlive the link
  * @place:	where to connect from; must outlive the link
  * @deadline:	when to give up

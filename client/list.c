@@ -1,39 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The exports of a server.
+ * What a server offers, for people and for programs.
  */
 #include <errno.h>
+#include <linux/nbd.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "bringup.h"
+#include "json.h"
 #include "list.h"
-#include "lookup.h"
-
-/* More text than that is no list of exports. */
-#define LIST_MAX	(16 << 20)
-
-/**
- * struct entries - the exports, as they come
- * @text:	the lines to print
- * @size:	of @text, for open_memstream
- * @stream:	writes @text
- * @too_long:	there was more than is kept
- */
-struct entries {
-	char *text;
-	size_t size;
-	FILE *stream;
-	bool too_long;
-};
-
-static void restart_entries(void *arg)
-{
-	struct entries *e = arg;
-
-	rewind(e->stream);
-	e->too_long = false;
-}
+#include "protocol.h"
 
 static void print_text(FILE *out, const char *text, size_t len)
 {
@@ -45,68 +21,192 @@ static void print_text(FILE *out, const char *text, size_t len)
 	free(clean);
 }
 
-static void add_entry(void *arg, const char *name, size_t name_len,
-		      const char *description, size_t description_len)
+void nbd_list_text(const struct nbd_offer *offer, FILE *out)
 {
-	struct entries *e = arg;
+	const struct nbd_offered *e = offer->exports;
+	const struct nbd_offered *end = e + offer->n;
 
-	e->too_long |= ftell(e->stream) > LIST_MAX;
-	if (e->too_long)
-		return;
-	print_text(e->stream, name, name_len);
-	if (description_len) {
-		fputs(": ", e->stream);
-		print_text(e->stream, description, description_len);
+	fputs("Negotiation: ..\n", out);
+	for (; e < end; e++) {
+		print_text(out, e->name, e->name_len);
+		if (e->text_len) {
+			fputs(": ", out);
+			print_text(out, e->text, e->text_len);
+		}
+		fputc('\n', out);
 	}
-	fputc('\n', e->stream);
 }
 
-static int fetch_list(const struct nbd_params *params, struct entries *entries,
-		      struct nbd_err *err)
-{
-	struct nbd_listing listing = {
-		.restart = restart_entries,
-		.entry = add_entry,
-		.arg = entries,
-	};
-	struct nbd_address_list list;
-	struct nbd_bringup *b;
-	int ret = nbd_resolve_servers(params, &nbd_here, &list, err);
+/*
+ * The transmission flags: in words, and as a truth under the key that nbdinfo(1) has for it.
+ * proto.md, "Transmission flags".
+ */
+static const struct {
+	u16 flag;
+	const char *word;
+	const char *key;
+} flags[] = {
+	{ NBD_FLAG_READ_ONLY, "read-only", "is_read_only" },
+	{ NBD_FLAG_ROTATIONAL, "rotational", "is_rotational" },
+	{ NBD_FLAG_SEND_FLUSH, "flush", "can_flush" },
+	{ NBD_FLAG_SEND_FUA, "fua", "can_fua" },
+	{ NBD_FLAG_SEND_TRIM, "trim", "can_trim" },
+	{ NBD_FLAG_SEND_WRITE_ZEROES, "zeroes", "can_zero" },
+	{ NBD_FLAG_SEND_FAST_ZERO, "fast-zeroes", "can_fast_zero" },
+	{ NBD_FLAG_CAN_MULTI_CONN, "multi-conn", "can_multi_conn" },
+	{ NBD_FLAG_SEND_CACHE, "cache", "can_cache" },
+	{ NBD_FLAG_SEND_DF, "df", "can_df" },
+	{ NBD_FLAG_SEND_RESIZE, "resize", "can_resize" },
+};
 
-	if (ret)
-		return ret;
-	b = calloc(1, sizeof(*b));
-	if (!b)
-		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
-	nbd_bringup_start(b, NBD_GOAL_LIST, params, &listing, &list, 1,
-			  &nbd_here);
-	ret = nbd_bringup_wait(b);
-	if (ret)
-		*err = b->err;
-	nbd_bringup_close(b);
-	free(b);
+static void print_flags(FILE *out, u16 value)
+{
+	const char *between = "";
+	u16 unknown = value & ~NBD_FLAG_HAS_FLAGS;
+	size_t i;
+
+	fputs("    flags: ", out);
+	for (i = 0; i < ARRAY_SIZE(flags); i++) {
+		unknown &= ~flags[i].flag;
+		if (!(value & flags[i].flag))
+			continue;
+		fprintf(out, "%s%s", between, flags[i].word);
+		between = ", ";
+	}
+	if (unknown)
+		fprintf(out, "%sunknown 0x%x", between, unknown);
+	else if (!*between)
+		fputs("none", out);
+	fputc('\n', out);
+}
+
+static void print_size(FILE *out, u64 size)
+{
+	static const char units[] = "KMGTPE";
+	unsigned int shift = 0;
+
+	fprintf(out, "    size: %llu bytes", size);
+	while (shift < 60 && size >> (shift + 10))
+		shift += 10;
+	if (shift)
+		fprintf(out, " (%.1f %ciB)", (double)size / (1ULL << shift),
+			units[shift / 10 - 1]);
+	fputc('\n', out);
+}
+
+static void print_block_sizes(FILE *out, const struct nbd_export *e)
+{
+	if (!e->has_block_sizes)
+		return;
+	fprintf(out, "    block sizes: minimum %u, preferred %u, ", e->block_min,
+		e->block_preferred);
+	if (e->block_max == U32_MAX)
+		fputs("no maximum\n", out);
+	else
+		fprintf(out, "maximum %u\n", e->block_max);
+}
+
+static void print_export(FILE *out, const struct nbd_offered *e)
+{
+	fputs("export \"", out);
+	print_text(out, e->name, e->name_len);
+	fputs("\"\n", out);
+	if (e->text_len) {
+		fputs("    description: ", out);
+		print_text(out, e->text, e->text_len);
+		fputc('\n', out);
+	}
+	if (e->refusal)
+		fprintf(out, "    not described: %s\n", e->refusal);
+	if (!e->known)
+		return;
+	print_size(out, e->export.size);
+	print_flags(out, e->export.flags);
+	print_block_sizes(out, &e->export);
+}
+
+void nbd_info_text(const struct nbd_offer *offer, FILE *out)
+{
+	const struct nbd_offered *e = offer->exports;
+	const struct nbd_offered *end = e + offer->n;
+
+	fprintf(out, "server %s\n", offer->server);
+	fprintf(out, "    protocol: %snewstyle, %s TLS, %s replies\n",
+		offer->fixed ? "fixed " : "", offer->tls ? "with" : "without",
+		offer->structured ? "structured" : "simple");
+	for (; e < end; e++)
+		print_export(out, e);
+}
+
+static void json_flags(struct nbd_json *j, u16 value)
+{
+	size_t i;
+
+	nbd_json_number(j, "flags", value);
+	for (i = 0; i < ARRAY_SIZE(flags); i++)
+		nbd_json_bool(j, flags[i].key, value & flags[i].flag);
+}
+
+static void json_export(struct nbd_json *j, const struct nbd_offered *e)
+{
+	nbd_json_open(j, NULL, '{');
+	nbd_json_bytes(j, "export-name", e->name, e->name_len);
+	if (e->text_len)
+		nbd_json_bytes(j, "description", e->text, e->text_len);
+	if (e->refusal)
+		nbd_json_text(j, "error", e->refusal);
+	if (e->known) {
+		nbd_json_number(j, "export-size", e->export.size);
+		json_flags(j, e->export.flags);
+	}
+	if (e->known && e->export.has_block_sizes) {
+		nbd_json_number(j, "block_size_minimum", e->export.block_min);
+		nbd_json_number(j, "block_size_preferred", e->export.block_preferred);
+		nbd_json_number(j, "block_size_maximum", e->export.block_max);
+	}
+	nbd_json_close(j, '}');
+}
+
+void nbd_offer_json(const struct nbd_offer *offer, enum nbd_goal goal, FILE *out)
+{
+	struct nbd_json j = { .out = out };
+	size_t i;
+
+	nbd_json_open(&j, NULL, '{');
+	nbd_json_text(&j, "server", offer->server);
+	nbd_json_text(&j, "protocol", offer->fixed ? "newstyle-fixed" : "newstyle");
+	nbd_json_bool(&j, "TLS", offer->tls);
+	if (goal == NBD_GOAL_INFO)
+		nbd_json_bool(&j, "structured", offer->structured);
+	nbd_json_open(&j, "exports", '[');
+	for (i = 0; i < offer->n; i++)
+		json_export(&j, &offer->exports[i]);
+	nbd_json_close(&j, ']');
+	nbd_json_close(&j, '}');
+}
+
+int nbd_list(const struct nbd_params *params, bool json, FILE *out, struct nbd_err *err)
+{
+	struct nbd_offer offer;
+	int ret = nbd_offer_fetch(&offer, NBD_GOAL_LIST, params, err);
+
+	if (!ret && json)
+		nbd_offer_json(&offer, NBD_GOAL_LIST, out);
+	else if (!ret)
+		nbd_list_text(&offer, out);
+	nbd_offer_free(&offer);
 	return ret;
 }
 
-int nbd_list(const struct nbd_params *params, FILE *out, struct nbd_err *err)
+int nbd_info(const struct nbd_params *params, bool json, FILE *out, struct nbd_err *err)
 {
-	struct entries entries = { 0 };
-	int ret;
+	struct nbd_offer offer;
+	int ret = nbd_offer_fetch(&offer, NBD_GOAL_INFO, params, err);
 
-	entries.stream = open_memstream(&entries.text, &entries.size);
-	if (!entries.stream)
-		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
-	ret = fetch_list(params, &entries, err);
-	if (fclose(entries.stream) && !ret)
-		ret = nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
-	if (!ret && entries.too_long)
-		ret = nbd_fail(err, NBD_EXIT_PROTOCOL, EPROTO,
-			       "the server's list of exports is longer than %d MiB",
-			       LIST_MAX >> 20);
-	if (!ret) {
-		fputs("Negotiation: ..\n", out);
-		fwrite(entries.text, 1, entries.size, out);
-	}
-	free(entries.text);
+	if (!ret && json)
+		nbd_offer_json(&offer, NBD_GOAL_INFO, out);
+	else if (!ret)
+		nbd_info_text(&offer, out);
+	nbd_offer_free(&offer);
 	return ret;
 }

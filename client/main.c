@@ -75,7 +75,9 @@ static int run(const struct nbd_command *cmd, struct nbd_err *err)
 	case NBD_ACTION_MONITOR:
 		return nbd_monitor_run(cmd->background, err);
 	case NBD_ACTION_LIST:
-		return nbd_list(&cmd->params, stdout, err);
+		return nbd_list(&cmd->params, cmd->json, stdout, err);
+	case NBD_ACTION_INFO:
+		return nbd_info(&cmd->params, cmd->json, stdout, err);
 	case NBD_ACTION_HELP:
 		nbd_options_help(stdout);
 		return 0;

@@ -29,8 +29,8 @@ static int hs_fail(struct nbd_handshake *hs, int ret)
 static void expect(struct nbd_handshake *hs, enum nbd_hs_state state,
 		   size_t want)
 {
-	bool entry = state == NBD_HS_RECV_PAYLOAD &&
-		     hs->option == NBD_OPT_LIST && hs->listing;
+	bool entry = state == NBD_HS_RECV_PAYLOAD && hs->listing &&
+		     (hs->option == NBD_OPT_LIST || hs->option == NBD_OPT_INFO);
 
 	hs->state = state;
 	hs->in = entry ? hs->listing->buf : hs->in_buf;
@@ -76,16 +76,20 @@ static void put_option(struct nbd_handshake *hs, u32 option,
 	expect(hs, NBD_HS_RECV_REPLY, sizeof(struct nbd_hs_reply));
 }
 
-/* NBD_OPT_GO: name, then the list of what we want to be told. */
-static void put_go(struct nbd_handshake *hs)
+/* NBD_OPT_GO and NBD_OPT_INFO: name, then the list of what we want to be told. */
+static void put_query(struct nbd_handshake *hs, u32 option)
 {
 	const __be32 len = htobe32(hs->name_len);
-	const __be16 infos[] = { htobe16(1), htobe16(NBD_INFO_BLOCK_SIZE) };
+	const bool info = option == NBD_OPT_INFO;
+	const __be16 infos[] = { htobe16(info ? 2 : 1), htobe16(NBD_INFO_BLOCK_SIZE),
+				 htobe16(NBD_INFO_DESCRIPTION) };
+	const size_t size = (info ? 3 : 2) * sizeof(infos[0]);
 
-	put_option(hs, NBD_OPT_GO, sizeof(len) + hs->name_len + sizeof(infos),
-		   &len, sizeof(len));
+	hs->got_export = false;
+	memset(&hs->export, 0, sizeof(hs->export));
+	put_option(hs, option, sizeof(len) + hs->name_len + size, &len, sizeof(len));
 	put_pointer(hs, hs->name, hs->name_len);
-	put(hs, infos, sizeof(infos));
+	put(hs, infos, size);
 }
 
 static void put_export_name(struct nbd_handshake *hs)
@@ -101,17 +105,40 @@ static void put_goodbye(struct nbd_handshake *hs)
 	hs->state = NBD_HS_GOODBYE;
 }
 
+/* NBD_GOAL_INFO: the next export of interest, or the end. */
+static void put_next_info(struct nbd_handshake *hs)
+{
+	if (hs->listing->next(hs->listing->arg, &hs->name, &hs->name_len))
+		put_query(hs, NBD_OPT_INFO);
+	else
+		put_goodbye(hs);
+}
+
+static bool must_ask_for_structured(const struct nbd_handshake *hs)
+{
+	return hs->goal == NBD_GOAL_INFO && !hs->no_optgo && !hs->asked_structured;
+}
+
 /* The option that brings us to the goal, once TLS is out of the way. */
 static void put_next_option(struct nbd_handshake *hs)
 {
-	if (hs->want_tls && !hs->in_tls)
+	if (hs->want_tls && !hs->in_tls) {
 		put_option(hs, NBD_OPT_STARTTLS, 0, NULL, 0);
-	else if (hs->goal == NBD_GOAL_LIST)
+	} else if (must_ask_for_structured(hs)) {
+		hs->asked_structured = true;
+		put_option(hs, NBD_OPT_STRUCTURED_REPLY, 0, NULL, 0);
+	} else if (hs->goal == NBD_GOAL_LIST) {
 		put_option(hs, NBD_OPT_LIST, 0, NULL, 0);
-	else if (hs->no_optgo)
+	} else if (hs->no_optgo) {
 		put_export_name(hs);
-	else
-		put_go(hs);
+	} else if (hs->goal == NBD_GOAL_GO) {
+		put_query(hs, NBD_OPT_GO);
+	} else if (!hs->named && !hs->asked_list) {
+		hs->asked_list = true;
+		put_option(hs, NBD_OPT_LIST, 0, NULL, 0);
+	} else {
+		put_next_info(hs);
+	}
 }
 
 int nbd_handshake_init(struct nbd_handshake *hs, enum nbd_goal goal,
@@ -129,6 +156,7 @@ int nbd_handshake_init(struct nbd_handshake *hs, enum nbd_goal goal,
 	hs->goal = goal;
 	hs->name = name;
 	hs->name_len = len;
+	hs->named = params->export_name;
 	hs->no_optgo = params->no_optgo;
 	hs->want_tls = params->tls;
 	hs->listing = listing;
@@ -174,7 +202,8 @@ static int handle_greeting(struct nbd_handshake *hs, struct nbd_err *err)
 			  NBD_FLAG_C_FIXED_NEWSTYLE : 0) |
 			 (hs->no_zeroes ? NBD_FLAG_C_NO_ZEROES : 0));
 	put(hs, &answer, sizeof(answer));
-	if (flags & NBD_FLAG_FIXED_NEWSTYLE) {
+	hs->fixed = flags & NBD_FLAG_FIXED_NEWSTYLE;
+	if (hs->fixed) {
 		put_next_option(hs);
 		return 0;
 	}
@@ -213,8 +242,12 @@ static const char *option_name(u32 option)
 		return "NBD_OPT_LIST";
 	case NBD_OPT_STARTTLS:
 		return "NBD_OPT_STARTTLS";
+	case NBD_OPT_INFO:
+		return "NBD_OPT_INFO";
 	case NBD_OPT_GO:
 		return "NBD_OPT_GO";
+	case NBD_OPT_STRUCTURED_REPLY:
+		return "NBD_OPT_STRUCTURED_REPLY";
 	default:
 		return "an unknown option";
 	}
@@ -248,7 +281,7 @@ static const struct {
 		"the server demands extended headers" },
 };
 
-static int option_refused(struct nbd_handshake *hs, struct nbd_err *err)
+static int describe_refusal(struct nbd_handshake *hs, struct nbd_err *err)
 {
 	u32 code = hs->reply_type & ~NBD_REP_ERROR_BIT;
 	char says[512];
@@ -256,12 +289,38 @@ static int option_refused(struct nbd_handshake *hs, struct nbd_err *err)
 	server_says(hs, says, sizeof(says));
 	if (code < ARRAY_SIZE(option_errors) &&
 	    option_errors[code].text)
-		return hs_error(hs, err, option_errors[code].status,
+		return nbd_fail(err, option_errors[code].status,
 				option_errors[code].error, "%s%s",
 				option_errors[code].text, says);
-	return hs_error(hs, err, NBD_EXIT_PROTOCOL, EPROTO,
+	return nbd_fail(err, NBD_EXIT_PROTOCOL, EPROTO,
 			"the server refused %s with unknown error %u%s",
 			option_name(hs->option), code, says);
+}
+
+/* One export is not described: the others may be. */
+static int info_refused(struct nbd_handshake *hs)
+{
+	struct nbd_err refusal;
+
+	/* Who does not know the option describes only what is entered. */
+	if (hs->reply_type == (NBD_REP_ERROR_BIT | NBD_REP_ERR_UNSUP) && hs->entries <= 1) {
+		put_export_name(hs);
+		return 0;
+	}
+	describe_refusal(hs, &refusal);
+	hs->listing->refused(hs->listing->arg, &refusal);
+	put_next_info(hs);
+	return 0;
+}
+
+/* What may be refused: then it goes on without. */
+static bool is_optional(const struct nbd_handshake *hs)
+{
+	u32 code = hs->reply_type & ~NBD_REP_ERROR_BIT;
+
+	return hs->option == NBD_OPT_STRUCTURED_REPLY ||
+	       (hs->option == NBD_OPT_LIST && hs->goal == NBD_GOAL_INFO &&
+		(code == NBD_REP_ERR_UNSUP || code == NBD_REP_ERR_POLICY));
 }
 
 static int handle_option_error(struct nbd_handshake *hs, struct nbd_err *err)
@@ -271,7 +330,13 @@ static int handle_option_error(struct nbd_handshake *hs, struct nbd_err *err)
 		put_export_name(hs);
 		return 0;
 	}
-	return option_refused(hs, err);
+	if (hs->option == NBD_OPT_INFO)
+		return info_refused(hs);
+	if (is_optional(hs)) {
+		put_next_option(hs);
+		return 0;
+	}
+	return hs_fail(hs, describe_refusal(hs, err));
 }
 
 static bool is_power_of_two(u32 n)
@@ -321,25 +386,51 @@ static int handle_info_block_size(struct nbd_handshake *hs, struct nbd_err *err)
 	return 0;
 }
 
-static int handle_go_reply(struct nbd_handshake *hs, struct nbd_err *err)
+static int handle_description(struct nbd_handshake *hs)
 {
-	__be16 type;
+	const size_t head = sizeof(__be16);
 
-	if (hs->reply_type == NBD_REP_ACK) {
-		if (!hs->got_export)
-			return hs_violation(hs, err,
-					    "the server acknowledged NBD_OPT_GO without describing the export");
+	if (hs->option == NBD_OPT_INFO)
+		hs->listing->description(hs->listing->arg, (const char *)hs->in + head,
+					 hs->in_len - head);
+	return 0;
+}
+
+/* All about the export is there. */
+static int finish_query(struct nbd_handshake *hs, struct nbd_err *err)
+{
+	if (!hs->got_export)
+		return hs_violation(hs, err,
+				    "the server acknowledged %s without describing the export",
+				    option_name(hs->option));
+	if (hs->option == NBD_OPT_GO) {
+		hs->transmission = true;
 		hs->state = NBD_HS_DONE;
 		return 0;
 	}
+	hs->listing->described(hs->listing->arg, &hs->export);
+	put_next_info(hs);
+	return 0;
+}
+
+/* A reply to NBD_OPT_GO or NBD_OPT_INFO */
+static int handle_query_reply(struct nbd_handshake *hs, struct nbd_err *err)
+{
+	__be16 type;
+
+	if (hs->reply_type == NBD_REP_ACK)
+		return finish_query(hs, err);
 	if (hs->reply_type != NBD_REP_INFO || hs->in_len < sizeof(type))
 		return hs_violation(hs, err,
-				    "the server answered NBD_OPT_GO with type %u, %zu bytes",
-				    hs->reply_type, hs->in_len);
+				    "the server answered %s with type %u, %zu bytes",
+				    option_name(hs->option), hs->reply_type,
+				    hs->in_len);
 	memcpy(&type, hs->in, sizeof(type));
 	switch (be16toh(type)) {
 	case NBD_INFO_EXPORT:
 		return handle_info_export(hs, err);
+	case NBD_INFO_DESCRIPTION:
+		return handle_description(hs);
 	case NBD_INFO_BLOCK_SIZE:
 		return handle_info_block_size(hs, err);
 	default:
@@ -353,7 +444,10 @@ static int handle_list_reply(struct nbd_handshake *hs, struct nbd_err *err)
 	u32 name_len;
 
 	if (hs->reply_type == NBD_REP_ACK) {
-		put_goodbye(hs);
+		if (hs->goal == NBD_GOAL_LIST)
+			put_goodbye(hs);
+		else
+			put_next_option(hs);
 		return 0;
 	}
 	if (hs->reply_type != NBD_REP_SERVER || hs->in_len < sizeof(__be32))
@@ -366,6 +460,7 @@ static int handle_list_reply(struct nbd_handshake *hs, struct nbd_err *err)
 		return hs_violation(hs, err,
 				    "the server's list has an export name of %u bytes in a message of %zu",
 				    name_len, hs->in_len);
+	hs->entries++;
 	if (hs->listing)
 		hs->listing->entry(hs->listing->arg, text + 4, name_len,
 				   text + 4 + name_len,
@@ -373,13 +468,20 @@ static int handle_list_reply(struct nbd_handshake *hs, struct nbd_err *err)
 	return 0;
 }
 
-static int handle_starttls_reply(struct nbd_handshake *hs, struct nbd_err *err)
+/* To an option that is acknowledged and nothing else. */
+static int handle_bare_reply(struct nbd_handshake *hs, struct nbd_err *err)
 {
 	if (hs->reply_type != NBD_REP_ACK || hs->in_len)
 		return hs_violation(hs, err,
-				    "the server answered NBD_OPT_STARTTLS with type %u, %zu bytes",
-				    hs->reply_type, hs->in_len);
-	hs->state = NBD_HS_TLS_READY;
+				    "the server answered %s with type %u, %zu bytes",
+				    option_name(hs->option), hs->reply_type,
+				    hs->in_len);
+	if (hs->option == NBD_OPT_STARTTLS) {
+		hs->state = NBD_HS_TLS_READY;
+		return 0;
+	}
+	hs->structured = true;
+	put_next_option(hs);
 	return 0;
 }
 
@@ -391,12 +493,12 @@ static int handle_reply(struct nbd_handshake *hs, struct nbd_err *err)
 	hs->state = NBD_HS_RECV_REPLY;
 	if (hs->reply_type & NBD_REP_ERROR_BIT)
 		return handle_option_error(hs, err);
-	if (hs->option == NBD_OPT_GO)
-		ret = handle_go_reply(hs, err);
+	if (hs->option == NBD_OPT_GO || hs->option == NBD_OPT_INFO)
+		ret = handle_query_reply(hs, err);
 	else if (hs->option == NBD_OPT_LIST)
 		ret = handle_list_reply(hs, err);
 	else
-		ret = handle_starttls_reply(hs, err);
+		ret = handle_bare_reply(hs, err);
 	if (!ret && hs->state == NBD_HS_RECV_REPLY)
 		expect(hs, NBD_HS_RECV_REPLY, sizeof(struct nbd_hs_reply));
 	return ret;
@@ -449,6 +551,9 @@ static int handle_export(struct nbd_handshake *hs, struct nbd_err *err)
 				    "the server answered NBD_OPT_EXPORT_NAME with the reply to another option");
 	hs->export.flags = be16toh(export.flags);
 	hs->export.has_block_sizes = false;
+	hs->transmission = true;
+	if (hs->goal == NBD_GOAL_INFO)
+		hs->listing->described(hs->listing->arg, &hs->export);
 	if (hs->no_zeroes)
 		hs->state = NBD_HS_DONE;
 	else
@@ -510,7 +615,9 @@ static int lost(struct nbd_handshake *hs, int error, struct nbd_err *err)
 {
 	const char *how = error ? strerror(error) : "it closed the connection";
 
-	hs->dropped_on_go = hs->option == NBD_OPT_GO && !hs->got_export;
+	hs->dropped_on_go = !hs->got_export &&
+			    (hs->option == NBD_OPT_GO || hs->option == NBD_OPT_INFO ||
+			     hs->option == NBD_OPT_STRUCTURED_REPLY);
 	if (hs->state == NBD_HS_RECV_EXPORT)
 		return hs_error(hs, err, NBD_EXIT_EXPORT, ECONNRESET,
 				"the server ended the connection when asked for the export (%s): it has no such export, or not for this client",
@@ -609,6 +716,10 @@ const char *nbd_handshake_waits_for(const struct nbd_handshake *hs)
 		return "its list of exports";
 	case NBD_OPT_STARTTLS:
 		return "its answer to NBD_OPT_STARTTLS";
+	case NBD_OPT_STRUCTURED_REPLY:
+		return "its answer to NBD_OPT_STRUCTURED_REPLY";
+	case NBD_OPT_INFO:
+		return "its answer to NBD_OPT_INFO";
 	default:
 		return "its answer to NBD_OPT_GO";
 	}

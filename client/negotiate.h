@@ -25,6 +25,7 @@
 enum nbd_goal {
 	NBD_GOAL_GO,		/* enter the transmission phase */
 	NBD_GOAL_LIST,		/* list the exports, then say goodbye */
+	NBD_GOAL_INFO,		/* ask about exports, then say goodbye */
 };
 
 /* The largest option reply that is not refused: an entry of NBD_OPT_LIST. */
@@ -36,17 +37,29 @@ enum nbd_goal {
 #define NBD_HS_ENTRIES_MAX 100000
 
 /**
- * struct nbd_listing - receives what NBD_OPT_LIST brings
- * @restart:	called before each attempt: forget the entries so far
- * @entry:	called for each export; both texts are raw bytes of the server,
+ * struct nbd_listing - receives what NBD_GOAL_LIST and NBD_GOAL_INFO bring
+ * @restart:	called before each attempt: forget all so far
+ * @entry:	called for each export of the list; both texts are raw bytes of the server,
  *		not terminated, at most NBD_STRING_MAX each
- * @arg:	passed to both
- * @buf:	holds one entry while it comes in
+ * @next:	which export to ask about next, in words that stay valid until the next call;
+ *		false for no more. Like all below for NBD_GOAL_INFO only, and after the list
+ * @description: of the export that is asked about; raw bytes, maybe more than once
+ * @described:	what it is
+ * @refused:	why the server does not tell
+ * @arg:	passed to all
+ * @buf:	holds one entry or description while it comes in
+ *
+ * Where NBD_OPT_EXPORT_NAME has to do, @next is not called and the export is the one that the
+ * user named, or the default one; @described comes without @description.
  */
 struct nbd_listing {
 	void (*restart)(void *arg);
 	void (*entry)(void *arg, const char *name, size_t name_len,
 		      const char *description, size_t description_len);
+	bool (*next)(void *arg, const char **name, size_t *name_len);
+	void (*description)(void *arg, const char *text, size_t len);
+	void (*described)(void *arg, const struct nbd_export *export);
+	void (*refused)(void *arg, const struct nbd_err *err);
 	void *arg;
 	unsigned char buf[NBD_HS_PAYLOAD_MAX];
 };
@@ -69,8 +82,11 @@ enum nbd_hs_state {
  * @state:	where it stands
  * @goal:	what it is for
  * @export:	result of NBD_GOAL_GO, valid in NBD_HS_DONE
- * @dropped_on_go: the server closed the connection in answer to NBD_OPT_GO:
- *		another try with @no_optgo may work
+ * @fixed:	the server knows options; newstyle without them is what is left
+ * @structured:	NBD_OPT_STRUCTURED_REPLY was agreed on
+ * @transmission: the server waits for requests now, and for a goodbye
+ * @dropped_on_go: the server closed the connection in answer to NBD_OPT_GO or another
+ *		option that old servers do not know: another try with @no_optgo may work
  *
  * The rest is private to negotiate.c.
  */
@@ -78,11 +94,18 @@ struct nbd_handshake {
 	enum nbd_hs_state state;
 	enum nbd_goal goal;
 	struct nbd_export export;
+	bool fixed;
+	bool structured;
+	bool transmission;
 	bool dropped_on_go;
 
 	const char *name;
 	size_t name_len;
+	bool named;
 	bool no_optgo;
+	bool asked_structured;
+	bool asked_list;
+	unsigned int entries;
 	bool want_tls;
 	bool in_tls;
 	bool no_zeroes;
@@ -115,7 +138,7 @@ struct nbd_handshake {
  * @hs:		zeroed or used before
  * @goal:	what for
  * @params:	export_name, no_optgo and tls are used; must outlive @hs
- * @listing:	for NBD_GOAL_LIST; must outlive @hs
+ * @listing:	for NBD_GOAL_LIST and NBD_GOAL_INFO; must outlive @hs
  * @err:	says why not
  *
  * Return: 0, or -ENAMETOOLONG for an export name beyond NBD_STRING_MAX.

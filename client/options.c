@@ -364,17 +364,21 @@ static int finish_without(const struct arguments *args, const char *action,
 }
 
 static int finish_list(struct nbd_command *cmd, struct arguments *args,
-		       struct nbd_err *err)
+		       const char *action, struct nbd_err *err)
 {
 	int used, ret;
 
+	if (!args->n && cmd->params.nservers)
+		return 0;
 	if (!args->n)
 		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
-				"-list needs a server: nbd-client -l HOST [PORT]");
+				"-%s needs a server: nbd-client -%s HOST [PORT]", action,
+				action);
 	ret = take_server(cmd, args, &used, err);
 	if (!ret && args->n > used)
 		ret = nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
-			       "too many arguments: HOST [PORT] is all that -list takes");
+			       "too many arguments: HOST [PORT] is all that -%s takes",
+			       action);
 	return ret;
 }
 
@@ -382,13 +386,18 @@ static int check_combination(const struct nbd_command *cmd,
 			     struct nbd_err *err)
 {
 	const struct nbd_params *p = &cmd->params;
+	const bool is_look = cmd->action == NBD_ACTION_LIST ||
+			     cmd->action == NBD_ACTION_INFO;
 
 	if (cmd->force && cmd->action != NBD_ACTION_DETACH)
 		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
 				"-force belongs to -disconnect only");
-	if (cmd->json && cmd->action != NBD_ACTION_STATUS)
+	if (cmd->json && cmd->action != NBD_ACTION_STATUS && !is_look)
 		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
-				"-json belongs to -status only");
+				"-json belongs to -status, -info and -list only");
+	if (is_look && p->preinit)
+		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
+				"-preinit skips the handshake, in which a server says what it offers");
 	if (cmd->sdp)
 		return nbd_fail(err, NBD_EXIT_UNSUPPORTED, EOPNOTSUPP,
 				"-sdp: Linux has no Sockets Direct Protocol any more; leave the option away to use TCP");
@@ -434,7 +443,9 @@ static int finish(struct nbd_command *cmd, struct arguments *args,
 	case NBD_ACTION_MONITOR:
 		return finish_without(args, "-monitor", err);
 	case NBD_ACTION_LIST:
-		return finish_list(cmd, args, err);
+		return finish_list(cmd, args, "list", err);
+	case NBD_ACTION_INFO:
+		return finish_list(cmd, args, "info", err);
 	default:
 		return 0;
 	}
@@ -564,7 +575,8 @@ static const char usage[] =
 	"       nbd-client nbdN                              attach as /etc/nbdtab says\n"
 	"       nbd-client [-force] -d DEVICE                detach\n"
 	"       nbd-client -c DEVICE                         is it attached?\n"
-	"       nbd-client -l HOST [PORT] | URI              list the exports of a server\n"
+	"       nbd-client -l [-json] HOST [PORT] | URI      list the exports of a server\n"
+	"       nbd-client -info [-json] HOST [PORT] | URI   show what a server offers\n"
 	"       nbd-client -status [-json] [DEVICE]          show what is attached\n"
 	"       nbd-client -replace [OPTIONS] [HOST [PORT]] DEVICE\n"
 	"                                                    switch to other connections\n"

@@ -28,7 +28,14 @@ enum {
 	NBD_OPT_STARTTLS = 5,
 	NBD_OPT_INFO = 6,
 	NBD_OPT_GO = 7,
+	NBD_OPT_STRUCTURED_REPLY = 8,
 };
+
+/* Transmission flags that <linux/nbd.h> has no use for. */
+#define NBD_FLAG_SEND_DF		BIT(7)
+#define NBD_FLAG_SEND_RESIZE		BIT(9)
+#define NBD_FLAG_SEND_CACHE		BIT(10)
+#define NBD_FLAG_SEND_FAST_ZERO		BIT(11)
 
 #define NBD_REP_ERROR_BIT BIT(31)
 enum {

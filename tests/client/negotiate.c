@@ -7,6 +7,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -428,13 +429,150 @@ static void tls_wrong_magic(struct script *s)
 	add32(s, 0);
 }
 
+/* --- what is asked about exports --- */
+
+static void structured(struct script *s, u32 type)
+{
+	reply(s, NBD_OPT_STRUCTURED_REPLY, type, 0);
+}
+
+static void info_export(struct script *s, u64 size, u16 flags)
+{
+	reply(s, NBD_OPT_INFO, NBD_REP_INFO, 12);
+	add16(s, NBD_INFO_EXPORT);
+	add64(s, size);
+	add16(s, flags);
+}
+
+static void info_description(struct script *s, const char *text)
+{
+	reply(s, NBD_OPT_INFO, NBD_REP_INFO, 2 + strlen(text));
+	add16(s, NBD_INFO_DESCRIPTION);
+	add(s, text, strlen(text));
+}
+
+static void info_ack(struct script *s)
+{
+	reply(s, NBD_OPT_INFO, NBD_REP_ACK, 0);
+}
+
+static void info_error(struct script *s, u32 code)
+{
+	reply(s, NBD_OPT_INFO, NBD_REP_ERROR_BIT | code, 0);
+}
+
+static void list_error(struct script *s, u32 code)
+{
+	greet(s, FIXED);
+	structured(s, NBD_REP_ACK);
+	reply(s, NBD_OPT_LIST, NBD_REP_ERROR_BIT | code, 0);
+}
+
+static void lists_two(struct script *s)
+{
+	greet(s, FIXED);
+	structured(s, NBD_REP_ACK);
+	list_entry(s, "a", "");
+	list_entry(s, "b", "the second");
+	reply(s, NBD_OPT_LIST, NBD_REP_ACK, 0);
+}
+
+static void describes_two(struct script *s)
+{
+	lists_two(s);
+	info_description(s, "the first");
+	info_export(s, 4096, 1);
+	info_ack(s);
+	info_export(s, 8192, 3);
+	info_ack(s);
+}
+
+static void describes_the_second(struct script *s)
+{
+	lists_two(s);
+	info_error(s, NBD_REP_ERR_POLICY);
+	info_export(s, 8192, 3);
+	info_ack(s);
+}
+
+static void describes_none_of_two(struct script *s)
+{
+	lists_two(s);
+	info_error(s, NBD_REP_ERR_UNSUP);
+	info_error(s, NBD_REP_ERR_UNSUP);
+}
+
+static void describes_one(struct script *s)
+{
+	greet(s, FIXED);
+	structured(s, NBD_REP_ERROR_BIT | NBD_REP_ERR_UNSUP);
+	info_export(s, 4096, 1);
+	info_ack(s);
+}
+
+static void describes_the_default(struct script *s)
+{
+	list_error(s, NBD_REP_ERR_POLICY);
+	info_export(s, 4096, 1);
+	info_ack(s);
+}
+
+static void only_lets_enter(struct script *s)
+{
+	list_error(s, NBD_REP_ERR_UNSUP);
+	info_error(s, NBD_REP_ERR_UNSUP);
+	old_export(s, 8192, 3, 0);
+}
+
+static void lists_over_tls_only(struct script *s)
+{
+	list_error(s, NBD_REP_ERR_TLS_REQD);
+}
+
+static void info_without_export(struct script *s)
+{
+	greet(s, FIXED);
+	structured(s, NBD_REP_ACK);
+	info_ack(s);
+}
+
+static void describes_one_of_two(struct script *s)
+{
+	lists_two(s);
+	info_export(s, 4096, 1);
+	info_ack(s);
+	info_ack(s);
+}
+
+static void structured_with_data(struct script *s)
+{
+	greet(s, FIXED);
+	reply(s, NBD_OPT_STRUCTURED_REPLY, NBD_REP_ACK, 1);
+	add(s, "x", 1);
+}
+
+static void long_description(struct script *s)
+{
+	char text[NBD_STRING_MAX + 1];
+
+	memset(text, 't', NBD_STRING_MAX);
+	text[NBD_STRING_MAX] = '\0';
+	greet(s, FIXED);
+	structured(s, NBD_REP_ACK);
+	info_description(s, text);
+	info_export(s, 4096, 1);
+	info_ack(s);
+}
+
 /** struct scenario - one server, and what should become of it */
 struct scenario {
 	const char *what;
 	void (*server)(struct script *s);
 	enum nbd_goal goal;
+	bool unnamed;
 	bool no_optgo;
 	bool tls;
+	bool structured;
 	enum nbd_exit status;	/* NBD_EXIT_OK, or the failure's */
 	const char *words;	/* of the message, or of the listing */
 	struct nbd_export export;
@@ -560,17 +698,71 @@ static const struct scenario scenarios[] = {
 	{ .what = "a server that hangs up on NBD_OPT_STARTTLS",
 	  .server = hangs_up_on_go, .tls = true,
 	  .status = NBD_EXIT_CONNECT, .words = "STARTTLS" },
+	{ .what = "what two exports are", .server = describes_two,
+	  .goal = NBD_GOAL_INFO, .unnamed = true, .structured = true,
+	  .words = "[a|][b|the second]?a<the first>{4096 1}?b{8192 3}." },
+	{ .what = "what one of two exports is", .server = describes_the_second,
+	  .goal = NBD_GOAL_INFO, .unnamed = true, .structured = true,
+	  .words = "[a|][b|the second]?a{refused 7}?b{8192 3}." },
+	{ .what = "no NBD_OPT_INFO, two exports", .server = describes_none_of_two,
+	  .goal = NBD_GOAL_INFO, .unnamed = true, .structured = true,
+	  .words = "?a{refused 12}?b{refused 12}." },
+	{ .what = "what a named export is, no structured replies", .server = describes_one,
+	  .goal = NBD_GOAL_INFO, .words = "?an export{4096 1}." },
+	{ .what = "what the default export is, for lack of a list",
+	  .server = describes_the_default, .goal = NBD_GOAL_INFO, .unnamed = true,
+	  .structured = true, .words = "?{4096 1}." },
+	{ .what = "no NBD_OPT_INFO", .server = only_lets_enter, .goal = NBD_GOAL_INFO,
+	  .unnamed = true, .structured = true, .words = "?{8192 3}" },
+	{ .what = "what a plain newstyle server has", .server = plain_newstyle,
+	  .goal = NBD_GOAL_INFO, .words = "{8192 3}" },
+	{ .what = "a list over TLS only", .server = lists_over_tls_only,
+	  .goal = NBD_GOAL_INFO, .unnamed = true, .status = NBD_EXIT_TLS,
+	  .words = "demands TLS" },
+	{ .what = "an ACK of NBD_OPT_INFO without an export",
+	  .server = info_without_export, .goal = NBD_GOAL_INFO,
+	  .status = NBD_EXIT_PROTOCOL, .words = "NBD_OPT_INFO without describing" },
+	{ .what = "the same for the second export", .server = describes_one_of_two,
+	  .goal = NBD_GOAL_INFO, .unnamed = true,
+	  .status = NBD_EXIT_PROTOCOL, .words = "NBD_OPT_INFO without describing" },
+	{ .what = "an ACK of NBD_OPT_STRUCTURED_REPLY with data",
+	  .server = structured_with_data, .goal = NBD_GOAL_INFO,
+	  .status = NBD_EXIT_PROTOCOL, .words = "type 1, 1 bytes" },
+	{ .what = "a server that hangs up on NBD_OPT_STRUCTURED_REPLY",
+	  .server = hangs_up_on_go, .goal = NBD_GOAL_INFO,
+	  .status = NBD_EXIT_CONNECT, .words = "NBD_OPT_STRUCTURED_REPLY",
+	  .dropped_on_go = true },
+	{ .what = "the longest description", .server = long_description,
+	  .goal = NBD_GOAL_INFO, .structured = true, .words = "ttt>{4096 1}." },
 };
 
 /** struct listed - what the listing brought */
 struct listed {
 	char text[3 * NBD_STRING_MAX];
 	size_t len;
+	char names[4];
+	unsigned int n;
+	unsigned int at;
+	const char *wanted;
 };
+
+static void note(struct listed *l, const char *fmt, ...) __printf(2, 3);
+static void note(struct listed *l, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	l->len += vsnprintf(l->text + l->len, sizeof(l->text) - l->len, fmt, ap);
+	va_end(ap);
+}
 
 static void restart(void *arg)
 {
-	((struct listed *)arg)->len = 0;
+	struct listed *l = arg;
+
+	l->len = 0;
+	l->n = 0;
+	l->at = 0;
 }
 
 static void entry(void *arg, const char *name, size_t name_len,
@@ -578,9 +770,39 @@ static void entry(void *arg, const char *name, size_t name_len,
 {
 	struct listed *l = arg;
 
-	l->len += snprintf(l->text + l->len, sizeof(l->text) - l->len,
-			   "[%.*s|%.*s]", (int)name_len, name,
-			   (int)description_len, description);
+	note(l, "[%.*s|%.*s]", (int)name_len, name, (int)description_len, description);
+	l->names[l->n++ % sizeof(l->names)] = *name;
+}
+
+/* The names of the list, one letter each, or else what was asked for. */
+static bool next(void *arg, const char **name, size_t *len)
+{
+	struct listed *l = arg;
+
+	if (l->at >= l->n + !l->n) {
+		note(l, ".");
+		return false;
+	}
+	*name = l->n ? &l->names[l->at] : l->wanted;
+	*len = l->n ? 1 : strlen(l->wanted);
+	l->at++;
+	note(l, "?%.*s", (int)*len, *name);
+	return true;
+}
+
+static void described(void *arg, const struct nbd_export *export)
+{
+	note(arg, "{%llu %u}", export->size, export->flags);
+}
+
+static void description(void *arg, const char *text, size_t len)
+{
+	note(arg, "<%.*s>", (int)len, text);
+}
+
+static void refused(void *arg, const struct nbd_err *err)
+{
+	note(arg, "{refused %u}", err->status);
 }
 
 /**
@@ -646,14 +868,17 @@ static void check_outcome(const struct scenario *c,
 	expect_number(hs->state, NBD_HS_DONE);
 	if (ret)
 		printf("# %s\n", err->text);
+	expect_number(hs->structured, c->structured);
+	if (c->goal != NBD_GOAL_GO) {
+		expect_words(l->text, c->words);
+		return;
+	}
 	expect_number(e->size, c->export.size);
 	expect_number(e->flags, c->export.flags);
 	expect_number(e->has_block_sizes, c->export.has_block_sizes);
 	expect_number(e->block_min, c->export.block_min);
 	expect_number(e->block_preferred, c->export.block_preferred);
 	expect_number(e->block_max, c->export.block_max);
-	if (c->goal == NBD_GOAL_LIST)
-		expect_words(l->text, c->words);
 }
 
 static void play(const struct scenario *c, bool slowly)
@@ -669,7 +894,12 @@ static void play(const struct scenario *c, bool slowly)
 
 	listing.restart = restart;
 	listing.entry = entry;
+	listing.next = next;
+	listing.described = described;
+	listing.description = description;
+	listing.refused = refused;
 	listing.arg = &listed;
+	listed.wanted = c->unnamed ? "" : "an export";
 	script.len = 0;
 	c->server(&script);
 	expect(!socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
@@ -681,10 +911,11 @@ static void play(const struct scenario *c, bool slowly)
 	nbd_params_init(&params);
 	params.no_optgo = c->no_optgo;
 	params.tls = c->tls;
-	params.export_name = strdup("an export");
+	if (!c->unnamed)
+		params.export_name = strdup("an export");
 	nbd_socket_transport_init(&slow.socket, fds[0]);
 	nbd_handshake_init(&hs, c->goal, &params,
-			   c->goal == NBD_GOAL_LIST ? &listing : NULL, &err);
+			   c->goal != NBD_GOAL_GO ? &listing : NULL, &err);
 	ret = run_until_settled(&hs, slowly ? &slow.base : &slow.socket.base,
 				&err);
 	check_outcome(c, &hs, ret, &err, &listed);

@@ -60,6 +60,7 @@ void test_record(void);
 void test_fit(void);
 void test_notice(void);
 void test_json(void);
+void test_list(void);
 void test_outage(void);
 void test_address(void);
 void test_target(void);

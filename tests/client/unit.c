@@ -21,6 +21,7 @@ int main(void)
 	test_fit();
 	test_notice();
 	test_json();
+	test_list();
 	test_outage();
 	test_address();
 	test_target();

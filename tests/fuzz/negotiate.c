@@ -16,6 +16,7 @@
 #define BYTE_BY_BYTE	(1 << 2)
 #define STUTTERS	(1 << 3)
 #define TLS		(1 << 4)
+#define INFO		(1 << 5)
 
 /**
  * struct input - the server
@@ -83,6 +84,47 @@ static void entry(void *arg, const char *name, size_t name_len,
 	nbd_sanitize(text, sizeof(text), description, description_len);
 }
 
+/* The same export again. */
+static bool next(void *arg, const char **name, size_t *name_len)
+{
+	unsigned int *left = arg;
+
+	*name = "disk";
+	*name_len = 4;
+	if (!*left)
+		return false;
+	--*left;
+	return true;
+}
+
+static void description(void *arg, const char *text, size_t len)
+{
+	char clean[64];
+
+	(void)arg;
+	nbd_sanitize(clean, sizeof(clean), text, len);
+}
+
+static void described(void *arg, const struct nbd_export *export)
+{
+	(void)arg;
+	fuzz_check(!export->has_block_sizes || export->block_max >= export->block_min);
+}
+
+static void refused(void *arg, const struct nbd_err *err)
+{
+	(void)arg;
+	fuzz_check(err->status != NBD_EXIT_OK && err->text[0]);
+	fuzz_check_printable(err->text);
+}
+
+static enum nbd_goal goal_of(unsigned int mode)
+{
+	if (mode & INFO)
+		return NBD_GOAL_INFO;
+	return mode & LIST ? NBD_GOAL_LIST : NBD_GOAL_GO;
+}
+
 /* What the header promises about a result. */
 static void check_result(const struct nbd_handshake *hs, int ret,
 			 const struct nbd_err *err)
@@ -108,7 +150,12 @@ int fuzz_one(const unsigned char *data, size_t len)
 	static struct nbd_listing listing = {
 		.restart = restart,
 		.entry = entry,
+		.next = next,
+		.description = description,
+		.described = described,
+		.refused = refused,
 	};
+	unsigned int exports = 2;
 	struct nbd_handshake *hs;
 	struct input in = { .base.ops = &input_ops };
 	struct nbd_params params;
@@ -124,8 +171,8 @@ int fuzz_one(const unsigned char *data, size_t len)
 	in.left = len - 1;
 	params.no_optgo = in.mode & WITHOUT_GO;
 	params.tls = in.mode & TLS;
-	nbd_handshake_init(hs, in.mode & LIST ? NBD_GOAL_LIST : NBD_GOAL_GO,
-			   &params, &listing, &err);
+	listing.arg = &exports;
+	nbd_handshake_init(hs, goal_of(in.mode), &params, &listing, &err);
 	do {
 		ret = nbd_handshake_run(hs, &in.base, &err);
 		if (!ret && hs->state == NBD_HS_TLS_READY) {
