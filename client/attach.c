@@ -226,9 +226,12 @@ static int attach_device(struct nbd_kernel *k, const struct nbd_params *params,
 		return hold;
 	ret = attach_and_save(k, params, b, list, &reply, out, err);
 	close(hold);
-	if (!ret)
-		nbd_device_make_ready(params, reply.index);
-	return ret;
+	if (ret)
+		return ret;
+	if (!nbd_kernel_knows(k, NBD_ATTR_READ_AHEAD))
+		nbd_device_set_read_ahead(params, reply.index);
+	nbd_device_make_ready(reply.index);
+	return 0;
 }
 
 int nbd_attach(const struct nbd_params *params, FILE *out,

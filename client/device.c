@@ -330,30 +330,28 @@ static int settle(s32 index, s64 deadline, struct nbd_err *err)
 	return 0;
 }
 
-static int set_read_ahead(s32 index, u32 kib, struct nbd_err *err)
+void nbd_device_set_read_ahead(const struct nbd_params *params, s32 index)
 {
 	char path[64];
-	int fd, ret = 0;
+	int fd;
 
+	if (!(params->given & NBD_GIVEN_READ_AHEAD))
+		return;
 	snprintf(path, sizeof(path), "/sys/block/nbd%d/queue/read_ahead_kb",
 		 index);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0 || dprintf(fd, "%u", kib) < 0)
-		ret = nbd_fail(err, nbd_exit_of_errno(errno), errno,
-			       "/dev/nbd%d is attached, but its read-ahead cannot be set: %s: %s",
-			       index, path, strerror(errno));
+	if (fd < 0 || dprintf(fd, "%u", params->read_ahead) < 0)
+		fprintf(stderr,
+			"nbd-client: /dev/nbd%d is attached, but its read-ahead cannot be set: %s: %s\n",
+			index, path, strerror(errno));
 	if (fd >= 0)
 		close(fd);
-	return ret;
 }
 
-void nbd_device_make_ready(const struct nbd_params *params, s32 index)
+void nbd_device_make_ready(s32 index)
 {
 	struct nbd_err err;
 
-	if (params->given & NBD_GIVEN_READ_AHEAD &&
-	    set_read_ahead(index, params->read_ahead, &err))
-		fprintf(stderr, "nbd-client: %s\n", err.text);
 	if (settle(index, nbd_now_ms() + SETTLE_MS, &err))
 		fprintf(stderr, "nbd-client: %s\n", err.text);
 }

@@ -43,15 +43,14 @@ int nbd_device_pid(s32 index, pid_t *pid);
 /* Waits until the device is not attached any more; -ETIMEDOUT. */
 int nbd_device_wait_free(s32 index, s64 deadline);
 
-/* The most that -read-ahead takes, in KiB: 1 GiB. */
-#define NBD_READ_AHEAD_MAX (1 << 20)
-
 /*
- * What an attached device lacks to be used: its read-ahead as asked for, and the nodes of the
- * device and of its partitions. What goes wrong is told on standard error; the device stays
- * attached.
+ * What an attached device lacks to be used: the nodes of the device and of its partitions.
+ * What goes wrong is told on standard error; the device stays attached.
  */
-void nbd_device_make_ready(const struct nbd_params *params, s32 index);
+void nbd_device_make_ready(s32 index);
+
+/* Read-ahead as asked for, where the driver was not told of it; errors likewise. */
+void nbd_device_set_read_ahead(const struct nbd_params *params, s32 index);
 
 /*
  * The name of the process in which nbd_device_make_ready() opens a device for the first time. It

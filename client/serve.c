@@ -420,7 +420,8 @@ static int report(struct service *s, int end, FILE *out, struct nbd_err *err)
 		ret = adopt(s->record, err);
 	if (ret)
 		return ret;
-	nbd_device_make_ready(&s->record->params, service_index(s));
+	nbd_device_set_read_ahead(&s->record->params, service_index(s));
+	nbd_device_make_ready(service_index(s));
 	fflush(out);
 	return 0;
 }

@@ -457,6 +457,15 @@ static void print_timers(const struct entry *e, FILE *out)
 	fputc('\n', out);
 }
 
+static void print_read_ahead(const struct nbd_status *s, FILE *out)
+{
+	const struct nbd_setting *setting = nbd_setting_of_tab("read_ahead");
+
+	fputs("  reads ", out);
+	print_size(s->told[setting->bit] << 10, out);
+	fputs(" ahead\n", out);
+}
+
 static void print_retiring(const struct nbd_status *s, FILE *out)
 {
 	if (s->retiring)
@@ -520,6 +529,7 @@ static void print_entry(const struct entry *e, bool monitor, FILE *out)
 	if (s->detailed) {
 		print_retiring(s, out);
 		print_timers(e, out);
+		print_read_ahead(s, out);
 		print_counters(s, out);
 	}
 }

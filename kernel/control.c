@@ -7,6 +7,7 @@
 #include "device.h"
 #include "index.h"
 #include "netlink.h"
+#include "readahead.h"
 #include "session.h"
 #include "slots.h"
 #include "socket.h"
@@ -146,6 +147,7 @@ static int parse_params(struct genl_info *info, struct nbd_session_params *param
 	get_u32(info, NBD_ATTR_BLOCK_PREFERRED, &params->block_preferred);
 	get_u32(info, NBD_ATTR_BLOCK_MAX, &params->block_max);
 	get_u32(info, NBD_ATTR_QUEUE_DEPTH, &params->queue_depth);
+	get_u32(info, NBD_ATTR_READ_AHEAD, &params->read_ahead);
 	get_u32(info, NBD_ATTR_WRITE_POLICY, &params->policy);
 	err = parse_keeper(info, &params->keeper);
 	if (err)
@@ -413,6 +415,8 @@ static int reconfigure_session(struct nbd_session *session, struct genl_info *in
 	}
 	if (err)
 		return err;
+	if (added.used)
+		nbd_read_ahead_update(session);
 	WRITE_ONCE(session->params.timeout, params->timeout);
 	WRITE_ONCE(session->params.dead_timeout, params->dead_timeout);
 	WRITE_ONCE(session->params.slow_timeout, params->slow_timeout);

@@ -19,6 +19,7 @@
 #include "index.h"
 #include "ioctl.h"
 #include "queue.h"
+#include "readahead.h"
 #include "session.h"
 #include "slots.h"
 #include "sysfs.h"
@@ -503,6 +504,7 @@ static void device_publish(struct nbd_device *nbd, struct nbd_session *session)
 {
 	nbd_session_start(session);
 	rcu_assign_pointer(nbd->session, session);
+	nbd_read_ahead_begin(session);
 	nbd_session_apply_timeouts(session);
 	set_disk_ro(nbd->disk, session->params.flags & NBD_FLAG_READ_ONLY);
 	nbd_sysfs_update(nbd);

@@ -30,6 +30,7 @@ static const struct nla_policy nbd_attr_policy[NBD_ATTR_EXT_MAX + 1] = {
 	[NBD_ATTR_SESSION_ID]		= { .type = NLA_U64 },
 	[NBD_ATTR_REPLACE_NOW]		= { .type = NLA_FLAG },
 	[NBD_ATTR_KEEPER]		= { .type = NLA_U64 },
+	[NBD_ATTR_READ_AHEAD]		= { .type = NLA_U32 },
 };
 
 int nbd_parse_index(struct genl_info *info, bool required, int *index)

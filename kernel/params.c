@@ -11,7 +11,10 @@
 
 void nbd_session_params_init(struct nbd_session_params *params)
 {
-	*params = (struct nbd_session_params){ .slow_timeout = NBD_SLOW_TIMEOUT_DEFAULT };
+	*params = (struct nbd_session_params){
+		.slow_timeout = NBD_SLOW_TIMEOUT_DEFAULT,
+		.read_ahead = NBD_READ_AHEAD_AUTO,
+	};
 }
 
 static bool blksize_valid(u64 blksize)
@@ -39,6 +42,8 @@ static const char *params_complaint(const struct nbd_session_params *p, unsigned
 		return "write-through needs a server that offers FUA";
 	if (p->queue_depth > NBD_QUEUE_DEPTH_MAX)
 		return "queue depth is too large";
+	if (p->read_ahead > NBD_READ_AHEAD_MAX && p->read_ahead != NBD_READ_AHEAD_AUTO)
+		return "read-ahead is too long";
 	if (p->block_max && p->block_max < max_t(u64, p->blksize, PAGE_SIZE))
 		return "the server's largest request is smaller than a page";
 	if (!nr_socks)

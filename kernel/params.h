@@ -26,6 +26,7 @@ struct netlink_ext_ack;
  * @slow_timeout:	seconds until a request counts as slow, 0 never
  * @policy:		enum nbd_write_policy
  * @queue_depth:	requests a hardware queue, 0 as it is
+ * @read_ahead:		KiB, or NBD_READ_AHEAD_AUTO
  * @backend:		identifier or NULL; owned
  * @netlink:		attached over netlink, not ioctl
  * @keeper:		who makes lost connections again from the start, or 0
@@ -42,10 +43,14 @@ struct nbd_session_params {
 	u64 slow_timeout;
 	u32 policy;
 	u32 queue_depth;
+	u32 read_ahead;
 	char *backend;
 	bool netlink;
 	u64 keeper;
 };
+
+/* Nobody has asked for any: not a value of NBD_ATTR_READ_AHEAD. */
+#define NBD_READ_AHEAD_AUTO	U32_MAX
 
 /* Fills in the defaults. */
 void nbd_session_params_init(struct nbd_session_params *params);

@@ -66,6 +66,8 @@ struct nbd_counters {
  * @params:	@params.size, timeouts and cflags change under nbd_device.lock; requests and
  *		dying connections read them without
  * @pid:	task that attached, counted
+ * @ra_near:	pages of read-ahead for a server that is near; under nbd_device.lock
+ * @ra_set:	what it was set to last, see readahead.h; under nbd_device.lock
  * @nr_table:	commands that can be in flight
  * @lock:	protects @slots, @state, @live, @epoch, @spread, @parked, @retiring, @trial,
  *		@trial_at, @cause, @since, @keeper, @keeper_pid; nests inside RCU, conn->tx_mutex
@@ -103,6 +105,8 @@ struct nbd_session {
 	refcount_t refs;
 	struct nbd_session_params params;
 	struct pid *pid;
+	unsigned long ra_near;
+	unsigned long ra_set;
 	unsigned int nr_table;
 
 	spinlock_t lock;	/* slots and state, see above */

@@ -49,6 +49,8 @@ struct socket;
  * @write_seq:	of a TCP socket: the end of what we have sent; under the socket lock
  * @memalloc:	the reserve-memory flag was set before
  * @nodelay:	TCP_NODELAY was set before
+ * @rtt:	the shortest round trip, in microseconds, that it had seen when it was taken; 0 if
+ *		that is not known, or no matter of the network
  * @rest:	fields as they were before the connection took it
  */
 struct nbd_socket {
@@ -61,6 +63,7 @@ struct nbd_socket {
 	u32 write_seq;
 	bool memalloc;
 	bool nodelay;
+	u32 rtt;
 	gfp_t allocation;
 	bool use_task_frag;
 	int rcvlowat;

@@ -8,6 +8,7 @@
 #include "device.h"
 #include "index.h"
 #include "netlink.h"
+#include "readahead.h"
 #include "session.h"
 #include "slots.h"
 #include "status.h"
@@ -229,6 +230,7 @@ static int put_session(struct sk_buff *skb, struct nbd_session *session)
 	    nbd_put_u64(skb, NBD_ATTR_SESSION_ID, session->id) ||
 	    nla_put_u32(skb, NBD_ATTR_PID, pid_vnr(session->pid)) ||
 	    nla_put_u32(skb, NBD_ATTR_QUEUE_DEPTH, session->nbd->tag_set.queue_depth) ||
+	    nla_put_u32(skb, NBD_ATTR_READ_AHEAD, nbd_read_ahead_now(session->nbd)) ||
 	    put_params(skb, &session->params))
 		return -EMSGSIZE;
 	if (cause[0] && nla_put_string(skb, NBD_ATTR_CAUSE, cause))

@@ -62,6 +62,10 @@ static void nbd_tcp_prepare(struct nbd_socket *s)
 {
 	struct sock *sk = s->sock->sk;
 
+	/* The three-way handshake is one, so that even a server that speaks first has it. */
+	s->rtt = tcp_min_rtt(tcp_sk(sk));
+	if (s->rtt == U32_MAX)
+		s->rtt = 0;
 	s->nodelay = tcp_sk(sk)->nonagle & TCP_NAGLE_OFF;
 	tcp_sock_set_nodelay(sk);
 }

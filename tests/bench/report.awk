@@ -94,6 +94,8 @@ function title(group,	f)
 	split(group, f, FS)
 	if (f[1] == "idle")
 		return "1,024 idle devices"
+	if (f[1] == "far")
+		return describe(group) ", 30 ms away: MiB/s"
 	return describe(group) ": IOPS" (f[1] == "icount" ? " at 10^9 instructions/s" : ", wall clock")
 }
 
@@ -169,6 +171,18 @@ function judge_floor(r,	i, j, f, group, name, ours, other, worst, where)
 			r[7], worst, r[8], where, r[9]))
 }
 
+function judge_least(r,	i, f, v)
+{
+	for (i = 1; i <= n_groups; i++) {
+		split(groups[i], f, FS)
+		if (f[1] != r[3] || !((groups[i], r[4]) in seen))
+			continue
+		v = value(groups[i], r[4], "ours")
+		if (v)
+			verdict(v >= r[5], sprintf("%s: %s, at least %s", r[4], v, r[5]))
+	}
+}
+
 function judge_limit(r,	i, f, v, base)
 {
 	for (i = 1; i <= n_groups; i++) {
@@ -191,6 +205,8 @@ function judge(	line, r)
 			continue
 		if (r[1] == "floor")
 			judge_floor(r)
+		else if (r[1] == "least")
+			judge_least(r)
 		else
 			judge_limit(r)
 	}

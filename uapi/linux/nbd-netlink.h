@@ -21,7 +21,7 @@
  *   NBD_ATTR_TIMEOUT, NBD_ATTR_DEAD_CONN_TIMEOUT, NBD_ATTR_SERVER_FLAGS,
  *   NBD_ATTR_CLIENT_FLAGS, NBD_ATTR_BACKEND_IDENTIFIER, NBD_ATTR_BLOCK_MIN,
  *   NBD_ATTR_BLOCK_PREFERRED, NBD_ATTR_BLOCK_MAX, NBD_ATTR_QUEUE_DEPTH,
- *   NBD_ATTR_SLOW_TIMEOUT, NBD_ATTR_WRITE_POLICY, NBD_ATTR_KEEPER
+ *   NBD_ATTR_SLOW_TIMEOUT, NBD_ATTR_WRITE_POLICY, NBD_ATTR_KEEPER, NBD_ATTR_READ_AHEAD
  *   Reply: NBD_ATTR_INDEX, NBD_ATTR_SESSION_ID.
  *   Errors: EINVAL (an argument), EBUSY (the device is in use, or open and another
  *   NBD_ATTR_QUEUE_DEPTH is asked for; before Linux 6.3, it is open since before the last
@@ -81,7 +81,7 @@
  *   NBD_ATTR_PID, NBD_ATTR_KEEPER and NBD_ATTR_KEEPER_PID (if there is one),
  *   NBD_ATTR_SIZE_BYTES, NBD_ATTR_BLOCK_SIZE_BYTES, NBD_ATTR_TIMEOUT,
  *   NBD_ATTR_DEAD_CONN_TIMEOUT, NBD_ATTR_SLOW_TIMEOUT, NBD_ATTR_SERVER_FLAGS,
- *   NBD_ATTR_QUEUE_DEPTH, NBD_ATTR_WRITE_POLICY,
+ *   NBD_ATTR_QUEUE_DEPTH, NBD_ATTR_READ_AHEAD, NBD_ATTR_WRITE_POLICY,
  *   NBD_ATTR_BACKEND_IDENTIFIER (if there is one),
  *   NBD_ATTR_CONNS, NBD_ATTR_RETIRING, NBD_ATTR_RETIRING_INFLIGHT and
  *   NBD_ATTR_COUNTERS. After the session NBD_STATE_CLOSING with NBD_ATTR_CAUSE, while
@@ -172,6 +172,12 @@ enum {
 	 * reader has it, or 0 if it is not in there; not told when it has ended; STATUS
 	 */
 	NBD_ATTR_KEEPER_PID,
+	/*
+	 * u32 KiB of read-ahead, up to NBD_READ_AHEAD_MAX, whole pages of them; absent: as the
+	 * round trip time of the connections needs, now and when they are made anew, or more;
+	 * CONNECT. As it is, whoever has set it; STATUS
+	 */
+	NBD_ATTR_READ_AHEAD,
 	__NBD_ATTR_EXT_MAX,
 };
 
@@ -185,6 +191,7 @@ enum {
 #define NBD_SLOW_TIMEOUT_DEFAULT	30
 #define NBD_QUEUE_DEPTH_MAX		4096
 #define NBD_BACKEND_MAX			1023
+#define NBD_READ_AHEAD_MAX		(1 << 20)
 
 enum {
 	NBD_DEVICE_ITEM_UNSPEC,

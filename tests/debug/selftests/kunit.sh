@@ -34,6 +34,11 @@ test_framing() {
 	run_suite nbd_framing
 }
 
+timeouts[test_distance]=120
+test_distance() {
+	run_suite nbd_distance
+}
+
 timeouts[test_conn]=120
 test_conn() {
 	run_suite nbd_conn
