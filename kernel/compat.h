@@ -11,6 +11,7 @@
 #include <linux/blk-mq.h>
 #include <linux/blkdev.h>
 #include <linux/fs.h>
+#include <linux/hrtimer.h>
 #include <linux/jiffies.h>
 #include <linux/minmax.h>
 #include <linux/net.h>
@@ -31,10 +32,18 @@
 #define timer_container_of(var, timer, field)	from_timer(var, timer, field)
 #endif
 
-/* A work queue is of its processor unless it says otherwise, which once went without saying. */
-#if !NBD_HAS_WQ_PERCPU
-#define WQ_PERCPU	0
+/* A timer and its function were set up apart. */
+static inline void nbd_hrtimer_setup(struct hrtimer *timer,
+				     enum hrtimer_restart (*fn)(struct hrtimer *),
+				     clockid_t clock, enum hrtimer_mode mode)
+{
+#if NBD_HAS_HRTIMER_SETUP
+	hrtimer_setup(timer, fn, clock, mode);
+#else
+	hrtimer_init(timer, clock, mode);
+	timer->function = fn;
 #endif
+}
 
 /* Requests were merged on demand only. */
 #if NBD_HAS_SHOULD_MERGE

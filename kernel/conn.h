@@ -133,7 +133,8 @@ struct nbd_burst {
  *		it, as they may not to the memory of requests
  * @goodbye:	the NBD_CMD_DISC message
  * @tx_blocked:	a send was cut short for want of space; sk_write_space() goes on
- * @tx_work:	goes on sending when there is space
+ * @tx_left:	who sent has had enough, and has left the rest to @tx_work
+ * @tx_work:	goes on sending when there is space, or where another has left off
  * @tx_wait:	sends when it has got the socket's lock
  * @burst:	whether it pays to put off sending
  * @tx_later:	bit 0: on a transmit thread's list, with a reference
@@ -183,6 +184,7 @@ struct nbd_conn {
 	bool tx_closed;
 	bool said_goodbye;
 	bool tx_blocked;
+	bool tx_left;
 	struct work_struct tx_work;
 	struct work_struct tx_wait;
 	unsigned long tx_later;

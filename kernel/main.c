@@ -34,7 +34,8 @@ static void workqueues_exit(void)
 
 static int __init workqueues_init(void)
 {
-	nbd_wq = alloc_workqueue("nbd", WQ_MEM_RECLAIM | WQ_HIGHPRI | WQ_PERCPU, 0);
+	/* Unbound: a real-time task may keep the CPU at hand for as long as it likes. */
+	nbd_wq = alloc_workqueue("nbd", WQ_MEM_RECLAIM | WQ_HIGHPRI | WQ_UNBOUND, 0);
 	nbd_lock_wq = alloc_workqueue("nbd-lock", WQ_MEM_RECLAIM | WQ_HIGHPRI | WQ_UNBOUND, 0);
 	nbd_detach_wq = alloc_workqueue("nbd-detach", WQ_UNBOUND, 0);
 	if (nbd_wq && nbd_lock_wq && nbd_detach_wq)

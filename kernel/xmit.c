@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Sending requests: what goes into one message, and who sends it when. */
 #include <linux/blk-mq.h>
+#include <linux/hrtimer.h>
 #include <linux/kthread.h>
 #include <linux/percpu.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/prio.h>
 #include <linux/socket.h>
 #include <uapi/linux/sched/types.h>
+#include "compat.h"
 #include "conn.h"
 #include "queue.h"
 #include "trace.h"
@@ -20,6 +23,10 @@
 /* What is worth sending now: so many requests, or so many bytes. */
 #define NBD_FULL_BATCH		32
 #define NBD_FULL_BYTES		(256 << 10)
+/* How long a request that was put off waits for its CPU's transmit thread. */
+#define NBD_PATIENCE_NS		(500 * NSEC_PER_USEC)
+/* Messages that a submitter sends, for others too, before it may go on with its own work. */
+#define NBD_TX_BUDGET		8
 /* How long a request that remained alone is remembered. */
 #define NBD_LONE_MEMORY		64
 /* Headers of one sendmsg(). */
@@ -29,12 +36,23 @@
  * struct nbd_txq - a CPU's transmit thread
  * @task:	NULL for a CPU that came after the module. It has the policy SCHED_BATCH,
  *		so that waking it does not preempt the submitter, who is likely to
- *		submit more; apart from that it gets its fair share
+ *		submit more, and is the first to run when that one sleeps
  * @conns:	connections with requests that were put off
+ * @runs:	how often the thread has looked at @conns; written by it alone
+ * @seen:	@runs when @watch was started
+ * @watch:	runs while there is something in @conns, and for NBD_PATIENCE_NS at most after
+ *		that
+ * @watched:	bit 0: @watch is running
+ * @rescue:	does the thread's work on any CPU, if what has its own does not let it run
  */
 struct nbd_txq {
 	struct task_struct *task;
 	struct llist_head conns;
+	unsigned int runs;
+	unsigned int seen;
+	struct hrtimer watch;
+	unsigned long watched;
+	struct work_struct rescue;
 };
 
 static DEFINE_PER_CPU(struct nbd_txq, nbd_txqs);
@@ -192,6 +210,15 @@ static void xmit_take_pending(struct nbd_conn *conn)
 	spin_unlock_bh(&conn->lock);
 }
 
+/* What can be sent is left to tx_work. */
+static void xmit_leave(struct nbd_conn *conn)
+{
+	lockdep_assert_held(&conn->tx_mutex);
+
+	WRITE_ONCE(conn->tx_left, true);
+	queue_work(nbd_wq, &conn->tx_work);
+}
+
 /* The socket took less than it was offered: the rest cannot be answered yet. */
 static void xmit_short(struct nbd_conn *conn)
 {
@@ -209,10 +236,11 @@ static void xmit_failed(struct nbd_conn *conn, int err)
 }
 
 /*
- * Sends until nothing is left or the socket is full. tx_mutex is held, by who may @wait for
- * the socket's lock or by who leaves that to tx_wait.
+ * Sends until nothing is left, the socket is full, or @budget is spent, and the rest is left
+ * to tx_work. tx_mutex is held, by who may @wait for the socket's lock or by who leaves that
+ * to tx_wait.
  */
-static void xmit_run(struct nbd_conn *conn, bool wait)
+static void xmit_run(struct nbd_conn *conn, bool wait, unsigned int *budget)
 {
 	struct iov_iter iter;
 	struct nbd_gather g;
@@ -221,11 +249,17 @@ static void xmit_run(struct nbd_conn *conn, bool wait)
 
 	lockdep_assert_held(&conn->tx_mutex);
 
+	WRITE_ONCE(conn->tx_left, false);
 	while (!conn->tx_closed) {
 		if (READ_ONCE(conn->nr_pending))
 			xmit_take_pending(conn);
 		if (list_empty(&conn->sending))
 			return;
+		if (!*budget) {
+			xmit_leave(conn);
+			return;
+		}
+		(*budget)--;
 
 		g = (struct nbd_gather){ .vec = conn->tx_vec, .headers = conn->tx_headers,
 					 .skip = conn->tx_off };
@@ -256,6 +290,8 @@ static void xmit_run(struct nbd_conn *conn, bool wait)
 
 void nbd_conn_flush(struct nbd_conn *conn)
 {
+	unsigned int budget = NBD_TX_BUDGET;
+
 	do {
 		/*
 		 * Whoever holds the mutex looks at the list again after dropping it; the
@@ -264,21 +300,22 @@ void nbd_conn_flush(struct nbd_conn *conn)
 		smp_mb();
 		if (!mutex_trylock(&conn->tx_mutex))
 			return;
-		xmit_run(conn, false);
+		xmit_run(conn, false, &budget);
 		mutex_unlock(&conn->tx_mutex);
 		/* See above. */
 		smp_mb();
 	} while (READ_ONCE(conn->nr_pending) && !READ_ONCE(conn->tx_blocked) &&
-		 READ_ONCE(conn->state) == NBD_LIFE_RUNNING);
+		 !READ_ONCE(conn->tx_left) && READ_ONCE(conn->state) == NBD_LIFE_RUNNING);
 }
 
 void nbd_xmit_work(struct work_struct *work)
 {
 	struct nbd_conn *conn = container_of(work, struct nbd_conn, tx_work);
+	unsigned int budget = NBD_TX_BUDGET;
 
 	/* Who has the mutex may have been told that the socket is full before there was space. */
 	if (mutex_trylock(&conn->tx_mutex)) {
-		xmit_run(conn, false);
+		xmit_run(conn, false, &budget);
 		mutex_unlock(&conn->tx_mutex);
 		nbd_conn_flush(conn);
 	} else {
@@ -289,9 +326,10 @@ void nbd_xmit_work(struct work_struct *work)
 void nbd_xmit_wait_work(struct work_struct *work)
 {
 	struct nbd_conn *conn = container_of(work, struct nbd_conn, tx_wait);
+	unsigned int budget = NBD_TX_BUDGET;
 
 	mutex_lock(&conn->tx_mutex);
-	xmit_run(conn, true);
+	xmit_run(conn, true, &budget);
 	mutex_unlock(&conn->tx_mutex);
 	nbd_conn_flush(conn);
 }
@@ -308,20 +346,27 @@ static void xmit_put_off_run(struct nbd_conn *conn)
 	nbd_conn_put(conn);
 }
 
-static int xmit_thread(void *data)
+static void xmit_send_all(struct llist_node *list)
 {
 	struct nbd_conn *conn, *next;
+
+	llist_for_each_entry_safe(conn, next, list, tx_node)
+		xmit_put_off_run(conn);
+}
+
+static int xmit_thread(void *data)
+{
 	struct nbd_txq *q = data;
 	struct llist_node *list;
 
 	for (;;) {
 		/* Before looking: whoever has something wakes us after having said what. */
 		set_current_state(TASK_IDLE);
+		WRITE_ONCE(q->runs, q->runs + 1);
 		list = llist_del_all(&q->conns);
 		if (list) {
 			__set_current_state(TASK_RUNNING);
-			llist_for_each_entry_safe(conn, next, list, tx_node)
-				xmit_put_off_run(conn);
+			xmit_send_all(list);
 			continue;
 		}
 		if (kthread_should_stop())
@@ -332,14 +377,63 @@ static int xmit_thread(void *data)
 	return 0;
 }
 
+static void xmit_rescue_work(struct work_struct *work)
+{
+	struct nbd_txq *q = container_of(work, struct nbd_txq, rescue);
+
+	xmit_send_all(llist_del_all(&q->conns));
+}
+
+/* Something of higher priority has the thread's CPU, for as long as it likes. */
+static bool xmit_is_kept_off(struct nbd_txq *q)
+{
+	return !llist_empty(&q->conns) && READ_ONCE(q->runs) == q->seen;
+}
+
+static enum hrtimer_restart xmit_watch_expired(struct hrtimer *timer)
+{
+	struct nbd_txq *q = container_of(timer, struct nbd_txq, watch);
+
+	if (xmit_is_kept_off(q))
+		queue_work(nbd_wq, &q->rescue);
+	clear_bit(0, &q->watched);
+	/* What is put off from here on starts it again. */
+	smp_mb__after_atomic();
+	if (llist_empty(&q->conns) || test_and_set_bit(0, &q->watched))
+		return HRTIMER_NORESTART;
+	q->seen = READ_ONCE(q->runs);
+	hrtimer_forward_now(timer, ns_to_ktime(NBD_PATIENCE_NS));
+	return HRTIMER_RESTART;
+}
+
+static void xmit_watch(struct nbd_txq *q)
+{
+	if (test_bit(0, &q->watched) || test_and_set_bit(0, &q->watched))
+		return;
+	q->seen = READ_ONCE(q->runs);
+	hrtimer_start(&q->watch, ns_to_ktime(NBD_PATIENCE_NS), HRTIMER_MODE_REL_PINNED_HARD);
+}
+
 static void xmit_put_off(struct nbd_conn *conn, struct nbd_txq *q)
 {
 	if (test_and_set_bit(0, &conn->tx_later))
 		return;
 	/* The caller has a reference, so there is one to add to. */
 	refcount_inc(&conn->refs);
-	if (llist_add(&conn->tx_node, &q->conns))
+	if (llist_add(&conn->tx_node, &q->conns)) {
 		wake_up_process(q->task);
+		xmit_watch(q);
+	}
+}
+
+/*
+ * Whether the task at hand comes before ordinary ones, so that its requests must not wait
+ * for a thread that is one. Most of the kernel's own are to come before all others, whose
+ * requests they submit.
+ */
+static bool submitter_is_urgent(void)
+{
+	return current->prio < (current->flags & PF_KTHREAD ? MAX_RT_PRIO : DEFAULT_PRIO);
 }
 
 /* Notes a request of this task's; false if it is one that waits for each reply. */
@@ -383,7 +477,8 @@ void nbd_conn_submit(struct nbd_conn *conn)
 	struct nbd_txq *q = raw_cpu_ptr(&nbd_txqs);
 	bool burst = burst_note(conn);
 
-	if (q->task && (burst || READ_ONCE(conn->inflight) > NBD_BUSY) && !xmit_batch_full(conn))
+	if (q->task && (burst || READ_ONCE(conn->inflight) > NBD_BUSY) &&
+	    !xmit_batch_full(conn) && !submitter_is_urgent())
 		xmit_put_off(conn, q);
 	else
 		nbd_conn_flush(conn);
@@ -391,13 +486,20 @@ void nbd_conn_submit(struct nbd_conn *conn)
 
 static int xmit_start_thread(int cpu)
 {
-	struct sched_attr attr = { .size = sizeof(attr), .sched_policy = SCHED_BATCH };
+	struct sched_attr attr = {
+		.size = sizeof(attr),
+		.sched_policy = SCHED_BATCH,
+		.sched_nice = MIN_NICE,
+	};
 	struct nbd_txq *q = per_cpu_ptr(&nbd_txqs, cpu);
 	struct task_struct *task;
 
 	task = kthread_create_on_cpu(xmit_thread, q, cpu, "nbd-tx/%u");
 	if (IS_ERR(task))
 		return PTR_ERR(task);
+	INIT_WORK(&q->rescue, xmit_rescue_work);
+	nbd_hrtimer_setup(&q->watch, xmit_watch_expired, CLOCK_MONOTONIC,
+			  HRTIMER_MODE_REL_PINNED_HARD);
 	q->task = task;
 	wake_up_process(task);
 	return sched_setattr_nocheck(task, &attr);
@@ -410,8 +512,11 @@ void nbd_xmit_exit(void)
 	for_each_possible_cpu(cpu) {
 		struct nbd_txq *q = per_cpu_ptr(&nbd_txqs, cpu);
 
-		if (q->task)
-			kthread_stop(q->task);
+		if (!q->task)
+			continue;
+		kthread_stop(q->task);
+		hrtimer_cancel(&q->watch);
+		cancel_work_sync(&q->rescue);
 	}
 }
 

@@ -4,7 +4,7 @@
 
 TEST_CFLAGS = -std=gnu11 -Wall -Wextra -O2 -g -Iuapi
 TEST_PROGRAMS := cached datagrams faults handshakes holder hostile journal keeplock kfuzz lean \
-	letters races rawclient reconfigure scenarios uapi-probe
+	letters races rawclient reconfigure scenarios uapi-probe urgent
 
 cached_SOURCES := tests/tools/cached.c
 datagrams_SOURCES := tests/tools/datagrams.c
@@ -36,6 +36,7 @@ races_LIBS = -pthread
 reconfigure_SOURCES := tests/tools/reconfigure.c $(LIBRARY) tests/library/report/quiet.c
 reconfigure_LIBS = -pthread
 rawclient_SOURCES := tests/bench/rawclient.c
+urgent_SOURCES := tests/tools/urgent.c
 
 TEST_OBJECTS :=
 

@@ -13,10 +13,10 @@
 #include <linux/blk-mq.h>
 #include <linux/blkdev.h>
 #include <linux/bvec.h>
+#include <linux/hrtimer.h>
 #include <linux/net.h>
 #include <linux/rcupdate.h>
 #include <linux/timer.h>
-#include <linux/workqueue.h>
 #include <net/genetlink.h>
 #include <net/sock.h>
 
@@ -62,16 +62,23 @@ int probe_timer_delete_sync(struct timer_list *t)
 #error "what it declares is in net/sock.h"
 #endif
 
-#line 1 "has:WQ_PERCPU"
-unsigned int probe_wq_percpu(void)
-{
-	return WQ_PERCPU;
-}
-
 #line 1 "has:SHOULD_MERGE"
 unsigned int probe_should_merge(void)
 {
 	return BLK_MQ_F_SHOULD_MERGE;
+}
+
+#line 1 "new:HRTIMER_SETUP"
+void probe_hrtimer_setup(struct hrtimer *timer, enum hrtimer_restart (*fn)(struct hrtimer *))
+{
+	hrtimer_setup(timer, fn, CLOCK_MONOTONIC, HRTIMER_MODE_REL);
+}
+
+#line 1 "old:HRTIMER_SETUP"
+void probe_hrtimer_init(struct hrtimer *timer, enum hrtimer_restart (*fn)(struct hrtimer *))
+{
+	hrtimer_init(timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL);
+	timer->function = fn;
 }
 
 #line 1 "new:BVEC_OFFSET"

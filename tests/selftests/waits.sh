@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Nobody waits for somebody else's device, and a forced detach for nothing: not for pages
-# that a cgroup's limit holds back, nor for a task that keeps a socket locked.
+# that a cgroup's limit holds back, nor for a task that keeps a socket locked, nor for one
+# that keeps a CPU.
 . "$(dirname "$0")/../survive.sh"
 dealt_out=1
 
@@ -349,6 +350,35 @@ test_locked_socket() {
 	attach_ioctl "${server_args[@]}"
 	device_works
 	detach
+}
+
+# --- a CPU that a real-time task keeps ---
+
+# urgently HOW: reads on CPU 0, as tests/tools/urgent.c says; all else is on CPU 1
+urgently() {
+	taskset -p -c 1 $BASHPID >/dev/null
+	start_nbdkit memory 16M
+	attach "${server_args[@]}"
+	echo -1 >/proc/sys/kernel/sched_rt_runtime_us
+	cleanup_fn write 950000 /proc/sys/kernel/sched_rt_runtime_us
+	# What is left to wait for on CPU 0 waits for ever.
+	timeout -s KILL "$(scaled 20)" urgent "$dev" 0 "$1"
+	device_works
+	detach
+}
+
+write() {
+	echo "$1" >"$2"
+}
+
+ours_only[test_realtime_reader]=1
+test_realtime_reader() {
+	urgently realtime
+}
+
+ours_only[test_overtaken_reader]=1
+test_overtaken_reader() {
+	urgently overtaken
 }
 
 run_tests
