@@ -30,7 +30,7 @@ VERSION := $(RELEASE)$(if $(GIT_REVISION),+g$(GIT_REVISION))
 
 LIBS := libnl-3.0 libnl-genl-3.0 libkmod gnutls blkid
 CFLAGS ?= -O2 -g
-CLIENT_CFLAGS = -std=gnu11 -Wall -Wextra -D_GNU_SOURCE -Iuapi \
+CLIENT_CFLAGS = -std=gnu11 -Wall -Wextra -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Iuapi \
 	-DNBD_VERSION='"$(VERSION)"' $(shell $(PKG_CONFIG) --cflags $(LIBS)) $(CFLAGS)
 CLIENT_LIBS = $(shell $(PKG_CONFIG) --libs $(LIBS))
 CLIENT_OBJECTS := $(patsubst client/%.c,$(BUILD)/client/%.o,$(wildcard client/*.c))

@@ -2,7 +2,7 @@
 # The test programs, included by the Makefile: `make programs` leaves them in
 # build/tests/, where the selftests find them.
 
-TEST_CFLAGS = -std=gnu11 -Wall -Wextra -O2 -g -Iuapi
+TEST_CFLAGS = -std=gnu11 -Wall -Wextra -O2 -g -D_FILE_OFFSET_BITS=64 -Iuapi
 TEST_PROGRAMS := cached datagrams faults handshakes holder hostile journal keeplock kfuzz lean \
 	letters races rawclient reconfigure scenarios uapi-probe urgent
 

@@ -3,6 +3,7 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/netlink.h>
 #include <poll.h>
 #include <signal.h>
@@ -62,8 +63,10 @@ static long compat_ioctl(int fd, unsigned int cmd, unsigned int arg)
 #endif
 }
 
-long nbd_ioctl(int fd, unsigned int cmd, unsigned long arg)
+long nbd_ioctl(int fd, unsigned int cmd, uint64_t arg)
 {
+	if (arg > ULONG_MAX)
+		return -EOVERFLOW;
 	if (compat_calls)
 		return compat_ioctl(fd, cmd, arg);
 	return result(ioctl(fd, cmd, arg));
@@ -82,7 +85,7 @@ const char *ioctl_name(unsigned int cmd)
 	return name("%#x", cmd);
 }
 
-long step_ioctl(int fd, unsigned int cmd, unsigned long arg)
+long step_ioctl(int fd, unsigned int cmd, uint64_t arg)
 {
 	long ret = nbd_ioctl(fd, cmd, arg);
 

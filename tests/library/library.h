@@ -47,12 +47,15 @@ int open_device(int index, int flags);
 /* As open_device() for reading and writing, but the case ends if that fails. */
 int must_open(int index);
 
-/* ioctl(), through the 32-bit entry if compat_calls is set; -errno or the value. */
+/*
+ * ioctl(), through the 32-bit entry if compat_calls is set; -errno or the value. -EOVERFLOW
+ * if no long of this machine holds @arg, and nothing is called then.
+ */
 extern bool compat_calls;
-long nbd_ioctl(int fd, unsigned int cmd, unsigned long arg);
+long nbd_ioctl(int fd, unsigned int cmd, uint64_t arg);
 const char *ioctl_name(unsigned int cmd);
 /* nbd_ioctl() and its result as a step. */
-long step_ioctl(int fd, unsigned int cmd, unsigned long arg);
+long step_ioctl(int fd, unsigned int cmd, uint64_t arg);
 
 /* From sysfs and the node: sectors (-1: no such device), logical block size. */
 long long sysfs_size(int index);

@@ -131,12 +131,12 @@ static void not_sockets(void)
 /* SET_SOCK takes a long. */
 static void wide_numbers(void)
 {
-	static const unsigned long high[] = { 1UL << 31, 1UL << 32, 1UL << 62, 1UL << 63 };
+	static const uint64_t high[] = { 1ULL << 31, 1ULL << 32, 1ULL << 62, 1ULL << 63 };
 	int fd = peer_fd(peer_new(PEER_UNIX)), node = must_open(0);
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(high); i++)
-		say_result(name("fd-plus-%#lx", high[i]),
+		say_result(name("fd-plus-%#llx", (unsigned long long)high[i]),
 			   nbd_ioctl(node, NBD_SET_SOCK, high[i] + fd));
 	say_result("plain", nbd_ioctl(node, NBD_SET_SOCK, fd));
 	close(node);

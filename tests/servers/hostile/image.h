@@ -24,7 +24,8 @@
  * Ends the program with a message when that fails.
  */
 void image_open(const char *path, uint64_t size, bool volatile_cache);
-#define IMAGE_MAX	(1ULL << 40)
+/* Two of them fit into the address space. */
+#define IMAGE_MAX	((size_t)1 << (sizeof(size_t) > 4 ? 40 : 29))
 
 /* Grow the image to @size bytes, capped at IMAGE_MAX; never shrinks it. */
 void image_grow(uint64_t size);
