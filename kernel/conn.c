@@ -7,6 +7,7 @@
 #include "compat.h"
 #include "conn.h"
 #include "device.h"
+#include "leave.h"
 #include "queue.h"
 #include "session.h"
 #include "stream.h"
@@ -437,24 +438,32 @@ static void conn_collect(struct nbd_conn *conn, struct list_head *cmds)
 	spin_unlock_bh(&conn->lock);
 }
 
+static bool conn_can_flush(const struct nbd_conn *conn)
+{
+	return conn->session->params.flags & NBD_FLAG_SEND_FLUSH;
+}
+
 static void nbd_conn_bury(struct work_struct *work)
 {
 	struct nbd_conn *conn = container_of(work, struct nbd_conn, burial);
 	unsigned int noio = memalloc_noio_save();
 	LIST_HEAD(cmds);
-	bool idle, over;
+	bool idle, over, leaving;
 
 	/* It is dying: neither becomes more. */
 	spin_lock_bh(&conn->lock);
 	idle = !conn->inflight && !READ_ONCE(conn->receiving);
 	spin_unlock_bh(&conn->lock);
 	over = READ_ONCE(conn->session->state) == NBD_STATE_CLOSING;
+	leaving = READ_ONCE(conn->session->leaving);
 	/* All is answered, or nobody wants the answers any more: the server may be told so. */
-	if (conn->err == -ECANCELED && (over || (conn->retiring && idle)))
-		nbd_conn_goodbye(conn);
+	if (conn->err == -ECANCELED && (over || leaving || (conn->retiring && idle)))
+		nbd_conn_goodbye(conn, leaving && conn_can_flush(conn));
 	nbd_socket_unhook(conn);
+	if (leaving && READ_ONCE(conn->said_goodbye))
+		nbd_leave_await_end(conn);
 	/* A write that failed must not be executed after all, once the network is back. */
-	nbd_socket_cut(conn, READ_ONCE(conn->said_goodbye) && idle);
+	nbd_socket_cut(conn, READ_ONCE(conn->said_goodbye) && (idle || leaving));
 	conn_drain(conn);
 	conn_collect(conn, &cmds);
 	nbd_socket_release(conn);

@@ -131,7 +131,7 @@ struct nbd_burst {
  * @said_goodbye: NBD_CMD_DISC is in the socket; written under @tx_mutex
  * @tx_headers: a page for copies of the headers of one sendmsg(): others may take references to
  *		it, as they may not to the memory of requests
- * @goodbye:	the NBD_CMD_DISC message
+ * @goodbye:	NBD_CMD_FLUSH and NBD_CMD_DISC
  * @tx_blocked:	a send was cut short for want of space; sk_write_space() goes on
  * @tx_left:	who sent has had enough, and has left the rest to @tx_work
  * @tx_work:	goes on sending when there is space, or where another has left off
@@ -192,7 +192,7 @@ struct nbd_conn {
 	struct nbd_burst burst;
 	struct bio_vec tx_vec[NBD_TX_VECS];
 	struct nbd_request *tx_headers;
-	struct nbd_request goodbye;
+	struct nbd_request goodbye[2];
 
 	struct nbd_rx rx;
 	u8 *rx_buf;
@@ -305,9 +305,10 @@ void nbd_xmit_exit(void);
 
 /*
  * Says NBD_CMD_DISC if the stream is at a message boundary and the socket takes
- * it at once, and closes the transmit side in any case.
+ * it at once, with @flush an NBD_CMD_FLUSH before it, and closes the transmit side in any
+ * case. Nobody receives the answer to the flush.
  */
-void nbd_conn_goodbye(struct nbd_conn *conn);
+void nbd_conn_goodbye(struct nbd_conn *conn, bool flush);
 
 /* recv.c */
 

@@ -6,6 +6,7 @@
 #include "control.h"
 #include "device.h"
 #include "index.h"
+#include "leave.h"
 #include "netlink.h"
 #include "readahead.h"
 #include "session.h"
@@ -214,7 +215,8 @@ int nbd_genl_connect(struct sk_buff *skb, struct genl_info *info)
 	struct nbd_sock_list list;
 	int index, err;
 
-	err = require_admin(skb, info) ?: nbd_parse_index(info, false, &index);
+	err = require_admin(skb, info) ?: nbd_leave_refuse(info->extack) ?:
+	      nbd_parse_index(info, false, &index);
 	if (err)
 		return err;
 	if (!info->attrs[NBD_ATTR_SOCKETS]) {
@@ -449,7 +451,8 @@ static int reconfigure_device(struct nbd_device *nbd, struct genl_info *info,
 		NL_SET_ERR_MSG(info->extack, "device is being detached");
 		return -ESHUTDOWN;
 	}
-	return check_backend(session, info) ?:
+	return nbd_leave_refuse(info->extack) ?:
+	       check_backend(session, info) ?:
 	       parse_reconfigure(session, info, &params) ?:
 	       check_keeper(session, info) ?:
 	       check_sockets(session, info, list->nr) ?:

@@ -7,6 +7,7 @@
 #include "conn.h"
 #include "debugfs.h"
 #include "device.h"
+#include "leave.h"
 #include "netlink.h"
 #include "socket.h"
 
@@ -61,11 +62,16 @@ static int __init nbd_init(void)
 	err = nbd_devices_init();
 	if (err)
 		goto err_debugfs;
-	err = nbd_netlink_init();
+	err = nbd_leave_init();
 	if (err)
 		goto err_devices;
+	err = nbd_netlink_init();
+	if (err)
+		goto err_leave;
 	return 0;
 
+err_leave:
+	nbd_leave_exit();
 err_devices:
 	nbd_devices_exit();
 err_debugfs:
@@ -85,6 +91,7 @@ static void __exit nbd_exit(void)
 	flush_workqueue(nbd_lock_wq);
 	flush_workqueue(nbd_wq);
 	nbd_netlink_exit();
+	nbd_leave_exit();
 	nbd_devices_exit();
 	nbd_debugfs_exit();
 	nbd_xmit_exit();

@@ -133,7 +133,8 @@ static bool session_may_retry(struct nbd_session *session, struct nbd_cmd *cmd,
 	bool answers = nbd_suspect_was_silent(cmd, conn) &&
 		       session_answers_others(session, conn, cmd);
 
-	if (nbd_suspect_may_retry(cmd, conn, others, answers))
+	if (READ_ONCE(session->leaving) ||
+	    nbd_suspect_may_retry(cmd, conn, others, answers))
 		return true;
 	nbd_warn(session->nbd, "%s at byte %llu fails: %s\n", nbd_cmd_name(cmd),
 		 (u64)blk_rq_pos(nbd_cmd_rq(cmd)) << SECTOR_SHIFT, conn->err == -ETIMEDOUT ?

@@ -159,6 +159,7 @@ void nbd_session_start(struct nbd_session *session)
 			nbd_conn_start(conn);
 	}
 	rcu_read_unlock();
+	nbd_session_started(session);
 }
 
 void nbd_session_put(struct nbd_session *session)
@@ -191,6 +192,8 @@ static void session_wait_or_fail(struct nbd_session *session)
 
 	lockdep_assert_held(&session->lock);
 
+	if (session->leaving)
+		wait = NBD_DEAD_CONN_FOREVER;
 	if (!wait) {
 		nbd_session_set_state(session, NBD_STATE_FAILED);
 		return;
@@ -263,7 +266,7 @@ static void session_dead_work(struct work_struct *work)
 
 	session = container_of(to_delayed_work(work), struct nbd_session, dead_work);
 	spin_lock_bh(&session->lock);
-	failed = session->state == NBD_STATE_WAITING &&
+	failed = session->state == NBD_STATE_WAITING && !session->leaving &&
 		 READ_ONCE(session->params.dead_timeout) != NBD_DEAD_CONN_FOREVER;
 	/* Timers are cut off at some weeks; and the time may have been changed. */
 	if (failed && session_time_left(session)) {
@@ -320,7 +323,7 @@ static void session_log_death(struct nbd_session *session, struct nbd_conn *conn
 {
 	const char *what;
 
-	if (READ_ONCE(session->state) == NBD_STATE_CLOSING)
+	if (READ_ONCE(session->state) == NBD_STATE_CLOSING || READ_ONCE(session->leaving))
 		return;
 	if (conn->err == -ECANCELED) {
 		if (conn->retiring && carried)
@@ -366,6 +369,9 @@ void nbd_session_bury(struct nbd_session *session, struct nbd_conn *conn, struct
 		nbd_cmds_fail(&parked);
 	}
 	session_log_death(session, conn, others, carried);
+	/* Whoever is told makes another one. */
+	if (READ_ONCE(session->leaving))
+		return;
 	nbd_event_conn_dead(session, conn);
 	if (state_changed)
 		nbd_event_state(session);

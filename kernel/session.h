@@ -92,6 +92,7 @@ struct nbd_counters {
  * @unburied:	connections that were created and not buried yet
  * @changed:	woken when @state or @unburied change
  * @timed_out:	a connection was given up because of a timeout
+ * @leaving:	the machine goes down: no connection comes, nothing fails; under @lock
  * @writes:	NBD_WRITE_STRICT: acknowledged writes; @flushed: how many of them the
  *		last successful flush covers; @doubt: how many there were when a
  *		connection died
@@ -130,6 +131,7 @@ struct nbd_session {
 	atomic_t unburied;
 	wait_queue_head_t changed;
 	bool timed_out;
+	bool leaving;
 	atomic64_t writes;
 	atomic64_t flushed;
 	atomic64_t doubt;

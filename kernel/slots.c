@@ -8,6 +8,7 @@
 #include "device.h"
 #include "event.h"
 #include "issue.h"
+#include "leave.h"
 #include "session.h"
 #include "slots.h"
 
@@ -178,7 +179,7 @@ static int session_add_conns(struct nbd_session *session, struct nbd_conn **conn
 	if (!session->live)
 		session->trial_at = jiffies +
 			nbd_seconds_to_jiffies(READ_ONCE(session->params.timeout));
-	if (session->state == NBD_STATE_CLOSING)
+	if (session->state == NBD_STATE_CLOSING || session->leaving)
 		err = -ESHUTDOWN;
 	else
 		added->used = session_fill_dead(session, conns, nr);
@@ -214,6 +215,39 @@ static unsigned int session_retire_conns(struct nbd_session *session, struct nbd
 	return nr;
 }
 
+void nbd_session_leave(struct nbd_session *session, bool at_once)
+{
+	struct nbd_slots *slots;
+	struct nbd_conn *conn;
+	unsigned int i;
+
+	spin_lock_bh(&session->lock);
+	slots = nbd_session_slots(session);
+	WRITE_ONCE(session->leaving, true);
+	for (i = 0; i < slots->nr; i++) {
+		conn = nbd_slot_conn(slots, i);
+		/* Who is about to start it comes here again, nbd_session_started(). */
+		if (!conn || READ_ONCE(conn->state) == NBD_LIFE_NEW)
+			continue;
+		RCU_INIT_POINTER(slots->conn[i], NULL);
+		list_add(&conn->retire_node, &session->retiring);
+		WRITE_ONCE(session->live, session->live - 1);
+		if (!session->live)
+			nbd_session_set_state(session, NBD_STATE_WAITING);
+	}
+	list_for_each_entry(conn, &session->retiring, retire_node)
+		nbd_conn_retire(conn, at_once);
+	spin_unlock_bh(&session->lock);
+}
+
+void nbd_session_started(struct nbd_session *session)
+{
+	/* The connections run, and only then: leave.c says first, and looks then. */
+	smp_mb();
+	if (nbd_is_leaving())
+		nbd_session_leave(session, false);
+}
+
 /* Publishes the connections as the only ones and retires the old ones. */
 static int session_replace_conns(struct nbd_session *session, struct nbd_conn **conns,
 				 unsigned int nr, bool at_once, struct nbd_added *added)
@@ -231,7 +265,7 @@ static int session_replace_conns(struct nbd_session *session, struct nbd_conn **
 	}
 
 	spin_lock_bh(&session->lock);
-	if (session->state == NBD_STATE_CLOSING) {
+	if (session->state == NBD_STATE_CLOSING || session->leaving) {
 		spin_unlock_bh(&session->lock);
 		kfree(slots);
 		conns_discard(conns, nr);
@@ -281,6 +315,7 @@ static void session_start_conns(struct nbd_session *session, struct nbd_conn **c
 		nbd_event_conn_up(session, conns[i]->slot);
 		nbd_conn_start(conns[i]);
 	}
+	nbd_session_started(session);
 	atomic64_add(nr, &session->counters.connects);
 	nbd_session_kick(session);
 	queue_rcu_work(nbd_wq, &session->settle_work);
@@ -307,7 +342,8 @@ int nbd_session_add_socks(struct nbd_session *session, struct file **socks, unsi
 	else if (!err)
 		err = session_replace_conns(session, conns, nr, how == NBD_REPLACE_NOW, added);
 	if (err == -ESHUTDOWN)
-		nbd_extack_text(extack, "device is being detached");
+		nbd_extack_text(extack, session->leaving ? "the machine goes down" :
+				"device is being detached");
 	else if (err == -ENOMEM)
 		nbd_extack_text(extack, "out of memory for connections");
 	if (added->used)

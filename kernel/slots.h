@@ -87,6 +87,16 @@ int nbd_session_add_socks(struct nbd_session *session, struct file **socks,
 			  unsigned int nr, enum nbd_takeover how, struct nbd_added *added,
 			  struct netlink_ext_ack *extack);
 
+/*
+ * The machine goes down, see leave.h: all connections retire, and none comes any more. With
+ * @at_once those end that still have unanswered requests. A session that is being closed says
+ * goodbye by itself.
+ */
+void nbd_session_leave(struct nbd_session *session, bool at_once);
+
+/* Connections were started: they retire if the machine goes down by now. */
+void nbd_session_started(struct nbd_session *session);
+
 /* nbd_session.settle_work. */
 void nbd_session_settle_work(struct work_struct *work);
 

@@ -437,6 +437,13 @@ void nbd_socket_cut(struct nbd_conn *conn, bool orderly)
 		s->stream->cut(s);
 }
 
+void nbd_socket_await_end(struct nbd_socket *s, unsigned long timeout)
+{
+	struct sock *sk = s->sock->sk;
+
+	wait_event_timeout(*sk_sleep(sk), READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN, timeout);
+}
+
 void nbd_socket_release(struct nbd_conn *conn)
 {
 	socket_restore(&conn->socket);

@@ -105,6 +105,12 @@ void nbd_socket_unhook(struct nbd_conn *conn);
 void nbd_socket_cut(struct nbd_conn *conn, bool orderly);
 
 /*
+ * Waits until the peer has ended its side of the stream, for @timeout jiffies at most. The
+ * callbacks are off; what comes is not read.
+ */
+void nbd_socket_await_end(struct nbd_socket *s, unsigned long timeout);
+
+/*
  * As sendmsg() and recvmsg(), with the kernel's own credentials if any are asked for, whoever's
  * request it is that is being served. -EBUSY: somebody else wrote to the socket. Without @wait
  * sending does not wait for a task that has locked the socket, and may do so for ever: -EALREADY.

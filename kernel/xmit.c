@@ -536,20 +536,22 @@ int nbd_xmit_init(void)
 	return err;
 }
 
-void nbd_conn_goodbye(struct nbd_conn *conn)
+void nbd_conn_goodbye(struct nbd_conn *conn, bool flush)
 {
-	struct nbd_request *header = &conn->goodbye;
-	struct kvec vec = { .iov_base = header, .iov_len = sizeof(*header) };
+	struct nbd_request *from = &conn->goodbye[!flush];
+	size_t len = sizeof(*from) * (1 + flush);
+	struct kvec vec = { .iov_base = from, .iov_len = len };
 	struct iov_iter iter;
 
-	nbd_wire_encode(header, NBD_CMD_DISC, 0, 0, 0, 0);
+	nbd_wire_encode(&conn->goodbye[0], NBD_CMD_FLUSH, 0, nbd_cookie(0, conn->nr_table), 0, 0);
+	nbd_wire_encode(&conn->goodbye[1], NBD_CMD_DISC, 0, 0, 0, 0);
 	/* Not its page: a connection with a large table is not in one piece of memory. */
-	iov_iter_kvec(&iter, ITER_SOURCE, &vec, 1, sizeof(*header));
+	iov_iter_kvec(&iter, ITER_SOURCE, &vec, 1, len);
 
 	mutex_lock(&conn->tx_mutex);
 	if (!conn->tx_closed && !conn->tx_off)
 		WRITE_ONCE(conn->said_goodbye,
-			   xmit_sendmsg(conn, &iter, false, true) == sizeof(*header));
+			   xmit_sendmsg(conn, &iter, false, true) == len);
 	conn->tx_closed = true;
 	mutex_unlock(&conn->tx_mutex);
 }

@@ -28,8 +28,8 @@
  *   detach, and a cgroup may hold back what was written to it; the socket has another user
  *   in the kernel), EBADF, ENOTSOCK, ENOTCONN (the socket), EOPNOTSUPP (a socket with
  *   kernel TLS or in repair mode), ENOMEM, ENOSPC (no index is free), ENODEV (the module is
- *   being removed), EINTR (killed while the device of that index was being attached,
- *   detached or removed).
+ *   being removed), ESHUTDOWN (the machine goes down), EINTR (killed while the device of
+ *   that index was being attached, detached or removed).
  *
  * NBD_CMD_DISCONNECT: detach. The servers are told goodbye where that does not
  *   wait, in-flight requests fail, and the command returns when the session is gone,
@@ -68,7 +68,8 @@
  *   caller's; mainline's success for that is kept, the reply tells.
  *   Errors: EINVAL (an argument; no such device, or it is not attached over netlink and
  *   NBD_ATTR_SESSION_ID does not name the attachment; the new server lacks something),
- *   ESTALE (another attachment or keeper), ESHUTDOWN (it is being detached), EBUSY,
+ *   ESTALE (another attachment or keeper), ESHUTDOWN (it is being detached, or the
+ *   machine goes down), EBUSY,
  *   EBADF, ENOTSOCK, ENOTCONN, EOPNOTSUPP (the sockets, as CONNECT), ENOMEM, EINTR (killed
  *   while another command was under way).
  *
