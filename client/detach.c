@@ -113,25 +113,38 @@ static int detach_if_unused(struct nbd_kernel *k, s32 index,
 	return ret;
 }
 
-static int detach_when_unused(struct nbd_kernel *k, s32 index,
+/* Somebody has it open; @inotify tells when it is closed, or is -1. */
+static int detach_after_close(struct nbd_kernel *k, s32 index, int inotify,
 			      struct nbd_err *err)
 {
 	s64 deadline = nbd_now_ms() + PROBE_WAIT_MS;
-	int inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	char path[NBD_DEVICE_PATH_MAX];
 	struct nbd_holders holders;
 	int ret;
 
+	while ((ret = detach_if_unused(k, index, &holders, err)) == -EBUSY) {
+		if (holders.lasting || nbd_now_ms() >= deadline)
+			return busy(index, &holders, err);
+		wait_for_close(inotify);
+	}
+	return ret;
+}
+
+static int detach_when_unused(struct nbd_kernel *k, s32 index,
+			      struct nbd_err *err)
+{
+	char path[NBD_DEVICE_PATH_MAX];
+	struct nbd_holders holders;
+	int inotify, ret;
+
+	/* To close a watch of inotify takes the kernel a grace period. */
+	ret = detach_if_unused(k, index, &holders, err);
+	if (ret != -EBUSY)
+		return ret;
+	inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (inotify >= 0)
 		inotify_add_watch(inotify, nbd_device_path(index, path),
 				  IN_CLOSE);
-	while ((ret = detach_if_unused(k, index, &holders, err)) == -EBUSY) {
-		if (holders.lasting || nbd_now_ms() >= deadline) {
-			busy(index, &holders, err);
-			break;
-		}
-		wait_for_close(inotify);
-	}
+	ret = detach_after_close(k, index, inotify, err);
 	if (inotify >= 0)
 		close(inotify);
 	return ret;

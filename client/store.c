@@ -323,20 +323,22 @@ int nbd_record_try_lock(s32 index, struct nbd_err *err)
 	return lock_record(index, NBD_LOCK_TRY, err);
 }
 
-static void count_monitored(void *arg, s32 index)
+/* One is enough: there may be thousands, and each detach asks. */
+static void look_for_monitored(void *arg, s32 index)
 {
 	struct nbd_record record;
+	bool *found = arg;
 
-	if (nbd_record_read(&record, index, NULL))
+	if (*found || nbd_record_read(&record, index, NULL))
 		return;
-	*(unsigned int *)arg += nbd_record_monitored(&record);
+	*found = nbd_record_monitored(&record);
 	nbd_record_free(&record);
 }
 
-unsigned int nbd_records_monitored(void)
+bool nbd_records_monitored(void)
 {
-	unsigned int n = 0;
+	bool found = false;
 
-	nbd_record_list(count_monitored, &n);
-	return n;
+	nbd_record_list(look_for_monitored, &found);
+	return found;
 }

@@ -32,8 +32,8 @@ u64 nbd_record_id(s32 index);
 /* Call @fn for the device of each record. */
 void nbd_record_list(void (*fn)(void *arg, s32 index), void *arg);
 
-/* How many records are of devices that a monitor has to reconnect. */
-unsigned int nbd_records_monitored(void);
+/* Whether there is a record of a device that a monitor has to reconnect. */
+bool nbd_records_monitored(void);
 
 /* "nbd7" is the name of a record: its device, else -1. */
 s32 nbd_record_index(const char *name);
