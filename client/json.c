@@ -7,6 +7,18 @@
 #include "error.h"
 #include "json.h"
 
+/* Of thousands of devices there are a hundred thousand numbers: printf() takes a while. */
+void nbd_print_number(FILE *out, u64 value)
+{
+	char digits[20], *first = digits + sizeof(digits);
+
+	do {
+		*--first = '0' + value % 10;
+		value /= 10;
+	} while (value);
+	fwrite(first, 1, digits + sizeof(digits) - first, out);
+}
+
 /* As a UTF-16 escape; also what is no control character, but could steer a terminal. */
 static void print_escaped(FILE *out, u32 code)
 {
@@ -27,6 +39,17 @@ static void print_character(FILE *out, const char *text, size_t len, u32 code)
 		fwrite(text, 1, len, out);
 }
 
+/* Bytes that mean themselves. */
+static size_t plain_length(const char *text, size_t len)
+{
+	size_t n = 0;
+
+	while (n < len && text[n] >= ' ' && text[n] <= '~' && text[n] != '"' &&
+	       text[n] != '\\')
+		n++;
+	return n;
+}
+
 static void print_text(FILE *out, const char *text, size_t len)
 {
 	size_t n;
@@ -34,6 +57,11 @@ static void print_text(FILE *out, const char *text, size_t len)
 
 	fputc('"', out);
 	for (; len; text += n, len -= n) {
+		n = plain_length(text, len);
+		if (n) {
+			fwrite(text, 1, n, out);
+			continue;
+		}
 		n = nbd_utf8_sequence((const unsigned char *)text, len, &code);
 		if (n) {
 			print_character(out, text, n, code);
@@ -45,12 +73,22 @@ static void print_text(FILE *out, const char *text, size_t len)
 	fputc('"', out);
 }
 
+static void new_line(struct nbd_json *j)
+{
+	unsigned int i;
+
+	fputc('\n', j->out);
+	for (i = 0; i < j->depth; i++)
+		fputs("  ", j->out);
+}
+
 /* Comma, new line, indentation and key. */
 static void begin(struct nbd_json *j, const char *key)
 {
+	if (j->depth && !j->first)
+		fputc(',', j->out);
 	if (j->depth)
-		fprintf(j->out, "%s\n%*s", j->first ? "" : ",",
-			2 * (int)j->depth, "");
+		new_line(j);
 	j->first = false;
 	if (key) {
 		print_text(j->out, key, strlen(key));
@@ -70,7 +108,7 @@ void nbd_json_close(struct nbd_json *j, char bracket)
 {
 	j->depth--;
 	if (!j->first)
-		fprintf(j->out, "\n%*s", 2 * (int)j->depth, "");
+		new_line(j);
 	fputc(bracket, j->out);
 	j->first = false;
 	if (!j->depth)
@@ -92,7 +130,7 @@ void nbd_json_bytes(struct nbd_json *j, const char *key, const char *value,
 void nbd_json_number(struct nbd_json *j, const char *key, u64 value)
 {
 	begin(j, key);
-	fprintf(j->out, "%llu", value);
+	nbd_print_number(j->out, value);
 }
 
 void nbd_json_bool(struct nbd_json *j, const char *key, bool value)

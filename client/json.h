@@ -26,6 +26,9 @@ struct nbd_json {
 	bool first;
 };
 
+/* The digits only; what else prints many numbers uses it, too. */
+void nbd_print_number(FILE *out, u64 value);
+
 /* @key is NULL in an array and at the top. @bracket is '{' or '['. */
 void nbd_json_open(struct nbd_json *j, const char *key, char bracket);
 /* @bracket is '}' or ']'. */

@@ -368,6 +368,12 @@ static void add_record(struct monitor *m, struct nbd_record *record, u64 file)
 	}
 }
 
+/* The watch has it as it is, or has written it. */
+static bool is_known(const struct nbd_watch *w, u64 file)
+{
+	return w && w->file == file;
+}
+
 static void load_record(void *arg, s32 index)
 {
 	struct nbd_watch *w = find_watch(arg, index);
@@ -377,7 +383,7 @@ static void load_record(void *arg, s32 index)
 	struct nbd_err err;
 	int ret;
 
-	if (w && w->file == file)
+	if (is_known(w, file))
 		return;
 	ret = nbd_record_read(&record, index, &err);
 	if (ret) {
@@ -429,7 +435,7 @@ static void handle_inotify(struct monitor *m, const struct inotify_event *e)
 		return;
 	if (e->mask & IN_DELETE) {
 		forget_record(m, index);
-	} else {
+	} else if (!is_known(find_watch(m, index), nbd_record_id(index))) {
 		open_driver(m);
 		load_record(m, index);
 	}

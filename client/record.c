@@ -63,17 +63,20 @@ static void print_encoded(FILE *file, const char *text, size_t len)
 	}
 }
 
+static unsigned int hex_digit(unsigned char c)
+{
+	return isdigit(c) ? c - '0' : tolower(c) - 'a' + 10;
+}
+
 /* In place; returns the length. */
 static size_t decode(char *text)
 {
 	char *in = text, *out = text;
-	unsigned int byte;
 
 	while (*in) {
 		if (*in == '%' && isxdigit((unsigned char)in[1]) &&
-		    isxdigit((unsigned char)in[2]) &&
-		    sscanf(in + 1, "%2x", &byte) == 1) {
-			*out++ = byte;
+		    isxdigit((unsigned char)in[2])) {
+			*out++ = hex_digit(in[1]) << 4 | hex_digit(in[2]);
 			in += 3;
 		} else {
 			*out++ = *in++;
@@ -185,18 +188,63 @@ static int set_setting(struct nbd_record *r, const struct nbd_setting *s, char *
 	return 0;
 }
 
+/**
+ * struct reader - reading a record, where the keys have an order that is likely
+ * @record:	what is read
+ * @field:	the next of @fields, if the order is that of nbd_record_print()
+ * @setting:	after the fields likewise the next setting, or NULL
+ */
+struct reader {
+	struct nbd_record *record;
+	unsigned int field;
+	const struct nbd_setting *setting;
+};
+
+static const struct nbd_setting *recorded_after(const struct nbd_setting *s)
+{
+	do
+		s = nbd_setting_after(s);
+	while (s && !s->record);
+	return s;
+}
+
+static int read_field(struct reader *reader, unsigned int i, char *value)
+{
+	reader->field = i + 1;
+	return set_field(reader->record, &fields[i], value);
+}
+
+static int read_setting(struct reader *reader, const struct nbd_setting *s, char *value)
+{
+	reader->setting = recorded_after(s);
+	return set_setting(reader->record, s, value);
+}
+
+/* 1 if it is not the one that is likely. */
+static int set_likely_key(struct reader *reader, const char *key, char *value)
+{
+	const struct nbd_setting *s = reader->setting;
+	unsigned int i = reader->field;
+
+	if (i < ARRAY_SIZE(fields) && !strcmp(key, fields[i].key))
+		return read_field(reader, i, value);
+	if (s && !strcmp(key, s->record))
+		return read_setting(reader, s, value);
+	return 1;
+}
+
 /* Another release may have written more. */
-static int set_key(struct nbd_record *r, const char *key, char *value)
+static int set_key(struct reader *reader, const char *key, char *value)
 {
 	const struct nbd_setting *s;
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(fields); i++)
 		if (!strcmp(key, fields[i].key))
-			return set_field(r, &fields[i], value);
-	nbd_for_each_setting(s)
-		if (s->record && !strcmp(key, s->record))
-			return set_setting(r, s, value);
+			return read_field(reader, i, value);
+	for (s = recorded_after(NULL); s; s = recorded_after(s))
+		if (!strcmp(key, s->record))
+			return read_setting(reader, s, value);
 	return 0;
 }
 
@@ -253,21 +301,28 @@ static int set_address(struct nbd_record *r, char *value)
 	return 0;
 }
 
-static int set_line(struct nbd_record *r, char *line)
+static int set_line(struct reader *reader, char *line)
 {
-	char *value = line + strcspn(line, " ");
+	struct nbd_record *r = reader->record;
+	char *end = strchr(line, '\n'), *value;
+	int ret;
 
-	line[strcspn(line, "\n")] = '\0';
-	if (!*value)
+	if (end)
+		*end = '\0';
+	value = strchr(line, ' ');
+	if (!value)
 		return *line ? -EINVAL : 0;
 	*value++ = '\0';
+	ret = set_likely_key(reader, line, value);
+	if (ret <= 0)
+		return ret;
 	if (!strcmp(line, "server"))
 		return set_server(r, value);
 	if (!strcmp(line, "address"))
 		return set_address(r, value);
 	if (!strcmp(line, "current-address"))
 		return set_bytes(&r->in_use, value);
-	return set_key(r, line, value);
+	return set_key(reader, line, value);
 }
 
 /* What later code relies on without looking. */
@@ -305,6 +360,7 @@ bool nbd_record_knows_address(const struct nbd_record *r)
 
 int nbd_record_parse(struct nbd_record *r, FILE *file, struct nbd_err *err)
 {
+	struct reader reader = { .record = r, .setting = recorded_after(NULL) };
 	unsigned int number = 0;
 	char *line = NULL;
 	size_t size = 0;
@@ -314,7 +370,7 @@ int nbd_record_parse(struct nbd_record *r, FILE *file, struct nbd_err *err)
 	nbd_params_init(&r->params);
 	while (!ret && getline(&line, &size, file) >= 0) {
 		number++;
-		ret = set_line(r, line);
+		ret = set_line(&reader, line);
 	}
 	free(line);
 	if (!ret && !is_sound(r))

@@ -424,10 +424,14 @@ static void print_outage(const struct nbd_outage *o, FILE *out)
 
 static void print_timer(const struct nbd_setting *s, u64 value, FILE *out)
 {
-	if (nbd_setting_is_never(s, value))
-		fprintf(out, "%s never", s->words);
-	else
-		fprintf(out, "%s after %llu s", s->words, value);
+	fputs(s->words, out);
+	if (nbd_setting_is_never(s, value)) {
+		fputs(" never", out);
+		return;
+	}
+	fputs(" after ", out);
+	nbd_print_number(out, value);
+	fputs(" s", out);
 }
 
 static const struct nbd_setting *find_timer(unsigned int place)
@@ -481,8 +485,10 @@ static void print_counters(const struct nbd_status *s, FILE *out)
 	for (i = 0; i < ARRAY_SIZE(counters); i++) {
 		if (!counters[i].key)
 			continue;
-		fprintf(out, "%s%llu %s", separator,
-			s->counters[i], counters[i].words);
+		fputs(separator, out);
+		nbd_print_number(out, s->counters[i]);
+		fputc(' ', out);
+		fputs(counters[i].words, out);
 		separator = ", ";
 	}
 	fputc('\n', out);
