@@ -13,6 +13,7 @@
 #include "fit.h"
 #include "handover.h"
 #include "log.h"
+#include "pace.h"
 #include "retry.h"
 #include "store.h"
 #include "target.h"
@@ -102,6 +103,7 @@ static void rest(struct nbd_watch *w)
 	end_outage(w);
 	w->relapsed = false;
 	w->complaint[0] = '\0';
+	w->has_turn = false;
 	w->state = NBD_WATCH_IDLE;
 }
 
@@ -295,9 +297,14 @@ static u64 situation(const struct nbd_watch *w)
 	return situation;
 }
 
-/* All that the device has, if they may have to take the place of those that live. */
+/*
+ * All that the device has, if they may have to take the place of those that live. In a crowd
+ * each device gets one connection before any gets its second.
+ */
 static unsigned int links_to_make(const struct nbd_watch *w)
 {
+	if (w->crowded && !w->live)
+		return 1;
 	if (w->stuck || (w->live && !nbd_record_knows_address(&w->record)))
 		return w->record.nconns;
 	return w->missing;
@@ -551,12 +558,51 @@ void nbd_watch_lost(struct nbd_watch *w, unsigned int missing,
 	w->state = NBD_WATCH_PAUSED;
 }
 
+/* Where the attempt will begin, or did when its addresses were looked at last. */
+static const struct nbd_address *first_address(const struct nbd_watch *w)
+{
+	return w->record.in_use.len ? &w->record.in_use : &w->record.addresses.addr[0];
+}
+
+/* When the connections may be made. */
+static s64 take_turn(struct nbd_watch *w, s64 now)
+{
+	const struct nbd_address *server = first_address(w);
+	unsigned int n;
+	s64 turn;
+
+	w->crowded = false;
+	n = links_to_make(w);
+	if (w->live)
+		return nbd_pace_turn(server, n, now);
+	turn = nbd_pace_turn(server, 1, now);
+	w->crowded = turn > now ||
+		     (n > 1 && nbd_pace_turn(server, n - 1, now) > now);
+	return turn;
+}
+
+/* The pause is over, and the server is not about to meet too many others. */
+static bool may_begin(struct nbd_watch *w)
+{
+	s64 now;
+
+	if (w->state != NBD_WATCH_PAUSED)
+		return false;
+	now = nbd_now_ms();
+	if (now < w->next_try)
+		return false;
+	if (!w->has_turn)
+		w->next_try = take_turn(w, now);
+	w->has_turn = now < w->next_try;
+	return !w->has_turn;
+}
+
 void nbd_watch_run(struct nbd_watch *w)
 {
 	if (w->unsaved)
 		save_record(w);
 	take_resolved(w);
-	if (w->state == NBD_WATCH_PAUSED && nbd_now_ms() >= w->next_try) {
+	if (may_begin(w)) {
 		begin_attempt(w);
 		if (!w->lost.text[0] &&
 		    nbd_namespaces_know_files(&w->record.namespaces))

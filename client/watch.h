@@ -3,7 +3,7 @@
  * One attachment in the monitor's care: is told that connections are missing,
  * makes new ones, and hands them to the kernel, if the export fits the device.
  * Never blocks; the monitor's loop calls nbd_watch_run() when something came or
- * the time is up. When it tries again says retry.h.
+ * the time is up. When it tries again say retry.h, and pace.h where many do.
  */
 #ifndef NBD_WATCH_H
 #define NBD_WATCH_H
@@ -50,6 +50,8 @@ enum nbd_watch_state {
  * @lost_at:	when the outage began, or the last one
  * @mended_at:	when connections were made again last, or 0
  * @next_try:	in NBD_WATCH_PAUSED: when
+ * @has_turn:	@next_try is when it is its turn at the server, see pace.h
+ * @crowded:	it had to wait for that, so others wait behind it
  * @outage:	what is published of the attempts that failed, or NULL
  * @complaint:	the last failure that was logged, to log a new one at once
  * @complained_at: when; the same one is logged again at growing intervals
@@ -80,6 +82,8 @@ struct nbd_watch {
 	s64 lost_at;
 	s64 mended_at;
 	s64 next_try;
+	bool has_turn;
+	bool crowded;
 	struct nbd_outage *outage;
 	char complaint[NBD_ERR_TEXT_MAX];
 	s64 complained_at;

@@ -62,6 +62,7 @@ void test_notice(void);
 void test_json(void);
 void test_list(void);
 void test_outage(void);
+void test_pace(void);
 void test_address(void);
 void test_target(void);
 void test_bringup(void);

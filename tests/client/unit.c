@@ -30,6 +30,7 @@ static const struct {
 	{ "target", test_target },
 	{ "bringup", test_bringup },
 	{ "await", test_await },
+	{ "pace", test_pace },
 	{ "watch", test_watch },
 	{ "probe", test_probe },
 	{ "identity", test_identity },

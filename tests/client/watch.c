@@ -11,12 +11,14 @@
 #include <linux/nbd-netlink.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "../../client/clock.h"
+#include "../../client/pace.h"
 #include "../../client/settings.h"
 #include "../../client/uri.h"
 #include "../../client/watch.h"
@@ -28,6 +30,7 @@
 #define STEP_MS		25
 #define END_MS		20000
 #define INDEX		7
+#define CROWD		80
 #define SLOTS		4
 /* Addresses that the name may have; the rest are of the next server. */
 #define NAMED		2
@@ -445,6 +448,48 @@ static void begin(void)
 	nbd_record_free(&record);
 }
 
+/* How many have made an attempt; nobody listens, so each comes to its end at once. */
+static unsigned int count_attempts(struct nbd_watch **crowd)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < CROWD; i++) {
+		nbd_watch_run(crowd[i]);
+		n += !!crowd[i]->outage;
+	}
+	return n;
+}
+
+/*
+ * As many devices of one server lose all their connections. The first ones try at once, for all
+ * of their connections; each of the others when it is its turn, for one.
+ */
+static void test_crowd(void)
+{
+	const unsigned int at_once = NBD_PACE_BURST / SLOTS;
+	struct nbd_watch *crowd[CROWD];
+	s64 begin = nbd_now_ms();
+	unsigned int i, n;
+
+	tap_test("watch: a crowd of devices does not fall upon its server");
+	memset(world.slots, 0, sizeof(world.slots));
+	for (i = 0; i < CROWD; i++)
+		crowd[i] = start_watch();
+	n = count_attempts(crowd);
+	expect(n >= at_once);
+	expect(n <= at_once + (nbd_now_ms() - begin) * NBD_PACE_RATE / 1000 + 1);
+	expect(!crowd[0]->crowded);
+	expect(crowd[CROWD - 1]->crowded);
+	while (n < CROWD && nbd_now_ms() < begin + END_MS) {
+		poll(NULL, 0, 1);
+		n = count_attempts(crowd);
+	}
+	expect_number(n, CROWD);
+	expect(nbd_now_ms() - begin >= 1000 * (CROWD - at_once - 1) / NBD_PACE_RATE);
+	for (i = 0; i < CROWD; i++)
+		nbd_watch_free(crowd[i]);
+}
+
 void test_watch(void)
 {
 	const char *given = getenv("SEED");
@@ -461,6 +506,7 @@ void test_watch(void)
 	end(w);
 	for (i = 0; i < ADDRESSES; i++)
 		close_place(&world.places[i]);
+	test_crowd();
 	free(world.file);
 	world.plays = false;
 }
