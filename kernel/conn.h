@@ -39,6 +39,7 @@
 #include <linux/workqueue.h>
 #include "framing.h"
 #include "socket.h"
+#include "tlsrec.h"
 #include "wire.h"
 
 struct io_comp_batch;
@@ -142,6 +143,7 @@ struct nbd_burst {
  * @rx:		owned by the receiver: the holder of the socket lock for TCP, @rx_work
  *		otherwise
  * @rx_buf:	staging buffer of @rx_work, NBD_RX_BUF bytes; NULL if the stream has no use for it
+ * @talk:	with kernel TLS, what came beside the data; the receiver's
  * @rx_work:	receives
  * @lock:	protects @state, @pending, @table, @generation, @retiring, @cause, @err;
  *		taken from softirq
@@ -196,6 +198,7 @@ struct nbd_conn {
 
 	struct nbd_rx rx;
 	u8 *rx_buf;
+	struct nbd_tls_talk talk;
 	struct work_struct rx_work;
 
 	spinlock_t lock;	/* table and state, see above */

@@ -21,6 +21,7 @@ static atomic_t nbd_memalloc_held = ATOMIC_INIT(0);
 
 /* The first that fits is it. */
 static const struct nbd_stream *const nbd_streams[] = {
+	&nbd_stream_ktls,
 	&nbd_stream_tcp,
 	&nbd_stream_unix,
 };
@@ -106,13 +107,18 @@ int nbd_socket_send(struct nbd_socket *s, struct msghdr *msg, bool wait)
 	return s->stream->send(s, msg, wait);
 }
 
-int nbd_socket_recv(struct nbd_socket *s, struct msghdr *msg)
+int nbd_stream_recvmsg(struct nbd_socket *s, struct msghdr *msg)
 {
 	const struct cred *old = override_creds(nbd_cred);
 	int ret = s->ops->recvmsg(s->sock, msg, msg_data_left(msg), msg->msg_flags);
 
 	revert_creds(old);
 	return ret;
+}
+
+int nbd_socket_recv(struct nbd_socket *s, struct msghdr *msg)
+{
+	return s->stream->recv(s, msg);
 }
 
 void nbd_socket_excuse(struct nbd_socket *s)
@@ -367,6 +373,16 @@ void nbd_stream_leave(struct sock *sk)
 	__releases(&sk->sk_callback_lock)
 {
 	read_unlock_bh(&sk->sk_callback_lock);
+}
+
+void nbd_stream_broken(struct nbd_conn *conn, int err)
+{
+	if (err == ETIMEDOUT)
+		nbd_conn_kill(conn, -ETIMEDOUT, "server does not answer at TCP level");
+	else if (err)
+		nbd_conn_kill(conn, -err, "connection broken (error %d)", err);
+	else
+		nbd_conn_kill(conn, -EPIPE, "connection closed");
 }
 
 void nbd_stream_has_space(struct nbd_conn *conn, struct sock *sk)

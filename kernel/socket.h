@@ -14,14 +14,13 @@
  *   compared under the socket lock before each send. Nobody else can send on or receive
  *   from a Unix socket, which has no such number: its calls are others meanwhile
  *   (nbd_seal.unix_ops).
+ * - With kernel TLS the calls are others, too (nbd_seal.ktls_ops): what it sends has no
+ *   number that would tell, and its replies lie about until they are received. Where new
+ *   keys can be set, which brings its own calls back, that is looked for at each step.
  * - Replies to TCP are taken out before a reader can come, whatever SO_RCVLOWAT says.
  * - A TCP socket that is disconnected costs the connection at once.
  *
  * What these places point to lives for ever and has no code of ours.
- *
- * Whoever makes sockets with kernel TLS fit for this must send kvecs: TLS takes references to
- * the pages that a bvec points to, which slab pages, for example, do not count; when it
- * receives it does so, too.
  */
 #ifndef _NBD_SOCKET_H
 #define _NBD_SOCKET_H
@@ -79,10 +78,11 @@ struct nbd_socket {
 
 /*
  * The file of file descriptor @fd, with a reference, if it is a socket of a kind that a
- * device can use: TCP over IPv4 or IPv6, or a Unix stream, and connected. Until it is
+ * device can use: TCP over IPv4 or IPv6, with kernel TLS or without, or a Unix stream, and
+ * connected. Until it is
  * claimed it may become something else.
  * ERR_PTR: -EBADF, -ENOTSOCK, -EINVAL (kind), -EOPNOTSUPP (TCP in a state that cannot be
- * used), -ENOTCONN; told in @extack.
+ * used), -EBUSY (somebody is using it), -ENOTCONN; told in @extack.
  */
 struct file *nbd_socket_get(int fd, struct netlink_ext_ack *extack);
 void nbd_socket_put(struct file *file);

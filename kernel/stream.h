@@ -23,11 +23,14 @@ struct netlink_ext_ack;
  *		without a lock for as long as the socket lives, and nobody says when it ends
  * @unix_ops:	those of Unix streams, but for sending and receiving. A system call may
  *		go to sleep with the pointer in its hands
+ * @ktls_ops:	the same of TCP over IPv4 and IPv6, for sockets with kernel TLS; of zeroes
+ *		where the kernel lacks the family
  * @used:	some socket pointed to it: it can never be freed
  */
 struct nbd_seal {
 	struct tcp_ulp_ops ulp;
 	struct proto_ops unix_ops;
+	struct proto_ops ktls_ops[2];
 	bool used;
 };
 
@@ -39,6 +42,7 @@ extern struct nbd_seal *nbd_seal;
  * @staged:	replies are read with recvmsg(), first into nbd_conn.rx_buf
  * @locked:	@receive waits for the socket lock, which others may keep; it runs on
  *		nbd_lock_wq
+ * @patient:	so does @send, always: only nbd_conn.tx_wait sends
  * @queue_is_all: all that can be received is in the socket's receive queue
  *
  * @init:	makes its part of nbd_seal; a negative errno when that fails
@@ -50,6 +54,7 @@ extern struct nbd_seal *nbd_seal;
  * @prepare:	sets its options; NULL if there are none
  * @restore:	undoes @seal and @prepare, as far as can be
  * @send:	as nbd_socket_send()
+ * @recv:	as nbd_socket_recv(); NULL if @receive has no use for it
  * @receive:	receives what there is, from nbd_conn.rx_work
  * @data_ready, @write_space, @state_change, @error_report: the socket's callbacks
  * @excuse:	as nbd_socket_excuse(); NULL if nothing of the kind ends a connection
@@ -59,6 +64,7 @@ extern struct nbd_seal *nbd_seal;
 struct nbd_stream {
 	bool staged;
 	bool locked;
+	bool patient;
 	bool queue_is_all;
 
 	int (*init)(struct nbd_seal *seal);
@@ -68,6 +74,7 @@ struct nbd_stream {
 	void (*prepare)(struct nbd_socket *s);
 	void (*restore)(struct nbd_socket *s);
 	int (*send)(struct nbd_socket *s, struct msghdr *msg, bool wait);
+	int (*recv)(struct nbd_socket *s, struct msghdr *msg);
 	void (*receive)(struct nbd_conn *conn);
 	void (*data_ready)(struct sock *sk);
 	void (*write_space)(struct sock *sk);
@@ -78,6 +85,7 @@ struct nbd_stream {
 	void (*goodbye)(struct nbd_socket *s);
 };
 
+extern const struct nbd_stream nbd_stream_ktls;
 extern const struct nbd_stream nbd_stream_tcp;
 extern const struct nbd_stream nbd_stream_unix;
 
@@ -93,8 +101,23 @@ void nbd_stream_leave(struct sock *sk) __releases(&sk->sk_callback_lock);
 /* The socket has space again: goes on sending if that is waited for. */
 void nbd_stream_has_space(struct nbd_conn *conn, struct sock *sk);
 
-/* What a kind needs that has nothing better: sendmsg(), and shutdown() of both directions. */
+/*
+ * What a kind needs that has nothing better: sendmsg(), recvmsg(), and shutdown() of both
+ * directions.
+ */
 int nbd_stream_sendmsg(struct nbd_socket *s, struct msghdr *msg, bool wait);
+int nbd_stream_recvmsg(struct nbd_socket *s, struct msghdr *msg);
 void nbd_stream_shutdown(struct nbd_socket *s);
+
+/* The connection broke, of error @err, or is closed if that is 0. */
+void nbd_stream_broken(struct nbd_conn *conn, int err);
+
+/* Of TCP streams, for what is on top of them, too. */
+bool nbd_tcp_fits(const struct sock *sk);
+void nbd_tcp_prepare(struct nbd_socket *s);
+void nbd_tcp_restore_nodelay(struct nbd_socket *s);
+void nbd_tcp_error_report(struct sock *sk);
+void nbd_tcp_excuse(struct nbd_socket *s);
+void nbd_tcp_cut(struct nbd_socket *s);
 
 #endif /* _NBD_STREAM_H */

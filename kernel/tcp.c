@@ -19,7 +19,7 @@ static int nbd_tcp_init(struct nbd_seal *seal)
 	return 0;
 }
 
-static bool nbd_tcp_fits(const struct sock *sk)
+bool nbd_tcp_fits(const struct sock *sk)
 {
 	return (sk->sk_family == AF_INET || sk->sk_family == AF_INET6) &&
 	       sk->sk_type == SOCK_STREAM && sk->sk_protocol == IPPROTO_TCP;
@@ -36,7 +36,7 @@ static bool nbd_tcp_has_ulp(const struct sock *sk)
 static int nbd_tcp_check(const struct sock *sk, struct netlink_ext_ack *extack)
 {
 	if (nbd_tcp_has_ulp(sk)) {
-		NL_SET_ERR_MSG(extack, "TCP sockets with kernel TLS cannot be used");
+		NL_SET_ERR_MSG(extack, "TCP sockets with another protocol on top cannot be used");
 		return -EOPNOTSUPP;
 	}
 	if (tcp_sk(sk)->repair) {
@@ -58,7 +58,7 @@ static void nbd_tcp_seal(struct nbd_socket *s)
 	s->disconnects = sk->sk_disconnects;
 }
 
-static void nbd_tcp_prepare(struct nbd_socket *s)
+void nbd_tcp_prepare(struct nbd_socket *s)
 {
 	struct sock *sk = s->sock->sk;
 
@@ -70,13 +70,22 @@ static void nbd_tcp_prepare(struct nbd_socket *s)
 	tcp_sock_set_nodelay(sk);
 }
 
-static void nbd_tcp_restore(struct nbd_socket *s)
+void nbd_tcp_restore_nodelay(struct nbd_socket *s)
 {
 	struct sock *sk = s->sock->sk;
 
 	lock_sock(sk);
 	if (!s->nodelay)
 		tcp_sk(sk)->nonagle &= ~TCP_NAGLE_OFF;
+	release_sock(sk);
+}
+
+static void nbd_tcp_restore(struct nbd_socket *s)
+{
+	struct sock *sk = s->sock->sk;
+
+	nbd_tcp_restore_nodelay(s);
+	lock_sock(sk);
 	if (!(sk->sk_shutdown & RCV_SHUTDOWN))
 		sock_reset_flag(sk, SOCK_DONE);
 	release_sock(sk);
@@ -142,12 +151,7 @@ static void nbd_tcp_changed(struct nbd_conn *conn, struct sock *sk)
 	/* What came before the end is as good as ever. */
 	if (sk->sk_state == TCP_CLOSE_WAIT)
 		nbd_recv_tcp(conn);
-	if (err == ETIMEDOUT)
-		nbd_conn_kill(conn, -ETIMEDOUT, "server does not answer at TCP level");
-	else if (err)
-		nbd_conn_kill(conn, -err, "connection broken (error %d)", err);
-	else
-		nbd_conn_kill(conn, -EPIPE, "connection closed");
+	nbd_stream_broken(conn, err);
 }
 
 static void nbd_tcp_state_change(struct sock *sk)
@@ -163,7 +167,7 @@ static void nbd_tcp_state_change(struct sock *sk)
 }
 
 /* Of the things that it reports only disconnecting, connect() to nowhere, changes no state. */
-static void nbd_tcp_error_report(struct sock *sk)
+void nbd_tcp_error_report(struct sock *sk)
 {
 	struct nbd_conn *conn = nbd_stream_enter(sk);
 
@@ -175,7 +179,7 @@ static void nbd_tcp_error_report(struct sock *sk)
 	nbd_stream_leave(sk);
 }
 
-static void nbd_tcp_excuse(struct nbd_socket *s)
+void nbd_tcp_excuse(struct nbd_socket *s)
 {
 	struct sock *sk = s->sock->sk;
 
@@ -186,7 +190,7 @@ static void nbd_tcp_excuse(struct nbd_socket *s)
 	bh_unlock_sock(sk);
 }
 
-static void nbd_tcp_cut(struct nbd_socket *s)
+void nbd_tcp_cut(struct nbd_socket *s)
 {
 	tcp_abort(s->sock->sk, ECONNABORTED);
 }

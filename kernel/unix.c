@@ -90,6 +90,7 @@ const struct nbd_stream nbd_stream_unix = {
 	.restore	= nbd_unix_restore,
 	/* Never waits: it is locked for moments only, and its receivers have another lock. */
 	.send		= nbd_stream_sendmsg,
+	.recv		= nbd_stream_recvmsg,
 	.receive	= nbd_recv_messages,
 	.data_ready	= nbd_unix_data_ready,
 	.write_space	= nbd_unix_write_space,

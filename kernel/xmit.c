@@ -12,6 +12,7 @@
 #include "compat.h"
 #include "conn.h"
 #include "queue.h"
+#include "stream.h"
 #include "trace.h"
 
 /*
@@ -255,6 +256,10 @@ static void xmit_run(struct nbd_conn *conn, bool wait, unsigned int *budget)
 			xmit_take_pending(conn);
 		if (list_empty(&conn->sending))
 			return;
+		if (!wait && conn->socket.stream->patient) {
+			queue_work(nbd_lock_wq, &conn->tx_wait);
+			return;
+		}
 		if (!*budget) {
 			xmit_leave(conn);
 			return;
@@ -477,8 +482,9 @@ void nbd_conn_submit(struct nbd_conn *conn)
 	struct nbd_txq *q = raw_cpu_ptr(&nbd_txqs);
 	bool burst = burst_note(conn);
 
-	if (q->task && (burst || READ_ONCE(conn->inflight) > NBD_BUSY) &&
-	    !xmit_batch_full(conn) && !submitter_is_urgent())
+	/* A patient stream's work is that already. */
+	if (q->task && !conn->socket.stream->patient && !xmit_batch_full(conn) &&
+	    (burst || READ_ONCE(conn->inflight) > NBD_BUSY) && !submitter_is_urgent())
 		xmit_put_off(conn, q);
 	else
 		nbd_conn_flush(conn);

@@ -17,7 +17,8 @@
  *   NBD_ATTR_BLOCK_SIZE_BYTES    512..page size, power of two; 0 or absent: 1024
  *   NBD_ATTR_SOCKETS             required: nest of NBD_SOCK_ITEM, each a nest with
  *                                NBD_SOCK_FD, a connected TCP or AF_UNIX stream socket
- *                                that has finished its handshake
+ *                                that has finished its handshake; TCP may have
+ *                                kernel TLS (TCP_ULP "tls") with both keys
  *   NBD_ATTR_TIMEOUT, NBD_ATTR_DEAD_CONN_TIMEOUT, NBD_ATTR_SERVER_FLAGS,
  *   NBD_ATTR_CLIENT_FLAGS, NBD_ATTR_BACKEND_IDENTIFIER, NBD_ATTR_BLOCK_MIN,
  *   NBD_ATTR_BLOCK_PREFERRED, NBD_ATTR_BLOCK_MAX, NBD_ATTR_QUEUE_DEPTH,
@@ -27,9 +28,9 @@
  *   NBD_ATTR_QUEUE_DEPTH is asked for; before Linux 6.3, it is open since before the last
  *   detach, and a cgroup may hold back what was written to it; the socket has another user
  *   in the kernel), EBADF, ENOTSOCK, ENOTCONN (the socket), EOPNOTSUPP (a socket with
- *   kernel TLS or in repair mode), ENOMEM, ENOSPC (no index is free), ENODEV (the module is
- *   being removed), ESHUTDOWN (the machine goes down), EINTR (killed while the device of
- *   that index was being attached, detached or removed).
+ *   kernel TLS that lacks the keys of a direction, or in repair mode), ENOMEM, ENOSPC (no
+ *   index is free), ENODEV (the module is being removed), ESHUTDOWN (the machine goes down),
+ *   EINTR (killed while the device of that index was being attached, detached or removed).
  *
  * NBD_CMD_DISCONNECT: detach. The servers are told goodbye where that does not
  *   wait, in-flight requests fail, and the command returns when the session is gone,

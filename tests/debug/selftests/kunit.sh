@@ -39,6 +39,11 @@ test_distance() {
 	run_suite nbd_distance
 }
 
+timeouts[test_tlsrec]=120
+test_tlsrec() {
+	run_suite nbd_tlsrec
+}
+
 timeouts[test_conn]=120
 test_conn() {
 	run_suite nbd_conn

@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Streams over TCP with kernel TLS: requests are encrypted by sendmsg() and replies decrypted
+ * by recvmsg(), both from works, for both wait for the socket's lock.
+ *
+ * All memory is shown to TLS as the kernel's addresses: it takes references to pages that it
+ * is given, which those of a request need not count.
+ */
+#include <linux/highmem.h>
+#include <linux/net.h>
+#include <linux/netlink.h>
+#include <linux/socket.h>
+#include <linux/string.h>
+#include <linux/tcp.h>
+#include <net/inet_connection_sock.h>
+#include <net/net_namespace.h>
+#include <net/sock.h>
+#include <net/tcp.h>
+#include <net/tls.h>
+#include "compat.h"
+#include "conn.h"
+#include "socket.h"
+#include "stream.h"
+#include "tlsrec.h"
+
+#define KTLS_ULP_NAME	"tls"
+/* Segments of one call. */
+#define KTLS_VECS	32
+
+/* Room for the type of a record beside its bytes. */
+union ktls_control {
+	struct cmsghdr header;
+	u8 bytes[CMSG_SPACE(sizeof(u8))];
+};
+
+static int ktls_copy_ops(struct proto_ops *ops, int family)
+{
+	struct socket *sock;
+	int err;
+
+	err = sock_create_kern(&init_net, family, SOCK_STREAM, IPPROTO_TCP, &sock);
+	if (err)
+		return err == -EAFNOSUPPORT ? 0 : err;
+	*ops = *sock->ops;
+	ops->sendmsg = sock_no_sendmsg;
+	ops->recvmsg = sock_no_recvmsg;
+	/* Made of recvmsg() then. */
+	ops->splice_read = NULL;
+	nbd_ops_without_sendpage(ops);
+	sock_release(sock);
+	return 0;
+}
+
+static int nbd_ktls_init(struct nbd_seal *seal)
+{
+	return ktls_copy_ops(&seal->ktls_ops[0], AF_INET) ?:
+	       ktls_copy_ops(&seal->ktls_ops[1], AF_INET6);
+}
+
+static struct proto_ops *ktls_ops(const struct sock *sk)
+{
+	return &nbd_seal->ktls_ops[sk->sk_family == AF_INET6];
+}
+
+static bool nbd_ktls_fits(const struct sock *sk)
+{
+	const struct tcp_ulp_ops *ulp;
+
+	if (!nbd_tcp_fits(sk))
+		return false;
+	ulp = READ_ONCE(inet_csk(sk)->icsk_ulp_ops);
+	return ulp && !strcmp(ulp->name, KTLS_ULP_NAME);
+}
+
+static bool ktls_has_keys(unsigned int conf)
+{
+	return conf == TLS_SW || conf == TLS_HW;
+}
+
+/* A call of somebody else's that is under way would go on; the socket's lock is held then. */
+static bool ktls_is_in_use(struct tls_context *ctx)
+{
+	const struct tls_sw_context_rx *rx = tls_sw_ctx_rx(ctx);
+
+	return READ_ONCE(rx->reader_present) || mutex_is_locked(&ctx->tx_lock);
+}
+
+static int nbd_ktls_check(const struct sock *sk, struct netlink_ext_ack *extack)
+{
+	struct tls_context *ctx = tls_get_ctx(sk);
+
+	if (IS_ENABLED(CONFIG_HIGHMEM) || !ktls_ops(sk)->family) {
+		NL_SET_ERR_MSG(extack, "TCP sockets with kernel TLS cannot be used on this kernel");
+		return -EOPNOTSUPP;
+	}
+	if (!ctx || !ktls_has_keys(ctx->tx_conf) || !ktls_has_keys(ctx->rx_conf)) {
+		NL_SET_ERR_MSG(extack, "kernel TLS of the socket lacks the keys of a direction");
+		return -EOPNOTSUPP;
+	}
+	if (tcp_sk(sk)->repair) {
+		NL_SET_ERR_MSG(extack, "TCP sockets in repair mode cannot be used");
+		return -EOPNOTSUPP;
+	}
+	if (ktls_is_in_use(ctx)) {
+		NL_SET_ERR_MSG(extack, "somebody is sending or receiving on the socket");
+		return -EBUSY;
+	}
+	return 0;
+}
+
+static void nbd_ktls_seal(struct nbd_socket *s)
+{
+	struct sock *sk = s->sock->sk;
+
+	WRITE_ONCE(s->sock->ops, ktls_ops(sk));
+	s->disconnects = sk->sk_disconnects;
+}
+
+/* New keys, which newer kernels take, bring TLS' own calls back; then anybody can receive. */
+static bool ktls_is_sealed(const struct nbd_socket *s)
+{
+	return READ_ONCE(s->sock->ops) == ktls_ops(s->sock->sk) &&
+	       !tcp_sk(s->sock->sk)->repair;
+}
+
+static void nbd_ktls_restore(struct nbd_socket *s)
+{
+	if (READ_ONCE(s->sock->ops) == ktls_ops(s->sock->sk))
+		WRITE_ONCE(s->sock->ops, s->ops);
+	nbd_tcp_restore_nodelay(s);
+}
+
+/* The same memory, up to KTLS_VECS segments of it: @to, for @direction. */
+static void ktls_map(const struct iov_iter *from, struct iov_iter *to, struct kvec *vec,
+		     unsigned int direction)
+{
+	size_t skip = from->iov_offset, left = iov_iter_count(from), bytes = 0;
+	const struct bio_vec *bv = from->bvec;
+	unsigned int n;
+
+	for (n = 0; left && n < KTLS_VECS; n++, bv++) {
+		size_t len = min_t(size_t, bv->bv_len - skip, left);
+
+		vec[n].iov_base = page_address(bv->bv_page) + bv->bv_offset + skip;
+		vec[n].iov_len = len;
+		bytes += len;
+		left -= len;
+		skip = 0;
+	}
+	iov_iter_kvec(to, direction, vec, n, bytes);
+}
+
+static int nbd_ktls_send(struct nbd_socket *s, struct msghdr *msg, bool wait)
+{
+	struct iov_iter *iter = &msg->msg_iter;
+	struct kvec vec[KTLS_VECS];
+	int sent = 0, ret;
+	size_t bytes;
+
+	if (!ktls_is_sealed(s))
+		return -EBUSY;
+	if (iov_iter_is_kvec(iter))
+		return nbd_stream_sendmsg(s, msg, wait);
+	do {
+		struct msghdr part = { .msg_flags = msg->msg_flags };
+
+		ktls_map(iter, &part.msg_iter, vec, ITER_SOURCE);
+		bytes = msg_data_left(&part);
+		iov_iter_advance(iter, bytes);
+		if (iov_iter_count(iter))
+			part.msg_flags |= MSG_MORE;
+		ret = nbd_stream_sendmsg(s, &part, wait);
+		if (ret > 0)
+			sent += ret;
+	} while (ret == bytes && iov_iter_count(iter));
+	return sent ?: ret;
+}
+
+static struct nbd_conn *ktls_conn(struct nbd_socket *s)
+{
+	return container_of(s, struct nbd_conn, socket);
+}
+
+/* True if the connection goes on. */
+static bool ktls_judge(struct nbd_conn *conn, enum nbd_tls_verdict verdict)
+{
+	const char *text = nbd_tls_verdict_text(verdict);
+
+	if (!text)
+		return true;
+	if (verdict == NBD_TLS_CLOSED)
+		nbd_conn_kill(conn, -EPIPE, "%s", text);
+	else if (verdict == NBD_TLS_ALERTED)
+		nbd_conn_kill(conn, -ECONNRESET, "%s: number %u", text, conn->talk.alert);
+	else if (verdict == NBD_TLS_NEW_KEYS)
+		nbd_conn_kill(conn, -EKEYEXPIRED, "%s", text);
+	else
+		nbd_conn_kill(conn, -EPROTO, "protocol violation: %s", text);
+	return false;
+}
+
+/* The record is no data. True if the connection goes on. */
+static bool ktls_recv_control(struct nbd_conn *conn)
+{
+	struct kvec vec = { .iov_base = conn->rx_buf, .iov_len = NBD_RX_BUF };
+	union ktls_control control = { };
+	struct msghdr msg = {
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+		.msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL,
+	};
+	u8 type;
+	int ret;
+
+	iov_iter_kvec(&msg.msg_iter, ITER_DEST, &vec, 1, vec.iov_len);
+	ret = nbd_stream_recvmsg(&conn->socket, &msg);
+	type = *(u8 *)CMSG_DATA(&control.header);
+	if (ret < 0 || control.header.cmsg_level != SOL_TLS ||
+	    control.header.cmsg_type != TLS_GET_RECORD_TYPE || type == NBD_TLS_DATA_RECORD) {
+		nbd_conn_kill(conn, -EIO, "cannot receive (error %d)", EIO);
+		return false;
+	}
+	/* Of an empty record the return value says something else. */
+	return ktls_judge(conn, nbd_tls_talk_take(&conn->talk, type, conn->rx_buf,
+						  vec.iov_len - msg_data_left(&msg)));
+}
+
+static void ktls_failed(struct nbd_conn *conn, int err)
+{
+	if (err == -EBADMSG)
+		nbd_conn_kill(conn, err, "a TLS record of the server cannot be decrypted");
+	else if (err == -EMSGSIZE || err == -EINVAL)
+		nbd_conn_kill(conn, err, "protocol violation: what the server sends is no TLS");
+	else
+		nbd_stream_broken(conn, -err);
+}
+
+/* The data of the records that are there. */
+static int ktls_recv_data(struct nbd_conn *conn, struct msghdr *msg)
+{
+	struct msghdr part = { .msg_flags = msg->msg_flags };
+	struct kvec vec[KTLS_VECS];
+	size_t bytes;
+	int ret;
+
+	if (iov_iter_is_kvec(&msg->msg_iter))
+		part.msg_iter = msg->msg_iter;
+	else
+		ktls_map(&msg->msg_iter, &part.msg_iter, vec, ITER_DEST);
+	bytes = msg_data_left(&part);
+	ret = nbd_stream_recvmsg(&conn->socket, &part);
+	if (ret <= 0)
+		return ret;
+	ret = bytes - msg_data_left(&part);
+	/* Only now: whoever has received in between had to break the seal before. */
+	if (!ktls_is_sealed(&conn->socket)) {
+		nbd_conn_kill(conn, -EBUSY, "somebody else used its socket");
+		return -EBUSY;
+	}
+	return ktls_judge(conn, nbd_tls_talk_data(&conn->talk)) ? ret : -EPROTO;
+}
+
+/* Records that are no data are left where they are if there is no room for their type. */
+static int nbd_ktls_recv(struct nbd_socket *s, struct msghdr *msg)
+{
+	struct nbd_conn *conn = ktls_conn(s);
+	int ret;
+
+	do {
+		ret = ktls_recv_data(conn, msg);
+	} while (ret == -EIO && ktls_recv_control(conn));
+	if (ret < 0 && ret != -EAGAIN && ret != -EINTR)
+		ktls_failed(conn, ret);
+	return ret;
+}
+
+static void nbd_ktls_data_ready(struct sock *sk)
+{
+	struct nbd_conn *conn = nbd_stream_enter(sk);
+
+	if (conn)
+		nbd_recv_later(conn);
+	nbd_stream_leave(sk);
+}
+
+/* Records that are encrypted already are TLS' to send. */
+static void nbd_ktls_write_space(struct sock *sk)
+{
+	struct nbd_conn *conn = nbd_stream_enter(sk);
+
+	if (conn) {
+		conn->socket.write_space(sk);
+		if (READ_ONCE(conn->tx_blocked) && sk_stream_is_writeable(sk))
+			nbd_stream_has_space(conn, sk);
+	}
+	nbd_stream_leave(sk);
+}
+
+/* What came before the end is as good as ever, and may say why that came. */
+static void nbd_ktls_state_change(struct sock *sk)
+{
+	struct nbd_conn *conn = nbd_stream_enter(sk);
+
+	if (conn) {
+		if (sk->sk_state != TCP_ESTABLISHED)
+			nbd_recv_later(conn);
+		conn->socket.state_change(sk);
+	}
+	nbd_stream_leave(sk);
+}
+
+/* Says close_notify (RFC 8446, section 6.1), that nobody takes the end for a broken stream. */
+static void nbd_ktls_goodbye(struct nbd_socket *s)
+{
+	u8 alert[] = { 1, 0 };
+	struct kvec vec = { .iov_base = alert, .iov_len = sizeof(alert) };
+	union ktls_control control = {
+		.header.cmsg_level = SOL_TLS,
+		.header.cmsg_type = TLS_SET_RECORD_TYPE,
+		.header.cmsg_len = CMSG_LEN(sizeof(u8)),
+	};
+	struct msghdr msg = {
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+		.msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL,
+	};
+
+	*(u8 *)CMSG_DATA(&control.header) = NBD_TLS_ALERT_RECORD;
+	iov_iter_kvec(&msg.msg_iter, ITER_SOURCE, &vec, 1, vec.iov_len);
+	nbd_stream_sendmsg(s, &msg, true);
+	nbd_stream_shutdown(s);
+}
+
+const struct nbd_stream nbd_stream_ktls = {
+	.staged		= true,
+	.locked		= true,
+	.patient	= true,
+	.init		= nbd_ktls_init,
+	.fits		= nbd_ktls_fits,
+	.check		= nbd_ktls_check,
+	.seal		= nbd_ktls_seal,
+	.prepare	= nbd_tcp_prepare,
+	.restore	= nbd_ktls_restore,
+	.send		= nbd_ktls_send,
+	.recv		= nbd_ktls_recv,
+	.receive	= nbd_recv_messages,
+	.data_ready	= nbd_ktls_data_ready,
+	.write_space	= nbd_ktls_write_space,
+	.state_change	= nbd_ktls_state_change,
+	.error_report	= nbd_tcp_error_report,
+	.excuse		= nbd_tcp_excuse,
+	.cut		= nbd_tcp_cut,
+	.goodbye	= nbd_ktls_goodbye,
+};

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Messages in TLS records that are no data. */
+#ifdef __KERNEL__
+#include <linux/stddef.h>
+#else
+#include <stddef.h>
+#endif
+#include "tlsrec.h"
+
+#define TLS_WARNING		1
+#define TLS_CLOSE_NOTIFY	0
+
+#define TLS_HELLO_REQUEST	0
+#define TLS_NEW_SESSION_TICKET	4
+#define TLS_KEY_UPDATE		24
+
+/* Bytes of an alert, and of what a message of the handshake begins with. */
+#define TLS_ALERT_SIZE		2
+#define TLS_HEAD_SIZE		4
+
+static enum nbd_tls_verdict talk_alert(struct nbd_tls_talk *t)
+{
+	t->have = 0;
+	t->alert = t->head[1];
+	if (t->alert == TLS_CLOSE_NOTIFY)
+		return NBD_TLS_CLOSED;
+	return t->head[0] == TLS_WARNING ? NBD_TLS_NOTHING : NBD_TLS_ALERTED;
+}
+
+/* What kind of message it is says its first byte; the other three are its length. */
+static enum nbd_tls_verdict talk_head(struct nbd_tls_talk *t)
+{
+	switch (t->head[0]) {
+	case TLS_NEW_SESSION_TICKET:
+		break;
+	case TLS_KEY_UPDATE:
+		return NBD_TLS_NEW_KEYS;
+	case TLS_HELLO_REQUEST:
+		return NBD_TLS_NEW_HANDSHAKE;
+	default:
+		return NBD_TLS_NONSENSE;
+	}
+	if (t->have < TLS_HEAD_SIZE)
+		return NBD_TLS_NOTHING;
+	t->have = 0;
+	t->left = t->head[1] << 16 | t->head[2] << 8 | t->head[3];
+	return NBD_TLS_NOTHING;
+}
+
+static enum nbd_tls_verdict talk_byte(struct nbd_tls_talk *t, __u8 byte)
+{
+	if (t->left) {
+		t->left--;
+		return NBD_TLS_NOTHING;
+	}
+	t->head[t->have++] = byte;
+	if (t->type == NBD_TLS_HANDSHAKE_RECORD)
+		return talk_head(t);
+	return t->have == TLS_ALERT_SIZE ? talk_alert(t) : NBD_TLS_NOTHING;
+}
+
+enum nbd_tls_verdict nbd_tls_talk_take(struct nbd_tls_talk *t, __u8 type, const __u8 *bytes,
+				       __u32 n)
+{
+	enum nbd_tls_verdict verdict = NBD_TLS_NOTHING;
+	__u32 i;
+
+	if (type != NBD_TLS_ALERT_RECORD && type != NBD_TLS_HANDSHAKE_RECORD)
+		return NBD_TLS_NONSENSE;
+	/* Neither may be empty, nor in the middle of the other. */
+	if (!n || ((t->have || t->left) && type != t->type))
+		return NBD_TLS_NONSENSE;
+	t->type = type;
+	if (++t->records > NBD_TLS_TALK_MAX)
+		return NBD_TLS_FLOOD;
+	for (i = 0; i < n && verdict == NBD_TLS_NOTHING; i++)
+		verdict = talk_byte(t, bytes[i]);
+	return verdict;
+}
+
+enum nbd_tls_verdict nbd_tls_talk_data(struct nbd_tls_talk *t)
+{
+	t->records = 0;
+	return t->have || t->left ? NBD_TLS_NONSENSE : NBD_TLS_NOTHING;
+}
+
+const char *nbd_tls_verdict_text(enum nbd_tls_verdict verdict)
+{
+	switch (verdict) {
+	case NBD_TLS_NOTHING:
+		return NULL;
+	case NBD_TLS_CLOSED:
+		return "server ended the TLS connection";
+	case NBD_TLS_ALERTED:
+		return "TLS alert of the server";
+	case NBD_TLS_NEW_KEYS:
+		return "server changed its TLS key, which the kernel cannot follow";
+	case NBD_TLS_NEW_HANDSHAKE:
+		return "server wants another TLS handshake";
+	case NBD_TLS_FLOOD:
+		return "TLS messages of the server without end";
+	case NBD_TLS_NONSENSE:
+		break;
+	}
+	return "server breaks the rules of TLS";
+}

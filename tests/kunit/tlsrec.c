@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What kernel/tlsrec.c makes of TLS records that are no data, cut anywhere. Runs in the
+ * kernel, and in userspace as tests/kunit/wire.c does.
+ */
+#include <kunit/test.h>
+#ifdef __KERNEL__
+#include <linux/array_size.h>
+#include <linux/string.h>
+#endif
+#include "../../kernel/tlsrec.h"
+
+#define ALERT		NBD_TLS_ALERT_RECORD
+#define HANDSHAKE	NBD_TLS_HANDSHAKE_RECORD
+
+static enum nbd_tls_verdict take(struct nbd_tls_talk *t, __u8 type, const char *bytes, __u32 n)
+{
+	return nbd_tls_talk_take(t, type, (const __u8 *)bytes, n);
+}
+
+/* A server's first record. */
+static enum nbd_tls_verdict first(__u8 type, const char *bytes, __u32 n)
+{
+	struct nbd_tls_talk t = { };
+
+	return take(&t, type, bytes, n);
+}
+
+static void alerts(struct kunit *test)
+{
+	struct nbd_tls_talk t = { };
+
+	KUNIT_EXPECT_EQ(test, first(ALERT, "\1\0", 2), NBD_TLS_CLOSED);
+	KUNIT_EXPECT_EQ(test, first(ALERT, "\2\0", 2), NBD_TLS_CLOSED);
+	KUNIT_EXPECT_EQ(test, first(ALERT, "\1\x5a", 2), NBD_TLS_NOTHING);
+	KUNIT_EXPECT_EQ(test, take(&t, ALERT, "\2\x2a", 2), NBD_TLS_ALERTED);
+	KUNIT_EXPECT_EQ(test, t.alert, 42);
+	/* Two in a record, and one in two. */
+	KUNIT_EXPECT_EQ(test, first(ALERT, "\1\x5a\1\0", 4), NBD_TLS_CLOSED);
+	memset(&t, 0, sizeof(t));
+	KUNIT_EXPECT_EQ(test, take(&t, ALERT, "\2", 1), NBD_TLS_NOTHING);
+	KUNIT_EXPECT_EQ(test, take(&t, ALERT, "\x50", 1), NBD_TLS_ALERTED);
+	KUNIT_EXPECT_EQ(test, t.alert, 80);
+}
+
+static void handshakes(struct kunit *test)
+{
+	KUNIT_EXPECT_EQ(test, first(HANDSHAKE, "\x18\0\0\1\0", 5), NBD_TLS_NEW_KEYS);
+	KUNIT_EXPECT_EQ(test, first(HANDSHAKE, "\x18", 1), NBD_TLS_NEW_KEYS);
+	KUNIT_EXPECT_EQ(test, first(HANDSHAKE, "\0\0\0\0", 4), NBD_TLS_NEW_HANDSHAKE);
+	/* A ticket, and what may follow it in the same record. */
+	KUNIT_EXPECT_EQ(test, first(HANDSHAKE, "\4\0\0\3abc", 7), NBD_TLS_NOTHING);
+	KUNIT_EXPECT_EQ(test, first(HANDSHAKE, "\4\0\0\3abc\4\0\0\1x", 12), NBD_TLS_NOTHING);
+	KUNIT_EXPECT_EQ(test, first(HANDSHAKE, "\4\0\0\3abc\x18\0\0\1\0", 12), NBD_TLS_NEW_KEYS);
+	/* Its bytes are not looked at. */
+	KUNIT_EXPECT_EQ(test, first(HANDSHAKE, "\4\0\0\5\x18\0\0\1\0", 9), NBD_TLS_NOTHING);
+	/* A certificate request, a client's hello. */
+	KUNIT_EXPECT_EQ(test, first(HANDSHAKE, "\xd\0\0\0", 4), NBD_TLS_NONSENSE);
+	KUNIT_EXPECT_EQ(test, first(HANDSHAKE, "\1\0\0\0", 4), NBD_TLS_NONSENSE);
+}
+
+/* However the messages are cut into records, the same comes of them. */
+static void cuts(struct kunit *test)
+{
+	static const char bytes[] = "\4\0\0\3abc\4\0\1\0";
+	struct nbd_tls_talk t;
+	unsigned int at;
+
+	for (at = 1; at < sizeof(bytes) - 1; at++) {
+		memset(&t, 0, sizeof(t));
+		KUNIT_EXPECT_EQ(test, take(&t, HANDSHAKE, bytes, at), NBD_TLS_NOTHING);
+		KUNIT_EXPECT_EQ(test, take(&t, HANDSHAKE, bytes + at, sizeof(bytes) - 1 - at),
+				NBD_TLS_NOTHING);
+		KUNIT_EXPECT_EQ(test, t.left, 256);
+		KUNIT_EXPECT_EQ(test, nbd_tls_talk_data(&t), NBD_TLS_NONSENSE);
+	}
+}
+
+static void rules(struct kunit *test)
+{
+	struct nbd_tls_talk t = { };
+
+	KUNIT_EXPECT_EQ(test, first(ALERT, "", 0), NBD_TLS_NONSENSE);
+	KUNIT_EXPECT_EQ(test, first(HANDSHAKE, "", 0), NBD_TLS_NONSENSE);
+	KUNIT_EXPECT_EQ(test, first(20, "\1", 1), NBD_TLS_NONSENSE);
+	KUNIT_EXPECT_EQ(test, first(24, "\1", 1), NBD_TLS_NONSENSE);
+	/* An alert in the middle of a message, and the other way round. */
+	KUNIT_EXPECT_EQ(test, take(&t, HANDSHAKE, "\4\0", 2), NBD_TLS_NOTHING);
+	KUNIT_EXPECT_EQ(test, take(&t, ALERT, "\1\0", 2), NBD_TLS_NONSENSE);
+	memset(&t, 0, sizeof(t));
+	KUNIT_EXPECT_EQ(test, take(&t, ALERT, "\1", 1), NBD_TLS_NOTHING);
+	KUNIT_EXPECT_EQ(test, take(&t, HANDSHAKE, "\4\0\0\0", 4), NBD_TLS_NONSENSE);
+}
+
+/* Data makes the count begin anew. */
+static void flood(struct kunit *test)
+{
+	struct nbd_tls_talk t = { };
+	unsigned int i;
+
+	for (i = 0; i < NBD_TLS_TALK_MAX; i++)
+		KUNIT_EXPECT_EQ(test, take(&t, HANDSHAKE, "\4\0\0\0", 4), NBD_TLS_NOTHING);
+	KUNIT_EXPECT_EQ(test, nbd_tls_talk_data(&t), NBD_TLS_NOTHING);
+	for (i = 0; i < NBD_TLS_TALK_MAX; i++)
+		KUNIT_EXPECT_EQ(test, take(&t, ALERT, "\1\x5a", 2), NBD_TLS_NOTHING);
+	KUNIT_EXPECT_EQ(test, take(&t, HANDSHAKE, "\4\0\0\0", 4), NBD_TLS_FLOOD);
+}
+
+static void talk_has_words(struct kunit *test)
+{
+	unsigned int verdict;
+
+	KUNIT_EXPECT_TRUE(test, !nbd_tls_verdict_text(NBD_TLS_NOTHING));
+	for (verdict = NBD_TLS_CLOSED; verdict <= NBD_TLS_NONSENSE; verdict++)
+		KUNIT_EXPECT_NOT_NULL(test, nbd_tls_verdict_text(verdict));
+}
+
+static struct kunit_case tlsrec_cases[] = {
+	KUNIT_CASE(alerts),
+	KUNIT_CASE(handshakes),
+	KUNIT_CASE(cuts),
+	KUNIT_CASE(rules),
+	KUNIT_CASE(flood),
+	KUNIT_CASE(talk_has_words),
+	{ }
+};
+
+static struct kunit_suite tlsrec_suite = {
+	.name = "nbd_tlsrec",
+	.test_cases = tlsrec_cases,
+};
+
+kunit_test_suites(&tlsrec_suite);
