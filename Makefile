@@ -36,6 +36,7 @@ CLIENT_LIBS = $(shell $(PKG_CONFIG) --libs $(LIBS))
 CLIENT_OBJECTS := $(patsubst client/%.c,$(BUILD)/client/%.o,$(wildcard client/*.c))
 
 MAN8 := $(wildcard Documentation/*.8)
+MAN7 := $(wildcard Documentation/*.7)
 MAN5 := $(wildcard Documentation/*.5)
 COMPLETION := $(wildcard system/nbd-client.completion)
 
@@ -103,6 +104,7 @@ install: all
 install-client: client
 	install -D -m 755 $(BUILD)/nbd-client $(DESTDIR)$(SBINDIR)/nbd-client
 	$(if $(MAN8),install -D -m 644 -t $(DESTDIR)$(MANDIR)/man8 $(MAN8))
+	$(if $(MAN7),install -D -m 644 -t $(DESTDIR)$(MANDIR)/man7 $(MAN7))
 	$(if $(MAN5),install -D -m 644 -t $(DESTDIR)$(MANDIR)/man5 $(MAN5))
 	$(if $(COMPLETION),install -D -m 644 $(COMPLETION) $(DESTDIR)$(COMPLETIONDIR)/nbd-client)
 	install -d $(DESTDIR)$(UNITDIR)
@@ -112,6 +114,7 @@ install-client: client
 uninstall:
 	rm -f $(DESTDIR)$(MODDIR)/nbd.ko $(DESTDIR)$(SBINDIR)/nbd-client \
 		$(addprefix $(DESTDIR)$(MANDIR)/man8/,$(notdir $(MAN8))) \
+		$(addprefix $(DESTDIR)$(MANDIR)/man7/,$(notdir $(MAN7))) \
 		$(addprefix $(DESTDIR)$(MANDIR)/man5/,$(notdir $(MAN5))) \
 		$(DESTDIR)$(COMPLETIONDIR)/nbd-client \
 		$(DESTDIR)$(UNITDIR)/nbd-monitor.service

@@ -10,11 +10,13 @@
 
 #include "attach.h"
 #include "await.h"
+#include "credentials.h"
 #include "device.h"
 #include "entrust.h"
 #include "fit.h"
 #include "handover.h"
 #include "keeper.h"
+#include "module.h"
 #include "process.h"
 #include "serve.h"
 #include "store.h"
@@ -234,7 +236,21 @@ static int attach_device(struct nbd_kernel *k, const struct nbd_params *params,
 	return 0;
 }
 
-int nbd_attach(const struct nbd_params *params, FILE *out,
+/* Keys that may change need somebody who makes new connections before that. */
+static int prepare_tls(const struct nbd_kernel *k, struct nbd_params *params,
+		       struct nbd_err *err)
+{
+	int ret = nbd_credentials_load(params, err);
+
+	if (ret || !params->tls)
+		return ret;
+	nbd_module_load_ciphers();
+	params->tls_for_good = params->reconnect == NBD_RECONNECT_NEVER ||
+			       !nbd_kernel_knows(k, NBD_ATTR_REPLACE);
+	return 0;
+}
+
+int nbd_attach(struct nbd_params *params, FILE *out,
 	       struct nbd_err *err)
 {
 	struct nbd_address_list list;
@@ -251,6 +267,8 @@ int nbd_attach(const struct nbd_params *params, FILE *out,
 	b = calloc(1, sizeof(*b));
 	ret = b ? check_driver(&kernel, params, err) :
 		  nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
+	if (!ret)
+		ret = prepare_tls(&kernel, params, err);
 	if (!ret)
 		ret = nbd_await_servers(params, b, &list, err);
 	if (!ret) {

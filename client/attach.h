@@ -21,7 +21,7 @@
  * Return: 0 when the device is attached and, unless standard error tells what it lacks,
  * can be used, partitions included; otherwise nothing is attached.
  */
-int nbd_attach(const struct nbd_params *params, FILE *out,
+int nbd_attach(struct nbd_params *params, FILE *out,
 	       struct nbd_err *err);
 
 #endif /* NBD_ATTACH_H */

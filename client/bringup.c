@@ -130,6 +130,7 @@ void nbd_bringup_start(struct nbd_bringup *b, enum nbd_goal goal,
 		b->links[i].state = NBD_LINK_IDLE;
 		b->links[i].fd = -1;
 		b->links[i].check = NULL;
+		b->links[i].tls = NULL;
 	}
 	start_next_address(b);
 }

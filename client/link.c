@@ -16,6 +16,7 @@
 #include "folders.h"
 #include "link.h"
 #include "peer.h"
+#include "tls.h"
 
 /* How long to leave a Unix server alone whose backlog is full. */
 #define BACKLOG_RETRY_MS 20
@@ -24,6 +25,12 @@ static void end_helper(struct nbd_link *link)
 {
 	if (link->state == NBD_LINK_ELSEWHERE)
 		nbd_helper_end(&link->helper);
+}
+
+static void end_tls(struct nbd_link *link)
+{
+	nbd_tls_free(link->tls);
+	link->tls = NULL;
 }
 
 static int link_fail(struct nbd_link *link, int ret)
@@ -211,6 +218,7 @@ void nbd_link_start(struct nbd_link *link, enum nbd_goal goal,
 	link->goal = goal;
 	link->place = place;
 	link->without_go = false;
+	link->tls = NULL;
 	link->check = NULL;
 	memset(&link->finding, 0, sizeof(link->finding));
 	open_socket(link);
@@ -243,18 +251,66 @@ static bool start_without_go(struct nbd_link *link)
 	return true;
 }
 
+/* The handshake of TLS, in the middle of that of NBD. */
+static int run_tls(struct nbd_link *link)
+{
+	int ret;
+
+	if (!link->tls)
+		link->tls = nbd_tls_start(link->params,
+					  &link->params->servers[link->address->server],
+					  link->goal == NBD_GOAL_GO ? link->fd : -1,
+					  &link->transport.base, &link->err);
+	if (!link->tls)
+		return -EPROTO;
+	ret = nbd_tls_handshake(link->tls, &link->err);
+	if (!ret)
+		nbd_handshake_tls_done(&link->hs);
+	return ret;
+}
+
+static int run_options(struct nbd_link *link)
+{
+	struct nbd_transport *t = &link->transport.base;
+	int ret;
+
+	if (link->tls)
+		t = nbd_tls_transport(link->tls);
+	ret = nbd_handshake_run(&link->hs, t, &link->err);
+	if (ret && ret != -EAGAIN && link->tls && nbd_tls_explain(link->tls, &link->err))
+		link->hs.dropped_on_go = false;
+	return ret;
+}
+
+/* From here on the socket is plain for us; but a list has no use for it any more. */
+static int leave_tls(struct nbd_link *link)
+{
+	int ret = 0;
+
+	if (link->tls && link->goal == NBD_GOAL_GO)
+		ret = nbd_tls_hand_over(link->tls, &link->err);
+	else if (link->tls)
+		nbd_tls_goodbye(link->tls);
+	end_tls(link);
+	return ret;
+}
+
 static void run_handshake(struct nbd_link *link)
 {
-	int ret = nbd_handshake_run(&link->hs, &link->transport.base,
-				    &link->err);
+	int ret;
 
+	do {
+		if (link->hs.state == NBD_HS_TLS_READY)
+			ret = run_tls(link);
+		else
+			ret = run_options(link);
+	} while (!ret && link->hs.state != NBD_HS_DONE);
 	if (ret == -EAGAIN)
 		return;
 	if (ret && start_without_go(link))
 		return;
-	if (!ret && link->hs.state == NBD_HS_TLS_READY)
-		ret = nbd_fail(&link->err, NBD_EXIT_TLS, EOPNOTSUPP,
-			       "this nbd-client cannot do TLS");
+	if (!ret)
+		ret = leave_tls(link);
 	if (ret)
 		link_fail(link, ret);
 	else
@@ -335,6 +391,13 @@ bool nbd_link_busy(const struct nbd_link *link)
 	       link->state == NBD_LINK_CHECK;
 }
 
+static bool handshake_writes(const struct nbd_link *link)
+{
+	if (link->hs.state == NBD_HS_TLS_READY)
+		return link->tls && nbd_tls_writes(link->tls);
+	return nbd_handshake_writes(&link->hs);
+}
+
 struct pollfd nbd_link_poll(const struct nbd_link *link)
 {
 	struct pollfd pfd = { .fd = -1 };
@@ -347,7 +410,7 @@ struct pollfd nbd_link_poll(const struct nbd_link *link)
 		pfd.events = POLLOUT;
 	} else if (link->state == NBD_LINK_HANDSHAKE) {
 		pfd.fd = link->fd;
-		pfd.events = nbd_handshake_writes(&link->hs) ? POLLOUT : POLLIN;
+		pfd.events = handshake_writes(link) ? POLLOUT : POLLIN;
 	} else if (link->state == NBD_LINK_CHECK) {
 		pfd = nbd_check_poll(link->check, link->fd);
 	}
@@ -376,6 +439,7 @@ void nbd_link_close(struct nbd_link *link)
 {
 	nbd_check_free(link->check);
 	link->check = NULL;
+	end_tls(link);
 	if (link->fd < 0)
 		return;
 	end_helper(link);

@@ -15,6 +15,8 @@
 #include "negotiate.h"
 #include "util.h"
 
+struct nbd_tls;
+
 /** enum nbd_link_state - what the link waits for */
 enum nbd_link_state {
 	NBD_LINK_IDLE,		/* not started */
@@ -61,6 +63,7 @@ struct nbd_link {
 	struct nbd_helper helper;
 	bool without_go;
 	struct nbd_socket_transport transport;
+	struct nbd_tls *tls;
 };
 
 /**

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "attach.h"
+#include "credentials.h"
 #include "detach.h"
 #include "device.h"
 #include "list.h"
@@ -52,6 +53,8 @@ static int run_detach(const struct nbd_command *cmd, struct nbd_err *err)
 /* Before any server is bothered; and their paths are kept for those who reconnect. */
 static int prepare_attach(struct nbd_command *cmd, struct nbd_err *err)
 {
+	if (cmd->action == NBD_ACTION_LIST)
+		return nbd_credentials_load(&cmd->params, err);
 	if (cmd->action != NBD_ACTION_ATTACH && cmd->action != NBD_ACTION_REPLACE)
 		return 0;
 	if (!nbd_process_is_privileged())
@@ -60,7 +63,7 @@ static int prepare_attach(struct nbd_command *cmd, struct nbd_err *err)
 	return nbd_servers_absolute(&cmd->params, err);
 }
 
-static int run(const struct nbd_command *cmd, struct nbd_err *err)
+static int run(struct nbd_command *cmd, struct nbd_err *err)
 {
 	switch (cmd->action) {
 	case NBD_ACTION_ATTACH:

@@ -15,6 +15,7 @@
 
 #include "util.h"
 
+struct nbd_credentials;
 struct nbd_err;
 
 #define NBD_DEFAULT_PORT	"10809"
@@ -71,7 +72,9 @@ enum nbd_reconnect {
  * @index:		device number, or NBD_INDEX_AUTO
  * @servers:		addresses of the export, in order of preference
  * @nservers:		how many of them
- * @tls_verify:		check the server's certificate
+ * @tls_for_good:	nobody will renew the connections: TLS must be of a version whose keys
+ *			never change
+ * @credentials:	for TLS, once they were loaded; nbd_params_free() frees them
  *
  * The others are the settings, in the order of settings.def, which explains each.
  * Strings are owned by the struct; nbd_params_free() frees them.
@@ -81,7 +84,8 @@ struct nbd_params {
 	s32 index;
 	struct nbd_server servers[NBD_SERVERS_MAX];
 	unsigned int nservers;
-	bool tls_verify;
+	bool tls_for_good;
+	struct nbd_credentials *credentials;
 #define NBD_SETTING(ID, BIT, KIND, FIELD, ...)	NBD_TYPE_##KIND FIELD;
 #define NBD_SWITCH(FIELD, ...)			bool FIELD;
 #include "settings.def"

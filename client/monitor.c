@@ -392,6 +392,8 @@ static void load_record(void *arg, s32 index)
 		m->reload |= ret != -ENOENT && ret != -EINVAL;
 		return;
 	}
+	if (nbd_record_monitored(&record) && nbd_record_read_credentials(&record, &err))
+		nbd_log(LOG_ERR, "/dev/nbd%d: %s", index, err.text);
 	if (!nbd_record_monitored(&record)) {
 		take_early_loss(m, index);
 		nbd_record_free(&record);

@@ -268,7 +268,7 @@ static const struct {
 	[NBD_REP_ERR_PLATFORM] = { NBD_EXIT_UNSUPPORTED, EOPNOTSUPP,
 		"the server's platform does not support that" },
 	[NBD_REP_ERR_TLS_REQD] = { NBD_EXIT_TLS, EACCES,
-		"the server demands TLS, which this nbd-client cannot do" },
+		"the server demands TLS: use it (-enable-tls, or nbds:// in a URI)" },
 	[NBD_REP_ERR_UNKNOWN] = { NBD_EXIT_EXPORT, ENOENT,
 		"the server has no such export (nbd-client -l lists them)" },
 	[NBD_REP_ERR_SHUTDOWN] = { NBD_EXIT_CONNECT, ESHUTDOWN,
@@ -325,6 +325,8 @@ static bool is_optional(const struct nbd_handshake *hs)
 
 static int handle_option_error(struct nbd_handshake *hs, struct nbd_err *err)
 {
+	int ret;
+
 	if (hs->option == NBD_OPT_GO &&
 	    hs->reply_type == (NBD_REP_ERROR_BIT | NBD_REP_ERR_UNSUP)) {
 		put_export_name(hs);
@@ -336,7 +338,13 @@ static int handle_option_error(struct nbd_handshake *hs, struct nbd_err *err)
 		put_next_option(hs);
 		return 0;
 	}
-	return hs_fail(hs, describe_refusal(hs, err));
+	ret = hs_fail(hs, describe_refusal(hs, err));
+	if (hs->option == NBD_OPT_STARTTLS) {
+		/* Whatever the reason: never without. */
+		nbd_err_prefix(err, "TLS was asked for, and the server does not do it");
+		err->status = NBD_EXIT_TLS;
+	}
+	return ret;
 }
 
 static bool is_power_of_two(u32 n)

@@ -11,6 +11,7 @@
 #include "nbdtab.h"
 #include "options.h"
 #include "settings.h"
+#include "tls.h"
 #include "uri.h"
 #include "util.h"
 
@@ -417,9 +418,6 @@ static int check_combination(const struct nbd_command *cmd,
 	if (p->preinit && p->tls)
 		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
 				"-preinit skips the handshake, so it cannot be combined with TLS");
-	if (p->tls)
-		return nbd_fail(err, NBD_EXIT_TLS, EOPNOTSUPP,
-				"TLS is not available in this nbd-client");
 	if (p->preinit && !(p->given & NBD_GIVEN_SIZE))
 		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
 				"-preinit skips the handshake, so it needs the size (-size BYTES)");
@@ -559,7 +557,9 @@ int nbd_options_parse(struct nbd_command *cmd, int argc, char **argv,
 		ret = finish(cmd, &args, err);
 	if (!ret && cmd->tab)
 		ret = apply_tab(cmd, argc, argv, err);
-	return ret ? ret : check_combination(cmd, err);
+	if (!ret)
+		ret = check_combination(cmd, err);
+	return ret ? ret : nbd_tls_check(&cmd->params, err);
 }
 
 void nbd_command_free(struct nbd_command *cmd)

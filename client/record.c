@@ -27,7 +27,7 @@ static const struct field {
 	NUMBER("keeper", keeper),
 	NUMBER("pid", pid),
 	NUMBER("given", params.given),
-	NUMBER("tls-verify", params.tls_verify),
+	NUMBER("tls-for-good", params.tls_for_good),
 	NUMBER("size", export.size),
 	NUMBER("flags", export.flags),
 	NUMBER("has-block-sizes", export.has_block_sizes),

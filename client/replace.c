@@ -11,6 +11,7 @@
 
 #include "adopt.h"
 #include "bringup.h"
+#include "credentials.h"
 #include "device.h"
 #include "entrust.h"
 #include "fit.h"
@@ -23,6 +24,7 @@
 #include "settings.h"
 #include "store.h"
 #include "target.h"
+#include "tls.h"
 
 /**
  * struct replacing - one switch-over
@@ -144,7 +146,7 @@ static int merge(struct nbd_record *record, const struct nbd_params *params,
 	if (params->nservers) {
 		memcpy(p->servers, params->servers, sizeof(p->servers));
 		p->nservers = params->nservers;
-		p->tls_verify = params->tls_verify;
+		p->tls_insecure = params->tls_insecure;
 		record->in_use.server = 0;
 	}
 	return nbd_settings_merge(p, params, err);
@@ -269,6 +271,8 @@ static int read_again(struct replacing *r, struct nbd_err *err)
 		return nbd_fail(err, NBD_EXIT_FAILURE, ESTALE,
 				"the device was detached, or adopted, meanwhile: try again");
 	}
+	now.params.credentials = r->record.params.credentials;
+	r->record.params.credentials = NULL;
 	nbd_record_free(&r->record);
 	r->record = now;
 	return merge(&r->record, r->given, err);
@@ -321,6 +325,24 @@ static int find_addresses(struct nbd_kernel *k, const struct nbd_record *record,
 	return nbd_resolve_servers(&record->params, place, list, err);
 }
 
+/*
+ * The files are read anew, for what is in them may have been renewed. If nobody has named
+ * them now they need not be there any more.
+ */
+static int prepare_tls(struct replacing *r, struct nbd_err *err)
+{
+	struct nbd_params *p = &r->record.params;
+	int ret = nbd_tls_check(p, err);
+
+	if (ret || !p->tls)
+		return ret;
+	ret = nbd_credentials_load(p, err);
+	if (ret && !r->given->tls)
+		ret = nbd_record_read_credentials(&r->record, err);
+	p->tls_for_good = p->reconnect == NBD_RECONNECT_NEVER;
+	return ret;
+}
+
 /* A monitor is there before the record, and does not end before that comes. */
 static int switch_over_in_care(struct replacing *r, struct nbd_bringup *b,
 			       const struct nbd_address_list *list,
@@ -346,6 +368,8 @@ static int replace_with(struct replacing *r, struct nbd_bringup *b,
 	int ret;
 
 	ret = merge(&r->record, r->given, err);
+	if (!ret)
+		ret = prepare_tls(r, err);
 	if (!ret && !r->given->nservers)
 		ret = open_place(&place, &r->record, err);
 	if (!ret)

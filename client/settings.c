@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "credentials.h"
 #include "device.h"
 #include "namespace.h"
 #include "settings.h"
@@ -321,7 +322,6 @@ void nbd_params_init(struct nbd_params *params)
 
 	memset(params, 0, sizeof(*params));
 	params->index = NBD_INDEX_AUTO;
-	params->tls_verify = true;
 	nbd_for_each_setting(s)
 		if (s->initial)
 			nbd_setting_set_number(s, params, s->initial);
@@ -334,6 +334,7 @@ void nbd_params_free(struct nbd_params *params)
 	nbd_for_each_setting(s)
 		if (s->kind == NBD_KIND_TEXT)
 			free(*text_of(s, params));
+	nbd_credentials_free(params->credentials);
 	memset(params, 0, sizeof(*params));
 }
 

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "credentials.h"
 #include "device.h"
 #include "store.h"
 
@@ -24,13 +25,19 @@ static char *record_name(s32 index, char *buf)
 	return buf;
 }
 
-static FILE *open_record(s32 index, struct nbd_err *err, int *ret)
+/* Of the credentials that belong to the record. */
+static char *secrets_name(s32 index, char *buf)
 {
-	char name[NAME_SIZE];
+	snprintf(buf, NAME_SIZE, ".nbd%d.tls", index);
+	return buf;
+}
+
+static FILE *open_file(const char *name, struct nbd_err *err, int *ret)
+{
 	FILE *file;
 	int fd;
 
-	fd = nbd_rundir_open_file(record_name(index, name), err);
+	fd = nbd_rundir_open_file(name, err);
 	*ret = fd < 0 ? fd : 0;
 	if (fd < 0)
 		return NULL;
@@ -45,8 +52,9 @@ static FILE *open_record(s32 index, struct nbd_err *err, int *ret)
 
 int nbd_record_read(struct nbd_record *r, s32 index, struct nbd_err *err)
 {
+	char name[NAME_SIZE];
 	int ret;
-	FILE *file = open_record(index, err, &ret);
+	FILE *file = open_file(record_name(index, name), err, &ret);
 
 	memset(r, 0, sizeof(*r));
 	if (!file)
@@ -62,6 +70,26 @@ int nbd_record_read(struct nbd_record *r, s32 index, struct nbd_err *err)
 	if (ret)
 		nbd_err_prefix(err, "%s/nbd%d", NBD_RUN_DIR, index);
 	return ret;
+}
+
+int nbd_record_read_credentials(struct nbd_record *r, struct nbd_err *err)
+{
+	char name[NAME_SIZE];
+	FILE *file;
+	int ret;
+
+	if (!r->params.tls || r->params.credentials)
+		return 0;
+	file = open_file(secrets_name(r->params.index, name), err, &ret);
+	if (!file)
+		return ret;
+	r->params.credentials = nbd_credentials_parse(file);
+	fclose(file);
+	if (!r->params.credentials)
+		return nbd_fail(err, NBD_EXIT_TLS, EINVAL, "%s/%s is damaged", NBD_RUN_DIR,
+				name);
+	/* While the file system with the library is there. */
+	return nbd_credentials_ready(r->params.credentials, err);
 }
 
 /*
@@ -87,24 +115,50 @@ static char *draft_name(s32 index, char *buf)
 	return buf;
 }
 
-/* Whatever the umask: -status is for everybody. */
-static FILE *create_draft(int folder, const char *name)
+static char *secrets_draft_name(s32 index, char *buf)
+{
+	snprintf(buf, NAME_SIZE, ".nbd%d.%d.tls", index, getpid());
+	return buf;
+}
+
+/* Whatever the umask. */
+static FILE *create_draft(int folder, const char *name, mode_t mode)
 {
 	FILE *file = NULL;
 	int fd;
 
 	unlinkat(folder, name, 0);
 	fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd >= 0 && !fchmod(fd, 0644))
+	if (fd >= 0 && !fchmod(fd, mode))
 		file = fdopen(fd, "w");
 	if (fd >= 0 && !file)
 		close(fd);
 	return file;
 }
 
+/* For root only, unlike the record. */
+static int write_secrets(int folder, const struct nbd_credentials *c, const char *name)
+{
+	FILE *file;
+	int ret = 0;
+
+	if (!c)
+		return 0;
+	file = create_draft(folder, name, 0600);
+	if (!file)
+		return -errno;
+	nbd_credentials_print(c, file);
+	if (fflush(file) || ferror(file))
+		ret = -EIO;
+	if (fclose(file) && !ret)
+		ret = -errno;
+	return ret;
+}
+
 static int write_draft(int folder, const struct nbd_record *r, const char *name)
 {
-	FILE *file = create_draft(folder, name);
+	/* -status is for everybody. */
+	FILE *file = create_draft(folder, name, 0644);
 	int ret = 0;
 
 	if (!file)
@@ -139,7 +193,7 @@ static void unlink_file(const char *name)
 int nbd_record_draft(const struct nbd_record *r, struct nbd_err *err)
 {
 	int ret = nbd_rundir_make(err), folder;
-	char name[NAME_SIZE];
+	char name[NAME_SIZE], secrets[NAME_SIZE];
 
 	if (ret)
 		return ret;
@@ -147,9 +201,13 @@ int nbd_record_draft(const struct nbd_record *r, struct nbd_err *err)
 	if (folder < 0)
 		return folder;
 	draft_name(r->params.index, name);
-	ret = write_draft(folder, r, name);
+	secrets_draft_name(r->params.index, secrets);
+	ret = write_secrets(folder, r->params.credentials, secrets);
+	if (!ret)
+		ret = write_draft(folder, r, name);
 	if (ret) {
 		unlinkat(folder, name, 0);
+		unlinkat(folder, secrets, 0);
 		write_failed(r->params.index, ret, err);
 	}
 	close(folder);
@@ -161,6 +219,17 @@ void nbd_record_discard(s32 index)
 	char name[NAME_SIZE];
 
 	unlink_file(draft_name(index, name));
+	unlink_file(secrets_draft_name(index, name));
+}
+
+/* Those of the record that is about to be published, or none. */
+static void publish_secrets(int folder, s32 index)
+{
+	char draft[NAME_SIZE], name[NAME_SIZE];
+
+	if (renameat(folder, secrets_draft_name(index, draft), folder,
+		     secrets_name(index, name)))
+		unlinkat(folder, name, 0);
 }
 
 int nbd_record_publish(s32 index, struct nbd_err *err)
@@ -170,6 +239,7 @@ int nbd_record_publish(s32 index, struct nbd_err *err)
 
 	if (folder < 0)
 		return folder;
+	publish_secrets(folder, index);
 	if (renameat(folder, draft_name(index, draft), folder,
 		     record_name(index, name))) {
 		ret = write_failed(index, -errno, err);
@@ -209,6 +279,7 @@ void nbd_record_remove(s32 index)
 	char name[NAME_SIZE];
 
 	unlink_file(record_name(index, name));
+	unlink_file(secrets_name(index, name));
 	nbd_namespaces_drop(index, NULL);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The records of all attachments, one file each: NBD_RUN_DIR/nbdN.
+ * The records of all attachments, one file each: NBD_RUN_DIR/nbdN; and beside those with TLS
+ * their credentials, NBD_RUN_DIR/.nbdN.tls, which only root can read.
  *
  * A record is written by the client that attaches, updated by the monitor and by -replace, and
  * removed by whoever sees the attachment end, with the namespaces that are kept for it. Files
@@ -25,6 +26,12 @@
  */
 int nbd_record_read(struct nbd_record *record, s32 index,
 		    struct nbd_err *err);
+
+/*
+ * The credentials that belong to it, for who makes connections with it; none without TLS.
+ * 0 or a negative errno.
+ */
+int nbd_record_read_credentials(struct nbd_record *record, struct nbd_err *err);
 
 /* Never the same again when the record has been written; 0 without one. Reads no file. */
 u64 nbd_record_id(s32 index);

@@ -169,7 +169,7 @@ static const char *check_host(const char *host)
 	return NULL;
 }
 
-/* host, [host], host:port, with a user name in front that is not needed */
+/* host, [host], host:port, with a user name in front that only a pre-shared key needs */
 static const char *split_authority(struct span authority, struct span *host,
 				   struct span *port)
 {
@@ -242,22 +242,32 @@ static const char *parse_authority(const struct parts *p,
 	return NULL;
 }
 
-static const char *parse_tls_type(struct span value)
-{
-	if (span_is(value, "x509"))
-		return NULL;
-	return "tls-type must be x509, nothing else is supported";
-}
-
 /**
- * struct tls_query - TLS parameters of the query
- * @hostname:	tls-hostname, empty if not given
- * @verify:	tls-verify-peer
+ * struct tls_query - TLS parameters of a URI; texts are empty if not given
+ * @hostname:	tls-hostname
+ * @certificates: tls-certificates, a folder
+ * @psk_file:	tls-psk-file
+ * @user:	in front of the host
+ * @insecure:	tls-verify-peer=0
+ * @x509:	tls-type=x509
+ * @psk:	tls-type=psk
  */
 struct tls_query {
 	char hostname[NBD_HOST_MAX + 1];
-	bool verify;
+	char certificates[PATH_MAX];
+	char psk_file[PATH_MAX];
+	char user[256];
+	bool insecure;
+	bool x509;
+	bool psk;
 };
+
+static const char *parse_tls_type(struct span value, struct tls_query *tls)
+{
+	tls->x509 = span_is(value, "x509");
+	tls->psk = span_is(value, "psk");
+	return tls->x509 || tls->psk ? NULL : "tls-type must be x509 or psk";
+}
 
 static const char *parse_socket(struct span value, struct nbd_server *server)
 {
@@ -281,16 +291,22 @@ static const char *parse_parameter(struct span key, struct span value,
 		       parse_socket(value, server) :
 		       "the parameter \"socket\" needs the scheme nbd+unix or nbds+unix";
 	if (span_is(key, "tls-type"))
-		return parse_tls_type(value);
+		return parse_tls_type(value, tls);
 	if (span_is(key, "tls-hostname"))
 		return decode_text(value, tls->hostname, sizeof(tls->hostname)) ?
 		       NULL : "tls-hostname is malformed or too long";
 	if (span_is(key, "tls-verify-peer")) {
 		if (!span_is(value, "0") && !span_is(value, "1"))
 			return "tls-verify-peer must be 0 or 1";
-		tls->verify = span_is(value, "1");
+		tls->insecure = span_is(value, "0");
 		return NULL;
 	}
+	if (span_is(key, "tls-certificates"))
+		return decode_text(value, tls->certificates, sizeof(tls->certificates)) ?
+		       NULL : "tls-certificates is malformed or too long";
+	if (span_is(key, "tls-psk-file"))
+		return decode_text(value, tls->psk_file, sizeof(tls->psk_file)) ?
+		       NULL : "tls-psk-file is malformed or too long";
 	if (key.len >= 2 && !memcmp(key.at, "x-", 2))
 		return NULL;
 	return "a parameter after the \"?\" is unknown";
@@ -333,43 +349,97 @@ static int add_server(struct nbd_params *params, const struct nbd_server *server
 	return 0;
 }
 
-/* All or nothing: everything has been checked, only memory can run out. */
+/* In front of the host: the user of a pre-shared key. */
+static const char *parse_user(const struct parts *p, struct tls_query *tls)
+{
+	const char *at = memchr(p->authority.at, '@', p->authority.len);
+	struct span user = { .at = p->authority.at };
+
+	if (!at)
+		return NULL;
+	user.len = at - user.at;
+	return decode_text(user, tls->user, sizeof(tls->user)) ?
+	       NULL : "the user name is malformed or too long";
+}
+
+static const char *check_tls(const struct scheme *scheme, const struct tls_query *tls)
+{
+	bool x509 = tls->x509 || *tls->certificates || *tls->hostname || tls->insecure;
+	bool psk = tls->psk || *tls->psk_file;
+
+	if (!scheme->tls)
+		return x509 || psk ? "parameters for TLS need the scheme nbds" : NULL;
+	if (psk && x509)
+		return "TLS uses certificates or a pre-shared key, not both";
+	return psk && !*tls->psk_file ?
+	       "tls-type=psk needs the file of the key (tls-psk-file=PATH)" : NULL;
+}
+
+/* As if the option had been given; an empty text has not. */
+static int give_text(struct nbd_params *params, char **field, u64 bit, const char *text,
+		     struct nbd_err *err)
+{
+	if (!*text)
+		return 0;
+	params->given |= bit;
+	return nbd_set_text(field, text, err);
+}
+
+/* The files have the names that libnbd expects there; the client's own need not be. */
+static int give_certificates(struct nbd_params *params, const char *folder, struct nbd_err *err)
+{
+	char path[PATH_MAX + 32];
+	int ret;
+
+	if (!*folder)
+		return 0;
+	snprintf(path, sizeof(path), "%s/ca-cert.pem", folder);
+	ret = give_text(params, &params->tls_ca, NBD_GIVEN_TLS_CA, path, err);
+	snprintf(path, sizeof(path), "%s/client-cert.pem", folder);
+	if (ret || access(path, F_OK))
+		return ret;
+	ret = give_text(params, &params->tls_cert, NBD_GIVEN_TLS_CERT, path, err);
+	snprintf(path, sizeof(path), "%s/client-key.pem", folder);
+	return ret ? ret : give_text(params, &params->tls_key, NBD_GIVEN_TLS_KEY, path, err);
+}
+
+static int give_tls(struct nbd_params *params, const struct scheme *scheme,
+		    const struct tls_query *tls, struct nbd_err *err)
+{
+	int ret;
+
+	if (!scheme->tls)
+		return 0;
+	params->tls = true;
+	params->tls_insecure |= tls->insecure;
+	ret = give_text(params, &params->tls_hostname, NBD_GIVEN_TLS_HOSTNAME, tls->hostname,
+			err);
+	if (!ret)
+		ret = give_certificates(params, tls->certificates, err);
+	if (!ret)
+		ret = give_text(params, &params->tls_psk, NBD_GIVEN_TLS_PSK, tls->psk_file, err);
+	if (!ret && *tls->psk_file)
+		ret = give_text(params, &params->tls_user, NBD_GIVEN_TLS_USER, tls->user, err);
+	return ret;
+}
+
+/* Everything has been checked, only memory can run out. */
 static int commit(struct nbd_params *params, const struct nbd_server *server,
 		  const char *name, const struct scheme *scheme,
 		  const struct tls_query *tls, struct nbd_err *err)
 {
-	char *name_copy = *name && !params->export_name ? strdup(name) : NULL;
-	char *host_copy = *tls->hostname ? strdup(tls->hostname) : NULL;
-	int ret;
+	int ret = add_server(params, server, err);
 
-	if ((*name && !params->export_name && !name_copy) ||
-	    (*tls->hostname && !host_copy))
-		ret = nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
-	else
-		ret = add_server(params, server, err);
-	if (ret) {
-		free(name_copy);
-		free(host_copy);
-		return ret;
-	}
-	if (name_copy) {
-		params->export_name = name_copy;
-		params->given |= NBD_GIVEN_NAME;
-	}
-	if (host_copy) {
-		free(params->tls_hostname);
-		params->tls_hostname = host_copy;
-	}
-	params->tls |= scheme->tls;
-	params->tls_verify &= tls->verify;
-	return 0;
+	if (!ret && !params->export_name)
+		ret = give_text(params, &params->export_name, NBD_GIVEN_NAME, name, err);
+	return ret ? ret : give_tls(params, scheme, tls, err);
 }
 
 int nbd_uri_apply(struct nbd_params *params, const char *uri,
 		  struct nbd_err *err)
 {
 	struct parts p = { .scheme = find_scheme(uri) };
-	struct tls_query tls = { .verify = true };
+	struct tls_query tls = { 0 };
 	struct nbd_server server = { 0 };
 	char name[NBD_STRING_MAX + 1];
 	const char *why = NULL;
@@ -383,7 +453,11 @@ int nbd_uri_apply(struct nbd_params *params, const char *uri,
 	else if (p.authority.len)
 		why = "a Unix socket has no host: write nbd+unix:///NAME?socket=PATH";
 	if (!why)
+		why = parse_user(&p, &tls);
+	if (!why)
 		why = parse_query(&p, &server, &tls);
+	if (!why)
+		why = check_tls(p.scheme, &tls);
 	if (!why && !server.host_len)
 		why = "the parameter \"socket\" is missing: nbd+unix:///NAME?socket=PATH";
 	if (!why && !decode_text(p.path, name, sizeof(name)))

@@ -4,6 +4,7 @@
 #define NBD_UTIL_H
 
 #include <linux/types.h>
+#include <stddef.h>
 
 typedef __u8 u8;
 typedef __u16 u16;
@@ -20,6 +21,8 @@ typedef __s64 s64;
 #define BIT(n)			(1U << (n))
 #define BIT_ULL(n)		(1ULL << (n))
 #define ARRAY_SIZE(a)		(sizeof(a) / sizeof((a)[0]))
+#define container_of(ptr, type, member) \
+	((type *)((char *)(ptr) - offsetof(type, member)))
 
 #define NBD_ATTRIBUTE(a)	__attribute__((a))
 #define __packed		NBD_ATTRIBUTE(__packed__)

@@ -33,8 +33,9 @@ union ktls_control {
 	u8 bytes[CMSG_SPACE(sizeof(u8))];
 };
 
-static int ktls_copy_ops(struct proto_ops *ops, int family)
+static int ktls_copy_ops(struct nbd_seal *seal, unsigned int i, int family)
 {
+	struct proto_ops *ops = &seal->ktls_ops[i];
 	struct socket *sock;
 	int err;
 
@@ -53,8 +54,7 @@ static int ktls_copy_ops(struct proto_ops *ops, int family)
 
 static int nbd_ktls_init(struct nbd_seal *seal)
 {
-	return ktls_copy_ops(&seal->ktls_ops[0], AF_INET) ?:
-	       ktls_copy_ops(&seal->ktls_ops[1], AF_INET6);
+	return ktls_copy_ops(seal, 0, AF_INET) ?: ktls_copy_ops(seal, 1, AF_INET6);
 }
 
 static struct proto_ops *ktls_ops(const struct sock *sk)

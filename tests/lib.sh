@@ -367,7 +367,7 @@ start_qemu_nbd() {
 }
 
 # start_nbd_server EXPORT FILE [LINE...]: Debian's nbd-server; each LINE is one of
-# the export's section of its configuration
+# the export's section of its configuration, $extra_generic are lines for all
 start_nbd_server() {
 	local export=$1 file=$2 where
 
@@ -379,7 +379,7 @@ start_nbd_server() {
 	*) where=$(printf 'listenaddr = 127.0.0.1\nport = %s' "$port") ;;
 	esac
 	{
-		printf '[generic]\nallowlist = true\n%s\n' "$where"
+		printf '[generic]\nallowlist = true\n%s\n%s\n' "$where" "${extra_generic:-}"
 		printf '[%s]\nexportname = %s\n' "$export" "$file"
 		[ $# = 0 ] || printf '%s\n' "$@"
 	} >nbd-server.conf

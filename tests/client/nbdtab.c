@@ -134,14 +134,13 @@ static void sample(const struct nbd_setting *s, bool second, char *buf, size_t s
 		snprintf(buf, size, "%llu", number);
 }
 
-/* Not those of TLS, which is refused. */
 static void test_other_values(void)
 {
 	char line[128], option[64], in_tab[64], given[64];
 	const struct nbd_setting *s;
 
 	nbd_for_each_setting(s) {
-		if (!s->tab || !s->arg || s->flags & NBD_ASKS_FOR_TLS)
+		if (!s->tab || !s->arg)
 			continue;
 		sample(s, false, in_tab, sizeof(in_tab));
 		sample(s, true, given, sizeof(given));

@@ -42,7 +42,7 @@ static const char old_record[] =
 	"no-identity-check 1\n"
 	"systemd-mark 1\n"
 	"tls 1\n"
-	"tls-verify 0\n"
+	"tls-insecure 1\n"
 	"tls-cert /c\n"
 	"tls-key /k\n"
 	"tls-ca /a%20b\n"
@@ -90,7 +90,7 @@ static void check_old(const struct nbd_params *p)
 	expect_number(p->write_policy, NBD_WRITE_STRICT);
 	expect_number(p->socket_user, 16);
 	expect(p->readonly && p->swap && p->ioctl_mode && p->preinit && p->no_optgo &&
-	       p->no_identity_check && p->systemd_mark && p->tls && !p->tls_verify);
+	       p->no_identity_check && p->systemd_mark && p->tls && p->tls_insecure);
 	expect_text(p->tls_cert, "/c");
 	expect_text(p->tls_key, "/k");
 	expect_text(p->tls_ca, "/a b");
@@ -177,7 +177,7 @@ static void test_old_tab(void)
 	p->export_name = strdup("disk 1");
 	p->tls_ca = strdup("/a b");
 	p->given &= 0x101ffe;
-	p->tls_verify = false;
+	p->tls_insecure = true;
 	check_old(p);
 	expect_number(p->queue_depth, 21);
 	expect_number(p->read_ahead, 22);

@@ -16,6 +16,7 @@ static const struct {
 } parts[] = {
 	{ "error", test_error },
 	{ "negotiate", test_negotiate },
+	{ "tls", test_tls },
 	{ "options", test_options },
 	{ "uri", test_uri },
 	{ "nbdtab", test_nbdtab },

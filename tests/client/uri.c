@@ -45,6 +45,7 @@ static const struct {
 	{ "nbd://host/x#fragment", NBD_TCP, "host", "10809", "x", false },
 	{ "nbds://host?tls-type=x509&tls-hostname=other&tls-verify-peer=0",
 	  NBD_TCP, "host", "10809", "", true },
+	{ "nbds://me@host/x?tls-type=psk&tls-psk-file=/k", NBD_TCP, "host", "10809", "x", true },
 	{ "nbd+unix://?socket=/run/s", NBD_UNIX, "/run/s", "", "", false },
 	{ "nbd+unix:///a/b/c?socket=/run/s%3f", NBD_UNIX, "/run/s?", "",
 	  "a/b/c", false },
@@ -83,8 +84,12 @@ static const struct {
 	{ "nbd+unix://host/x?socket=/s", "has no host" },
 	{ "nbd://host/x?socket=/s", "needs the scheme" },
 	{ "nbd://host/x?unknown=1", "unknown" },
-	{ "nbd://host/x?tls-type=psk", "tls-type" },
-	{ "nbd://host/x?tls-verify-peer=2", "0 or 1" },
+	{ "nbd://host/x?tls-type=psk", "need the scheme nbds" },
+	{ "nbd://host/x?tls-verify-peer=0", "need the scheme nbds" },
+	{ "nbds://host/x?tls-type=anon", "x509 or psk" },
+	{ "nbds://host/x?tls-type=psk", "needs the file" },
+	{ "nbds://host/x?tls-psk-file=/k&tls-hostname=h", "not both" },
+	{ "nbds://host/x?tls-verify-peer=2", "0 or 1" },
 };
 
 static void check_good(size_t i)
