@@ -53,7 +53,7 @@ static int run_detach(const struct nbd_command *cmd, struct nbd_err *err)
 /* Before any server is bothered; and their paths are kept for those who reconnect. */
 static int prepare_attach(struct nbd_command *cmd, struct nbd_err *err)
 {
-	if (cmd->action == NBD_ACTION_LIST)
+	if (cmd->action == NBD_ACTION_LIST || cmd->action == NBD_ACTION_INFO)
 		return nbd_credentials_load(&cmd->params, err);
 	if (cmd->action != NBD_ACTION_ATTACH && cmd->action != NBD_ACTION_REPLACE)
 		return 0;
