@@ -31,7 +31,7 @@ VERSION := $(RELEASE)$(if $(GIT_REVISION),+g$(GIT_REVISION))
 LIBS := libnl-3.0 libnl-genl-3.0 libkmod gnutls blkid
 CFLAGS ?= -O2 -g
 CLIENT_CFLAGS = -std=gnu11 -Wall -Wextra -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Iuapi \
-	-DNBD_VERSION='"$(VERSION)"' $(shell $(PKG_CONFIG) --cflags $(LIBS)) $(CFLAGS)
+	-DNBD_VERSION='"$(VERSION)"' $(shell $(PKG_CONFIG) --cflags $(LIBS)) $(CPPFLAGS) $(CFLAGS)
 CLIENT_LIBS = $(shell $(PKG_CONFIG) --libs $(LIBS))
 CLIENT_OBJECTS := $(patsubst client/%.c,$(BUILD)/client/%.o,$(wildcard client/*.c))
 
@@ -123,7 +123,8 @@ uninstall:
 # DKMS builds the module again for every kernel that is installed later.
 .PHONY: dkms-install
 dkms-install:
-	@command -v dkms >/dev/null || { echo "make: dkms is not installed" >&2; exit 1; }
+	@test -n "$(DESTDIR)" || command -v dkms >/dev/null || \
+		{ echo "make: dkms is not installed" >&2; exit 1; }
 	install -d $(DESTDIR)$(DKMSDIR)
 	cp -r Kbuild Makefile cross.mk LICENSE dkms.conf kernel uapi $(DESTDIR)$(DKMSDIR)/
 	$(if $(DESTDIR),,dkms install nbd/$(RELEASE))
@@ -136,6 +137,12 @@ dkms-uninstall:
 .PHONY: clean
 clean:
 	rm -rf build || sudo rm -rf build
+
+# --- packages ---
+
+.PHONY: deb
+deb: packages
+	debian/build
 
 # --- tests ---
 
@@ -193,6 +200,7 @@ help:
 	@echo '                         of that kernel, and the libraries below SYSROOT'
 	@echo 'make install, uninstall  both, and the man pages; DESTDIR and PREFIX are honoured'
 	@echo 'make dkms-install        the module through DKMS; dkms-uninstall'
+	@echo 'make deb                 Debian packages of both, into build/deb'
 	@echo 'make demo                attach a disk in a VM and watch'
 	@echo 'make check               all tests, in VMs with the kernels 6.1, 6.12, 7.3;'
 	@echo '                         TESTS=pattern KERNELS=6.12 FULL=1 STRICT=1'
