@@ -16,6 +16,7 @@
 #include "options.h"
 #include "process.h"
 #include "replace.h"
+#include "report.h"
 #include "status.h"
 #include "uri.h"
 
@@ -77,6 +78,9 @@ static int run(struct nbd_command *cmd, struct nbd_err *err)
 					err);
 	case NBD_ACTION_MONITOR:
 		return nbd_monitor_run(cmd->background, err);
+	case NBD_ACTION_REPORT:
+		nbd_report(NBD_VERSION, stdout);
+		return 0;
 	case NBD_ACTION_LIST:
 		return nbd_list(&cmd->params, cmd->json, stdout, err);
 	case NBD_ACTION_INFO:

@@ -440,6 +440,8 @@ static int finish(struct nbd_command *cmd, struct arguments *args,
 		return finish_without(args, "-check", err);
 	case NBD_ACTION_MONITOR:
 		return finish_without(args, "-monitor", err);
+	case NBD_ACTION_REPORT:
+		return finish_without(args, "-report", err);
 	case NBD_ACTION_LIST:
 		return finish_list(cmd, args, "list", err);
 	case NBD_ACTION_INFO:
@@ -581,6 +583,7 @@ static const char usage[] =
 	"       nbd-client -replace [OPTIONS] [HOST [PORT]] DEVICE\n"
 	"                                                    switch to other connections\n"
 	"       nbd-client -monitor                          reconnect, for a service manager\n"
+	"       nbd-client -report                           print what a bug report should have\n"
 	"\n"
 	"Without DEVICE the kernel chooses a free one. Its name is printed after\n"
 	"\"Connected\", or alone with -print-device.\n"

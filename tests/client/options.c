@@ -155,6 +155,7 @@ static const struct {
 	{ "-d nbd0 nbd1", NBD_EXIT_FAILURE,
 	  "-disconnect has no use for \"nbd1\", and nothing was done" },
 	{ "-c nbd0 junk", NBD_EXIT_FAILURE, "-check has no use for \"junk\"" },
+	{ "-report nbd0", NBD_EXIT_FAILURE, "-report has no use for \"nbd0\"" },
 	{ "-monitor nbd0", NBD_EXIT_FAILURE, "-monitor has no use for \"nbd0\"" },
 	{ "-d nbd0 -d nbd1", NBD_EXIT_FAILURE, "can be given once only" },
 	{ "-c nbd0 -c nbd1", NBD_EXIT_FAILURE, "can be given once only" },
