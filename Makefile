@@ -144,6 +144,11 @@ clean:
 deb: packages
 	debian/build
 
+# Checks that the versions agree; tags nothing.
+.PHONY: release
+release:
+	.ci/release
+
 # --- tests ---
 
 .PHONY: packages
@@ -201,6 +206,7 @@ help:
 	@echo 'make install, uninstall  both, and the man pages; DESTDIR and PREFIX are honoured'
 	@echo 'make dkms-install        the module through DKMS; dkms-uninstall'
 	@echo 'make deb                 Debian packages of both, into build/deb'
+	@echo 'make release             whether this tree can be released, and how'
 	@echo 'make demo                attach a disk in a VM and watch'
 	@echo 'make check               all tests, in VMs with the kernels 6.1, 6.12, 7.3;'
 	@echo '                         TESTS=pattern KERNELS=6.12 FULL=1 STRICT=1'
