@@ -20,6 +20,11 @@ SBINDIR ?= $(PREFIX)/sbin
 MANDIR ?= $(PREFIX)/share/man
 COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 UNITDIR ?= $(PREFIX)/lib/systemd/system
+LIBDIR ?= $(PREFIX)/lib/nbd
+# Where dracut looks, if it is there.
+DRACUTDIR ?= /usr/lib/dracut/modules.d
+# Where mkinitramfs looks: packages' hooks, and the administrator's.
+INITRAMFSDIR ?= $(if $(filter /usr,$(PREFIX)),/usr/share,/etc)/initramfs-tools
 MODDIR ?= /lib/modules/$(KVER)/updates
 DKMSDIR = /usr/src/nbd-$(RELEASE)
 
@@ -98,7 +103,11 @@ $(BUILD)/client/flags: FORCE
 install: all
 	install -D -m 644 $(OUT)/nbd.ko $(DESTDIR)$(MODDIR)/nbd.ko
 	$(if $(DESTDIR),,depmod $(KVER))
-	$(MAKE) --no-print-directory install-client
+	$(MAKE) --no-print-directory install-client install-boot
+	$(if $(DESTDIR),,$(UPDATE_INITRAMFS))
+
+# The images that are there are made anew, so that what boots next is what was installed.
+UPDATE_INITRAMFS = if [ -e /boot/initrd.img-$(KVER) ]; then update-initramfs -u -k $(KVER); fi
 
 .PHONY: install-client
 install-client: client
@@ -110,6 +119,28 @@ install-client: client
 	install -d $(DESTDIR)$(UNITDIR)
 	sed 's|@SBINDIR@|$(SBINDIR)|' system/nbd-monitor.service.in >$(DESTDIR)$(UNITDIR)/nbd-monitor.service
 
+# What makes an initramfs that boots from a network block device.
+.PHONY: install-boot
+install-boot:
+	install -D -m 644 system/boot/nbd-boot.sh $(DESTDIR)$(LIBDIR)/nbd-boot.sh
+	install -d $(DESTDIR)$(INITRAMFSDIR)/hooks
+	sed 's|@SBINDIR@|$(SBINDIR)|; s|@LIBDIR@|$(LIBDIR)|' system/initramfs-tools/hook.in \
+		>$(DESTDIR)$(INITRAMFSDIR)/hooks/nbd-boot
+	chmod 755 $(DESTDIR)$(INITRAMFSDIR)/hooks/nbd-boot
+	install -D -m 755 system/initramfs-tools/local-top \
+		$(DESTDIR)$(INITRAMFSDIR)/scripts/local-top/nbd-boot
+	install -D -m 755 system/initramfs-tools/local-bottom \
+		$(DESTDIR)$(INITRAMFSDIR)/scripts/local-bottom/nbd-boot
+	$(if $(DESTDIR)$(filter-out /usr%,$(DRACUTDIR))$(wildcard $(DRACUTDIR)),$(INSTALL_DRACUT))
+
+define INSTALL_DRACUT
+install -d $(DESTDIR)$(DRACUTDIR)/96nbd-boot
+install -m 755 $(wildcard system/dracut/*.sh) $(DESTDIR)$(DRACUTDIR)/96nbd-boot/
+sed 's|@SBINDIR@|$(SBINDIR)|; s|@LIBDIR@|$(LIBDIR)|' system/dracut/module-setup.sh.in \
+	>$(DESTDIR)$(DRACUTDIR)/96nbd-boot/module-setup.sh
+chmod 755 $(DESTDIR)$(DRACUTDIR)/96nbd-boot/module-setup.sh
+endef
+
 .PHONY: uninstall
 uninstall:
 	rm -f $(DESTDIR)$(MODDIR)/nbd.ko $(DESTDIR)$(SBINDIR)/nbd-client \
@@ -117,8 +148,12 @@ uninstall:
 		$(addprefix $(DESTDIR)$(MANDIR)/man7/,$(notdir $(MAN7))) \
 		$(addprefix $(DESTDIR)$(MANDIR)/man5/,$(notdir $(MAN5))) \
 		$(DESTDIR)$(COMPLETIONDIR)/nbd-client \
-		$(DESTDIR)$(UNITDIR)/nbd-monitor.service
+		$(DESTDIR)$(UNITDIR)/nbd-monitor.service $(DESTDIR)$(LIBDIR)/nbd-boot.sh \
+		$(addprefix $(DESTDIR)$(INITRAMFSDIR)/,hooks/nbd-boot \
+			scripts/local-top/nbd-boot scripts/local-bottom/nbd-boot)
+	rm -rf $(DESTDIR)$(DRACUTDIR)/96nbd-boot
 	$(if $(DESTDIR),,depmod $(KVER))
+	$(if $(DESTDIR),,$(UPDATE_INITRAMFS))
 
 # DKMS builds the module again for every kernel that is installed later.
 .PHONY: dkms-install

@@ -1,0 +1,99 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Library of what boots a machine from a network block device: its disk, its server and what
+# it says. Sourced after tests/outside.sh; the server is on $port, all files are in $work, and
+# $begun is when it began.
+
+here=$top/tests/boot
+PATH=$PATH:/sbin:/usr/sbin
+limit=${LIMIT:-400}		# seconds for a guest, from its start to its end
+
+serve_options=()
+
+# prepare KERNEL PROGRAM: the disk as new, and the initramfs
+prepare() {
+	local full
+
+	full=$("$here/root") || return
+	cp --sparse=always "$full" "$work/disk"
+	image=$work/$2.$1
+	[ -e "$image" ] || "$here/initramfs" "$1" "$image" "$2"
+}
+
+# serve: nbdkit with serve_options, whose log tells who says goodbye
+serve() {
+	: >"$work/server.log"
+	nbdkit -f -v "${serve_options[@]}" -i 127.0.0.1 -p "$port" file "$work/disk" >>"$work/server.log" 2>&1 &
+	server=$!
+	outside_pids+=("$server")
+	wait_until 20 answers || { echo "the server does not start"; return 1; }
+}
+
+stop_server() {
+	kill -9 "$server"
+	wait "$server" 2>/dev/null
+}
+
+# boot KERNEL WORDS: in the background; sets guest
+boot() {
+	: >"$work/console"
+	"$top/tests/vm/run" --kernel "$1" --timeout "$limit" --console "$work/console" --mem 1G \
+		--append "$2 ip=10.0.2.15::10.0.2.2:255.255.255.0:nbdboot:eth0:none ro" \
+		--initramfs "$image" >"$work/vm.log" 2>&1 &
+	guest=$!
+	outside_pids+=("$guest")
+}
+
+says() {
+	grep -aq -- "$1" "$work/console"
+}
+
+says_or_over() {
+	says "$1" || ! kill -0 "$guest" 2>/dev/null
+}
+
+# await WORDS: until the console has them; shows that line, and when that was after $begun
+await() {
+	wait_until "$limit" says_or_over "$1"
+	says "$1" || { echo "never on the console: $1"; tail -n 60 "$work/console"; return 1; }
+	echo "$(since_begun): $(grep -a -m 1 -- "$1" "$work/console" | tr -cd '[:print:]')"
+}
+
+since_begun() {
+	awk -v begun="$begun" -v now="$EPOCHREALTIME" 'BEGIN { printf "%.1f s", now - begun }'
+}
+
+# await_off: the guest ends by itself
+await_off() {
+	wait "$guest" || { cat "$work/vm.log"; return 1; }
+	await 'reboot: Power down'
+}
+
+# goodbyes: connections that ended with one; those of answers() sent nothing
+goodbyes() {
+	grep -c 'client sent NBD_CMD_DISC' "$work/server.log"
+}
+
+connections() {
+	grep -c 'handshake complete' "$work/server.log"
+}
+
+# nothing_broken: neither in the guest's kernel nor on the disk
+nothing_broken() {
+	! grep -aE 'I/O (error|fails)|EXT4-fs (error|warning)|FAILED' "$work/console" || return
+	e2fsck -fn "$work/disk" >"$work/fsck" 2>&1 || { cat "$work/fsck"; return 1; }
+}
+
+# outage: of ten seconds
+outage() {
+	stop_server
+	sleep 10		# what is tested
+	serve
+}
+
+# said_goodbye: each connection of the last server
+said_goodbye() {
+	echo "$(connections) connections, $(goodbyes) goodbyes"
+	[ "$(connections)" != 0 ] && [ "$(connections)" = "$(goodbyes)" ]
+}
