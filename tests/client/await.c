@@ -58,7 +58,8 @@ static void test_messages(void)
 
 	tap_test("await: another reason is told at once");
 	expect(lasts(&p, "a: no route", 170, text));
-	expect_text(text, "a: no route; trying again each second, after 170 s so far for 10 s more");
+	expect_words(text, "a: no route; trying again each second");
+	expect_words(text, "after 170 s so far for 10 s more");
 	expect(lasts(&p, "a: no route", 171, text));
 	expect_text(text, "");
 }
