@@ -7,36 +7,89 @@
 #include "error.h"
 #include "json.h"
 
-/* Of thousands of devices there are a hundred thousand numbers: printf() takes a while. */
-void nbd_print_number(FILE *out, u64 value)
+/* Decimal, at the end of the 20 bytes of @digits; returns where it begins. */
+static char *format_number(u64 value, char *digits)
 {
-	char digits[20], *first = digits + sizeof(digits);
+	char *first = digits + 20;
 
 	do {
 		*--first = '0' + value % 10;
 		value /= 10;
 	} while (value);
+	return first;
+}
+
+void nbd_print_number(FILE *out, u64 value)
+{
+	char digits[20], *first = format_number(value, digits);
+
 	fwrite(first, 1, digits + sizeof(digits) - first, out);
 }
 
-/* As a UTF-16 escape; also what is no control character, but could steer a terminal. */
-static void print_escaped(FILE *out, u32 code)
+static void flush(struct nbd_json *j)
 {
-	if (code < 0x10000)
-		fprintf(out, "\\u%04x", code);
-	else
-		fprintf(out, "\\u%04x\\u%04x", 0xd7c0 + (code >> 10),
-			0xdc00 + (code & 0x3ff));
+	fwrite(j->buffer, 1, j->used, j->out);
+	j->used = 0;
 }
 
-static void print_character(FILE *out, const char *text, size_t len, u32 code)
+/* A value is complete; a lone one is all that there is. */
+static void end(struct nbd_json *j)
 {
-	if (code == '"' || code == '\\')
-		fprintf(out, "\\%c", *text);
-	else if (nbd_is_harmful(code))
-		print_escaped(out, code);
+	if (!j->depth)
+		flush(j);
+}
+
+static void put(struct nbd_json *j, const char *text, size_t len)
+{
+	size_t n;
+
+	for (; len; text += n, len -= n) {
+		if (j->used == sizeof(j->buffer))
+			flush(j);
+		n = sizeof(j->buffer) - j->used;
+		if (n > len)
+			n = len;
+		memcpy(j->buffer + j->used, text, n);
+		j->used += n;
+	}
+}
+
+static void put_character(struct nbd_json *j, char c)
+{
+	if (j->used == sizeof(j->buffer))
+		flush(j);
+	j->buffer[j->used++] = c;
+}
+
+static void put_word(struct nbd_json *j, const char *word)
+{
+	put(j, word, strlen(word));
+}
+
+/* As a UTF-16 escape; also what is no control character, but could steer a terminal. */
+static void put_escaped(struct nbd_json *j, u32 code)
+{
+	char text[16];
+
+	if (code < 0x10000)
+		snprintf(text, sizeof(text), "\\u%04x", code);
 	else
-		fwrite(text, 1, len, out);
+		snprintf(text, sizeof(text), "\\u%04x\\u%04x",
+			 0xd7c0 + (code >> 10), 0xdc00 + (code & 0x3ff));
+	put_word(j, text);
+}
+
+static void put_sequence(struct nbd_json *j, const char *text, size_t len, u32 code)
+{
+	bool quoted = code == '"' || code == '\\';
+
+	if (nbd_is_harmful(code) && !quoted) {
+		put_escaped(j, code);
+		return;
+	}
+	if (quoted)
+		put_character(j, '\\');
+	put(j, text, len);
 }
 
 /* Bytes that mean themselves. */
@@ -50,56 +103,56 @@ static size_t plain_length(const char *text, size_t len)
 	return n;
 }
 
-static void print_text(FILE *out, const char *text, size_t len)
+static void put_text(struct nbd_json *j, const char *text, size_t len)
 {
 	size_t n;
 	u32 code;
 
-	fputc('"', out);
+	put_character(j, '"');
 	for (; len; text += n, len -= n) {
 		n = plain_length(text, len);
 		if (n) {
-			fwrite(text, 1, n, out);
+			put(j, text, n);
 			continue;
 		}
 		n = nbd_utf8_sequence((const unsigned char *)text, len, &code);
 		if (n) {
-			print_character(out, text, n, code);
+			put_sequence(j, text, n, code);
 			continue;
 		}
 		n = 1;
-		print_escaped(out, 0xdc00 | (unsigned char)*text);
+		put_escaped(j, 0xdc00 | (unsigned char)*text);
 	}
-	fputc('"', out);
+	put_character(j, '"');
 }
 
 static void new_line(struct nbd_json *j)
 {
 	unsigned int i;
 
-	fputc('\n', j->out);
+	put_character(j, '\n');
 	for (i = 0; i < j->depth; i++)
-		fputs("  ", j->out);
+		put(j, "  ", 2);
 }
 
 /* Comma, new line, indentation and key. */
 static void begin(struct nbd_json *j, const char *key)
 {
 	if (j->depth && !j->first)
-		fputc(',', j->out);
+		put_character(j, ',');
 	if (j->depth)
 		new_line(j);
 	j->first = false;
 	if (key) {
-		print_text(j->out, key, strlen(key));
-		fputs(": ", j->out);
+		put_text(j, key, strlen(key));
+		put(j, ": ", 2);
 	}
 }
 
 void nbd_json_open(struct nbd_json *j, const char *key, char bracket)
 {
 	begin(j, key);
-	fputc(bracket, j->out);
+	put_character(j, bracket);
 	j->depth++;
 	j->first = true;
 }
@@ -109,10 +162,11 @@ void nbd_json_close(struct nbd_json *j, char bracket)
 	j->depth--;
 	if (!j->first)
 		new_line(j);
-	fputc(bracket, j->out);
+	put_character(j, bracket);
 	j->first = false;
 	if (!j->depth)
-		fputc('\n', j->out);
+		put_character(j, '\n');
+	end(j);
 }
 
 void nbd_json_text(struct nbd_json *j, const char *key, const char *value)
@@ -124,23 +178,29 @@ void nbd_json_bytes(struct nbd_json *j, const char *key, const char *value,
 		    size_t len)
 {
 	begin(j, key);
-	print_text(j->out, value, len);
+	put_text(j, value, len);
+	end(j);
 }
 
 void nbd_json_number(struct nbd_json *j, const char *key, u64 value)
 {
+	char digits[20], *first = format_number(value, digits);
+
 	begin(j, key);
-	nbd_print_number(j->out, value);
+	put(j, first, digits + sizeof(digits) - first);
+	end(j);
 }
 
 void nbd_json_bool(struct nbd_json *j, const char *key, bool value)
 {
 	begin(j, key);
-	fputs(value ? "true" : "false", j->out);
+	put_word(j, value ? "true" : "false");
+	end(j);
 }
 
 void nbd_json_null(struct nbd_json *j, const char *key)
 {
 	begin(j, key);
-	fputs("null", j->out);
+	put_word(j, "null");
+	end(j);
 }

@@ -19,11 +19,15 @@
  * @out:	gets the text
  * @depth:	open objects and arrays
  * @first:	nothing is in the innermost one yet
+ * @used:	bytes of @buffer
+ * @buffer:	what @out gets next: all of it when nothing is open any more
  */
 struct nbd_json {
 	FILE *out;
 	unsigned int depth;
 	bool first;
+	size_t used;
+	char buffer[4096];
 };
 
 /* The digits only; what else prints many numbers uses it, too. */

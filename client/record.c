@@ -13,6 +13,9 @@
 #include "settings.h"
 #include "util.h"
 
+/* A record is seldom longer. */
+#define READ_BYTES 4096
+
 /* What is no setting, so that writing and reading cannot drift apart. */
 static const struct field {
 	const char *key;
@@ -152,11 +155,18 @@ void nbd_record_print(const struct nbd_record *r, FILE *file)
 
 static int parse_number(const char *value, u64 *number)
 {
-	char *end;
+	u64 n = 0;
 
-	errno = 0;
-	*number = strtoull(value, &end, 10);
-	return errno || end == value || *end ? -EINVAL : 0;
+	if (!*value)
+		return -EINVAL;
+	for (; *value; value++) {
+		if (!isdigit((unsigned char)*value) ||
+		    __builtin_mul_overflow(n, 10ULL, &n) ||
+		    __builtin_add_overflow(n, (u64)(*value - '0'), &n))
+			return -EINVAL;
+	}
+	*number = n;
+	return 0;
 }
 
 static int set_field(struct nbd_record *r, const struct field *f, char *value)
@@ -304,12 +314,9 @@ static int set_address(struct nbd_record *r, char *value)
 static int set_line(struct reader *reader, char *line)
 {
 	struct nbd_record *r = reader->record;
-	char *end = strchr(line, '\n'), *value;
+	char *value = strchr(line, ' ');
 	int ret;
 
-	if (end)
-		*end = '\0';
-	value = strchr(line, ' ');
 	if (!value)
 		return *line ? -EINVAL : 0;
 	*value++ = '\0';
@@ -358,21 +365,59 @@ bool nbd_record_knows_address(const struct nbd_record *r)
 	return r->in_use.len && !r->moving;
 }
 
+/* All of it with a NUL behind, or NULL without memory; free() it. */
+static char *read_text(FILE *file, size_t *len)
+{
+	size_t size = 0, n;
+	char *text = NULL, *grown;
+
+	*len = 0;
+	do {
+		size += READ_BYTES;
+		grown = realloc(text, size + 1);
+		if (!grown) {
+			free(text);
+			return NULL;
+		}
+		text = grown;
+		n = fread(text + *len, 1, size - *len, file);
+		*len += n;
+	} while (n && *len == size);
+	text[*len] = '\0';
+	return text;
+}
+
+/* Cuts it into lines; *@number is that of the last one that was looked at. */
+static int set_lines(struct reader *reader, char *text, size_t len,
+		     unsigned int *number)
+{
+	char *line = text, *end = text + len, *newline;
+	int ret = 0;
+
+	for (*number = 0; !ret && line < end; line = newline + 1) {
+		newline = memchr(line, '\n', end - line);
+		if (!newline)
+			newline = end;
+		*newline = '\0';
+		++*number;
+		ret = set_line(reader, line);
+	}
+	return ret;
+}
+
 int nbd_record_parse(struct nbd_record *r, FILE *file, struct nbd_err *err)
 {
 	struct reader reader = { .record = r, .setting = recorded_after(NULL) };
 	unsigned int number = 0;
-	char *line = NULL;
-	size_t size = 0;
-	int ret = 0;
+	size_t len;
+	char *text = read_text(file, &len);
+	int ret = -ENOMEM;
 
 	memset(r, 0, sizeof(*r));
 	nbd_params_init(&r->params);
-	while (!ret && getline(&line, &size, file) >= 0) {
-		number++;
-		ret = set_line(&reader, line);
-	}
-	free(line);
+	if (text)
+		ret = set_lines(&reader, text, len, &number);
+	free(text);
 	if (!ret && !is_sound(r))
 		ret = -EINVAL;
 	if (!ret) {
