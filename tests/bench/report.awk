@@ -94,6 +94,10 @@ function title(group,	f)
 	split(group, f, FS)
 	if (f[1] == "idle")
 		return "1,024 idle devices"
+	if (f[1] == "crowd")
+		return "4,096 devices"
+	if (f[1] == "attach")
+		return plural(f[3], "connection") ": a second"
 	if (f[1] == "far")
 		return describe(group) ", 30 ms away: MiB/s"
 	return describe(group) ": IOPS" (f[1] == "icount" ? " at 10^9 instructions/s" : ", wall clock")
