@@ -391,6 +391,10 @@ void nbd_device_set_size(struct nbd_device *nbd, u64 size)
 
 	lockdep_assert_held(&nbd->lock);
 
+	/* The number of a page is a long: on 32 bits it ends at 16 TiB of 4 KiB pages. */
+	if (bytes > MAX_LFS_FILESIZE)
+		nbd_warn(nbd, "%llu bytes are more than the page cache of this 32-bit kernel can address: do not use what is beyond %llu\n",
+			 bytes, (u64)MAX_LFS_FILESIZE);
 	if (max_part)
 		set_bit(GD_NEED_PART_SCAN, &nbd->disk->state);
 	if (!set_capacity_and_notify(nbd->disk, bytes >> SECTOR_SHIFT))
