@@ -583,6 +583,8 @@ int nbd_tls_hand_over(struct nbd_tls *tls, struct nbd_err *err)
 	const struct cipher *cipher = find_cipher(tls);
 	int ret;
 
+	if (!cipher)
+		return nbd_fail(err, NBD_EXIT_TLS, EPROTO, "the TLS handshake is not over");
 	if (nbd_gnutls.record_check_pending(tls->session))
 		return nbd_fail(err, NBD_EXIT_PROTOCOL, EPROTO,
 				"the server sends data that nobody has asked for");

@@ -25,9 +25,11 @@ make_certificate() {
 		--outfile "$name-cert.pem" 2>/dev/null
 }
 
-# server_folder NAME: what nbdkit and qemu-nbd take, with the certificate NAME
+# server_folder NAME: what nbdkit and qemu-nbd take, with the certificate NAME. Without
+# dh-params.pem qemu-nbd looks for primes of its own, for a minute or more.
 server_folder() {
 	mkdir "$1"
+	ln -s ../dh-params.pem "$1/dh-params.pem"
 	ln -s ../ca-cert.pem "$1/ca-cert.pem"
 	ln -s "../$1-cert.pem" "$1/server-cert.pem"
 	ln -s "../$1-key.pem" "$1/server-key.pem"
@@ -40,7 +42,7 @@ make_certificates() {
 
 	[ ! -e "$tls_dir/complete" ] || return 0
 	mkdir -p "$tls_dir"
-	cd "$tls_dir"
+	cd "$tls_dir" || return
 	make_certificate ca ca ca cert_signing_key "expiration_days = 30"
 	make_certificate other-ca other-ca ca cert_signing_key "expiration_days = 30"
 	make_certificate server ca "${server[@]}"
@@ -51,12 +53,14 @@ make_certificates() {
 	make_certificate elsewhere ca tls_www_server signing_key \
 		"dns_name = elsewhere.example" "expiration_days = 30"
 	make_certificate client ca tls_www_client signing_key "expiration_days = 30"
+	certtool --get-dh-params --sec-param=medium --outfile dh-params.pem 2>/dev/null
 	for name in server foreign self expired elsewhere; do server_folder "$name"; done
 	mkdir psk
+	ln -s ../dh-params.pem psk/dh-params.pem
 	psktool -u nbd -p psk/keys.psk >/dev/null
 	psktool -u nbd -p wrong.psk >/dev/null
 	touch complete
-	cd "$here"
+	cd "$here" || return
 }
 
 # tls_nbdkit FOLDER ARGUMENTS...: nbdkit's; verifies clients with verify_peer=1

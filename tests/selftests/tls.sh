@@ -20,12 +20,12 @@ tls_server() {
 	[ "$1" != nbd-server ] || args+=(-name disk "${client_args[@]}")
 }
 
-variants[test_ciphers]="server:nbdkit,qemu-nbd,nbd-server version:1.2,1.3 cipher:AES-256-GCM,AES-128-GCM,CHACHA20-POLY1305,AES-128-CCM"
+variants[test_ciphers]="kind:nbdkit,qemu-nbd,nbd-server version:1.2,1.3 cipher:AES-256-GCM,AES-128-GCM,CHACHA20-POLY1305,AES-128-CCM"
 # shellcheck disable=SC2154 # set by the variants
 test_ciphers() {
 	# nbd-server's own priority has no CCM
-	[ "$server $cipher" != "nbd-server AES-128-CCM" ] || skip "nbd-server does not take it"
-	tls_server "$server"
+	[ "$kind $cipher" != "nbd-server AES-128-CCM" ] || skip "nbd-server does not take it"
+	tls_server "$kind"
 	attach "${args[@]}" -priority "NORMAL:-VERS-ALL:+VERS-TLS$version:-CIPHER-ALL:+$cipher"
 	device_works
 	detach
@@ -78,14 +78,14 @@ test_clients() {
 	assert_match "$output" 'the server demands TLS'
 }
 
-variants[test_shared_keys]="server:nbdkit,qemu-nbd"
+variants[test_shared_keys]="kind:nbdkit,qemu-nbd"
 test_shared_keys() {
 	local uri
 
 	make_certificates
 	modprobe nbd
 	truncate -s 64M image
-	if [ "$server" = nbdkit ]; then
+	if [ "$kind" = nbdkit ]; then
 		transport=tcp start_nbdkit --tls=require "--tls-psk=$tls_dir/psk/keys.psk" file image
 	else
 		transport=tcp start_qemu_nbd -f raw --object \
