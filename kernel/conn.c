@@ -8,6 +8,8 @@
 #include "conn.h"
 #include "device.h"
 #include "leave.h"
+#include "order.h"
+#include "parts.h"
 #include "queue.h"
 #include "session.h"
 #include "stream.h"
@@ -31,6 +33,7 @@ static void conn_init(struct nbd_conn *conn, struct nbd_session *session, unsign
 	refcount_set(&conn->refs, 1);
 	mutex_init(&conn->tx_mutex);
 	INIT_LIST_HEAD(&conn->sending);
+	INIT_LIST_HEAD(&conn->bulk);
 	INIT_WORK(&conn->tx_work, nbd_xmit_work);
 	INIT_WORK(&conn->tx_wait, nbd_xmit_wait_work);
 	nbd_framing_init(&conn->rx.framing);
@@ -152,18 +155,27 @@ bool nbd_conn_enqueue(struct nbd_conn *conn, struct nbd_cmd *cmd)
 	cmd->cookie = nbd_cookie(conn->generation++, cmd->index);
 	cmd->header.cookie = cpu_to_be64(cmd->cookie);
 	atomic_set(&cmd->phase, 0);
+	nbd_parts_init(cmd);
 	cmd->status = BLK_STS_OK;
 	cmd->issued = jiffies;
 	conn->table[cmd->index] = cmd;
 	list_add_tail(&cmd->node, &conn->pending);
 	WRITE_ONCE(conn->nr_pending, conn->nr_pending + 1);
-	WRITE_ONCE(conn->pending_bytes, conn->pending_bytes + nbd_cmd_wire_len(cmd));
+	WRITE_ONCE(conn->pending_bytes, conn->pending_bytes + nbd_parts_wire_len(cmd));
 	WRITE_ONCE(conn->requests, conn->requests + 1);
 	WRITE_ONCE(conn->inflight, conn->inflight + 1);
+	WRITE_ONCE(conn->nr_long, conn->nr_long + nbd_is_long(cmd));
 	conn_arm_request_timer(conn);
 	conn_arm_excuse(conn);
 	spin_unlock_bh(&conn->lock);
 	return true;
+}
+
+static bool cmd_answered_by(struct nbd_cmd *cmd, u64 cookie)
+{
+	if (unlikely(cmd->part))
+		return nbd_parts_answer(cmd, cookie);
+	return cmd->cookie == cookie && atomic_read(&cmd->phase) & NBD_PHASE_OFFERED;
 }
 
 struct nbd_cmd *nbd_conn_take(struct nbd_conn *conn, u64 cookie)
@@ -176,18 +188,20 @@ struct nbd_cmd *nbd_conn_take(struct nbd_conn *conn, u64 cookie)
 	spin_lock_bh(&conn->lock);
 	if (conn->state == NBD_LIFE_RUNNING)
 		cmd = conn->table[index];
-	if (cmd && (cmd->cookie != cookie || !(atomic_read(&cmd->phase) & NBD_PHASE_OFFERED)))
+	if (cmd && !cmd_answered_by(cmd, cookie))
 		cmd = NULL;
-	if (cmd) {
+	if (cmd && nbd_parts_answered(cmd)) {
 		conn->table[index] = NULL;
 		WRITE_ONCE(conn->inflight, conn->inflight - 1);
+		WRITE_ONCE(conn->nr_long, conn->nr_long - nbd_is_long(cmd));
 		if (cmd->is_read) {
 			conn->heard_before = conn->heard;
 			conn->receiving_since = cmd->issued;
 			WRITE_ONCE(conn->receiving, true);
 		}
-		WRITE_ONCE(conn->heard, jiffies);
 	}
+	if (cmd)
+		WRITE_ONCE(conn->heard, jiffies);
 	spin_unlock_bh(&conn->lock);
 	return cmd;
 }
@@ -221,6 +235,7 @@ void nbd_conn_give_back(struct nbd_conn *conn, struct nbd_cmd *cmd)
 	spin_lock_bh(&conn->lock);
 	conn->table[cmd->index] = cmd;
 	WRITE_ONCE(conn->inflight, conn->inflight + 1);
+	WRITE_ONCE(conn->nr_long, conn->nr_long + nbd_is_long(cmd));
 	spin_unlock_bh(&conn->lock);
 }
 
@@ -235,6 +250,8 @@ bool nbd_conn_unoffer(struct nbd_conn *conn)
 			break;
 		if (conn->table[cmd->index] != cmd)
 			good = false;
+		else if (cmd->part)
+			good &= nbd_parts_unoffer(cmd);
 		else
 			atomic_set(&cmd->phase, 0);
 	}
@@ -429,6 +446,7 @@ static void conn_collect(struct nbd_conn *conn, struct list_head *cmds)
 		list_add_tail(&cmd->node, cmds);
 	conn->rx.cmd = NULL;
 	conn_collect_list(conn, &conn->sending, cmds);
+	conn_collect_list(conn, &conn->bulk, cmds);
 	conn_collect_list(conn, &conn->pending, cmds);
 	for (i = 0; i < conn->nr_table; i++) {
 		if (conn->table[i])

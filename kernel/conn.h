@@ -124,10 +124,14 @@ struct nbd_burst {
  * @socket:	the socket and what it was like before
  * @refs:	see above
  * @timeout:	jiffies until an unanswered command kills it, 0 never
- * @tx_mutex:	protects @sending, @tx_off, @tx_vec, @tx_headers, @tx_closed; held across sendmsg(),
- *		which never waits for the network
+ * @tx_mutex:	protects @sending, @bulk, @tx_off, @tx_vec, @tx_headers, @tx_closed, @overtakable,
+ *		@overtaken; held across sendmsg(), which never waits for the network
  * @sending:	commands being sent, the first one up to @tx_off
- * @tx_off:	bytes of the first command that the socket has taken
+ * @bulk:	long writes that others may overtake, see order.h
+ * @tx_off:	bytes of the first command, or of the part of it that is sent next, that the
+ *		socket has taken
+ * @overtakable: there are long writes on @bulk, or on @sending, that have not begun
+ * @overtaken:	bytes that went out before one of those
  * @tx_closed:	nothing may be sent any more
  * @said_goodbye: NBD_CMD_DISC is in the socket; written under @tx_mutex
  * @tx_headers: a page for copies of the headers of one sendmsg(): others may take references to
@@ -152,6 +156,7 @@ struct nbd_burst {
  *		wire
  * @generation:	of the next cookie
  * @inflight:	commands in @table; as @nr_pending, written under @lock, read without
+ * @nr_long:	long writes of these (order.h), likewise
  * @receiving:	the payload of a command is being received, which was issued at
  *		@receiving_since; @heard was @heard_before then; set under @lock, cleared by the
  *		receiver
@@ -182,7 +187,10 @@ struct nbd_conn {
 
 	struct mutex tx_mutex;	/* transmit side, see above */
 	struct list_head sending;
+	struct list_head bulk;
 	size_t tx_off;
+	bool overtakable;
+	size_t overtaken;
 	bool tx_closed;
 	bool said_goodbye;
 	bool tx_blocked;
@@ -208,6 +216,7 @@ struct nbd_conn {
 	size_t pending_bytes;
 	u32 generation;
 	unsigned int inflight;
+	unsigned int nr_long;
 	bool receiving;
 	unsigned long receiving_since;
 	unsigned long heard_before;
@@ -256,8 +265,9 @@ void nbd_conn_put(struct nbd_conn *conn);
 bool nbd_conn_enqueue(struct nbd_conn *conn, struct nbd_cmd *cmd);
 
 /*
- * The receiver's side of the table: the command that @cookie names, removed
- * from the table, or NULL if there is none that may be answered.
+ * The receiver's side of the table: the command that @cookie names, or NULL if there is none
+ * that may be answered. It is removed from the table unless parts of it are unanswered
+ * (nbd_parts_answered()): then it is the connection's as before.
  */
 struct nbd_cmd *nbd_conn_take(struct nbd_conn *conn, u64 cookie);
 

@@ -16,7 +16,7 @@
  *		one completes the command, so a reply that overtakes the return of
  *		sendmsg() cannot free pages that are still being sent. A reply to a
  *		command that was not even offered to the socket (NBD_PHASE_OFFERED) is a
- *		protocol violation.
+ *		protocol violation. Long writes wait for their turn on the bulk list.
  *
  * receiver	nbd_conn_take() removed it from the table because its reply arrived. It
  *		is in conn->rx.cmd until all of that is there.
@@ -51,7 +51,7 @@ struct nbd_session;
  * struct nbd_cmd - the driver's part of a request
  * @node:	on the pending or sending list of a connection, on session->parked, or
  *		on a list of the undertaker's
- * @cookie:	of the last issue
+ * @cookie:	of the last issue; of its first part
  * @index:	place in the connection's table
  * @started:	jiffies of the dispatch
  * @issued:	jiffies of the last issue on a connection
@@ -68,6 +68,11 @@ struct nbd_session;
  * @silences:	connections that were given up because it was not answered in time
  * @charges:	those of them whose server has answered others meanwhile
  * @asked:	@issued of the last of @silences
+ * @part:	bytes of payload of each part that it is sent in, see parts.h; 0 while it is one
+ *		request
+ * @nr_sent:	parts that the socket has; under tx_mutex
+ * @nr_offered:	parts that may be answered; if it is in parts
+ * @answered:	a bit for each part that is; under nbd_conn.lock, and the receiver's
  * @stamp:	write generation that a flush covers, see session.c
  * @header:	the request on the wire
  */
@@ -90,6 +95,10 @@ struct nbd_cmd {
 	u8 silences;
 	u8 charges;
 	unsigned long asked;
+	u32 part;
+	u16 nr_sent;
+	u16 nr_offered;
+	u64 answered;
 	u64 stamp;
 	struct nbd_request header;
 };
@@ -103,12 +112,6 @@ static inline struct request *nbd_cmd_rq(struct nbd_cmd *cmd)
 
 /* The name of a request type for messages. */
 const char *nbd_cmd_name(struct nbd_cmd *cmd);
-
-/* Bytes of the message on the wire: header and payload. */
-static inline size_t nbd_cmd_wire_len(const struct nbd_cmd *cmd)
-{
-	return sizeof(cmd->header) + (cmd->is_write ? cmd->len : 0);
-}
 
 /*
  * Lets go of @cmd on one side: @side is NBD_PHASE_SENT or NBD_PHASE_REPLIED. If the

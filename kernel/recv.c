@@ -13,6 +13,7 @@
 #include <net/tcp.h>
 #include "compat.h"
 #include "conn.h"
+#include "parts.h"
 #include "queue.h"
 #include "session.h"
 #include "stream.h"
@@ -115,6 +116,22 @@ static int rx_server_error(struct nbd_conn *conn, struct nbd_cmd *cmd, u32 error
 	return 0;
 }
 
+/* A part of @cmd is answered, and others are not: it stays where it is, with the first error. */
+static int rx_part_error(struct nbd_conn *conn, struct nbd_cmd *cmd, u32 error)
+{
+	struct nbd_session *session = conn->session;
+	int err = nbd_wire_errno(error);
+
+	atomic64_inc(&session->counters.server_errors);
+	if (err == -ESHUTDOWN && nbd_session_can_wait(session, conn)) {
+		nbd_conn_kill(conn, err, "server is shutting down");
+		return err;
+	}
+	nbd_session_report_error(session, cmd, error);
+	cmd->status = nbd_status_from_errno(err);
+	return 0;
+}
+
 /* NBD_STEP_FINISH. */
 static int rx_finish(struct nbd_conn *conn)
 {
@@ -123,6 +140,8 @@ static int rx_finish(struct nbd_conn *conn)
 	u32 error = rx->framing.reply.error;
 
 	rx->cmd = NULL;
+	if (unlikely(!nbd_parts_answered(cmd)))
+		return error ? rx_part_error(conn, cmd, error) : 0;
 	if (error)
 		return rx_server_error(conn, cmd, error);
 	if (cmd->is_read && cmd->len >= NBD_RX_APART)

@@ -93,6 +93,8 @@ struct nbd_counters {
  * @changed:	woken when @state or @unburied change
  * @timed_out:	a connection was given up because of a timeout
  * @leaving:	the machine goes down: no connection comes, nothing fails; under @lock
+ * @short_until: jiffies until when short requests are expected, see order.h; written without a
+ *		lock
  * @writes:	NBD_WRITE_STRICT: acknowledged writes; @flushed: how many of them the
  *		last successful flush covers; @doubt: how many there were when a
  *		connection died
@@ -131,6 +133,7 @@ struct nbd_session {
 	atomic_t unburied;
 	wait_queue_head_t changed;
 	bool timed_out;
+	unsigned long short_until;
 	bool leaving;
 	atomic64_t writes;
 	atomic64_t flushed;

@@ -121,6 +121,26 @@ int nbd_socket_recv(struct nbd_socket *s, struct msghdr *msg)
 	return s->stream->recv(s, msg);
 }
 
+size_t nbd_socket_room(struct nbd_conn *conn)
+{
+	const struct nbd_stream *stream = conn->socket.stream;
+
+	/* Of the others, Unix sockets have small buffers. */
+	return stream->room ? stream->room(conn) : S32_MAX;
+}
+
+bool nbd_socket_wants_room(struct nbd_conn *conn)
+{
+	WRITE_ONCE(conn->socket.wants_room, true);
+	set_bit(SOCK_NOSPACE, &conn->socket.sock->flags);
+	/* What is acknowledged from here on is told. */
+	smp_mb__after_atomic();
+	if (!nbd_socket_room(conn))
+		return true;
+	WRITE_ONCE(conn->socket.wants_room, false);
+	return false;
+}
+
 void nbd_socket_excuse(struct nbd_socket *s)
 {
 	if (s->stream->excuse)
@@ -388,6 +408,7 @@ void nbd_stream_broken(struct nbd_conn *conn, int err)
 void nbd_stream_has_space(struct nbd_conn *conn, struct sock *sk)
 {
 	clear_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
+	WRITE_ONCE(conn->socket.wants_room, false);
 	queue_work(nbd_wq, &conn->tx_work);
 }
 

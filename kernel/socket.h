@@ -45,6 +45,7 @@ struct socket;
  * @stream:	what kind it is
  * @hooked:	the callbacks are ours
  * @disconnects: sk_disconnects when it was taken
+ * @wants_room:	see nbd_socket_wants_room()
  * @write_seq:	of a TCP socket: the end of what we have sent; under the socket lock
  * @memalloc:	the reserve-memory flag was set before
  * @nodelay:	TCP_NODELAY was set before
@@ -58,6 +59,7 @@ struct nbd_socket {
 	const struct proto_ops *ops;
 	const struct nbd_stream *stream;
 	bool hooked;
+	bool wants_room;
 	int disconnects;
 	u32 write_seq;
 	bool memalloc;
@@ -117,6 +119,14 @@ void nbd_socket_await_end(struct nbd_socket *s, unsigned long timeout);
  */
 int nbd_socket_send(struct nbd_socket *s, struct msghdr *msg, bool wait);
 int nbd_socket_recv(struct nbd_socket *s, struct msghdr *msg);
+
+/*
+ * How many bytes of long writes may be sent now so that what is sent next does not wait for
+ * more than keeps the link busy. If none, nbd_socket_wants_room() has the callbacks say when
+ * there is room again, or returns false because there is by now; tx_mutex is held.
+ */
+size_t nbd_socket_room(struct nbd_conn *conn);
+bool nbd_socket_wants_room(struct nbd_conn *conn);
 
 /*
  * A peer whose receive window is full, but whose TCP answers, is slow and not dead:

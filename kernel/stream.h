@@ -55,6 +55,7 @@ extern struct nbd_seal *nbd_seal;
  * @restore:	undoes @seal and @prepare, as far as can be
  * @send:	as nbd_socket_send()
  * @recv:	as nbd_socket_recv(); NULL if @receive has no use for it
+ * @room:	as nbd_socket_room(); NULL if there is no limit but the socket's buffer
  * @receive:	receives what there is, from nbd_conn.rx_work
  * @data_ready, @write_space, @state_change, @error_report: the socket's callbacks
  * @excuse:	as nbd_socket_excuse(); NULL if nothing of the kind ends a connection
@@ -75,6 +76,7 @@ struct nbd_stream {
 	void (*restore)(struct nbd_socket *s);
 	int (*send)(struct nbd_socket *s, struct msghdr *msg, bool wait);
 	int (*recv)(struct nbd_socket *s, struct msghdr *msg);
+	size_t (*room)(struct nbd_conn *conn);
 	void (*receive)(struct nbd_conn *conn);
 	void (*data_ready)(struct sock *sk);
 	void (*write_space)(struct sock *sk);

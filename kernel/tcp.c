@@ -8,10 +8,17 @@
 #include <net/tcp.h>
 #include "compat.h"
 #include "conn.h"
+#include "session.h"
 #include "socket.h"
 #include "stream.h"
 
 #define NBD_ULP_NAME	"nbd"
+/*
+ * What may be on its way although the link would be as busy without: for the pauses between
+ * an acknowledgement and the next message.
+ */
+#define NBD_TCP_SPARE		(64 << 10)
+#define NBD_TCP_SPARE_MIN	(16 << 10)
 
 static int nbd_tcp_init(struct nbd_seal *seal)
 {
@@ -135,11 +142,45 @@ static void nbd_tcp_data_ready(struct sock *sk)
 	nbd_stream_leave(sk);
 }
 
+/*
+ * Twice what has been seen to be under way at the pace of the link without waiting in it,
+ * and a little that all connections to the server share.
+ */
+static u64 nbd_tcp_window(const struct tcp_sock *tp, unsigned int connections)
+{
+	u32 interval = READ_ONCE(tp->rate_interval_us);
+	u64 bytes = 0;
+
+	if (interval)
+		bytes = div_u64((u64)READ_ONCE(tp->rate_delivered) * READ_ONCE(tp->mss_cache) *
+				min_t(u32, tcp_min_rtt(tp), USEC_PER_SEC), interval);
+	return 2 * bytes + max_t(u32, NBD_TCP_SPARE / max(connections, 1U), NBD_TCP_SPARE_MIN);
+}
+
+/* Bytes that the peer's TCP has not acknowledged. */
+static u32 nbd_tcp_outstanding(const struct tcp_sock *tp)
+{
+	return READ_ONCE(tp->write_seq) - READ_ONCE(tp->snd_una);
+}
+
+static size_t nbd_tcp_room(struct nbd_conn *conn)
+{
+	const struct tcp_sock *tp = tcp_sk(conn->socket.sock->sk);
+	u64 window = nbd_tcp_window(tp, READ_ONCE(conn->session->live));
+	u32 outstanding = nbd_tcp_outstanding(tp);
+
+	/* So little is not worth a message. */
+	if (outstanding + window / 4 > window)
+		return 0;
+	return window - outstanding;
+}
+
 static void nbd_tcp_write_space(struct sock *sk)
 {
 	struct nbd_conn *conn = nbd_stream_enter(sk);
 
-	if (conn && READ_ONCE(conn->tx_blocked) && sk_stream_is_writeable(sk))
+	if (conn && READ_ONCE(conn->tx_blocked) && sk_stream_is_writeable(sk) &&
+	    (!READ_ONCE(conn->socket.wants_room) || nbd_tcp_room(conn)))
 		nbd_stream_has_space(conn, sk);
 	nbd_stream_leave(sk);
 }
@@ -204,6 +245,7 @@ const struct nbd_stream nbd_stream_tcp = {
 	.prepare	= nbd_tcp_prepare,
 	.restore	= nbd_tcp_restore,
 	.send		= nbd_tcp_send,
+	.room		= nbd_tcp_room,
 	.receive	= nbd_recv_queue,
 	.data_ready	= nbd_tcp_data_ready,
 	.write_space	= nbd_tcp_write_space,

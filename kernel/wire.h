@@ -67,4 +67,9 @@ static inline __u32 nbd_cookie_index(__u64 cookie)
 	return (__u32)cookie;
 }
 
+static inline __u32 nbd_cookie_generation(__u64 cookie)
+{
+	return cookie >> 32;
+}
+
 #endif /* _NBD_WIRE_H */

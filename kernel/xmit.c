@@ -11,6 +11,8 @@
 #include <uapi/linux/sched/types.h>
 #include "compat.h"
 #include "conn.h"
+#include "order.h"
+#include "parts.h"
 #include "queue.h"
 #include "stream.h"
 #include "trace.h"
@@ -25,7 +27,7 @@
 #define NBD_FULL_BATCH		32
 #define NBD_FULL_BYTES		(256 << 10)
 /* How long a request that was put off waits for its CPU's transmit thread. */
-#define NBD_PATIENCE_NS		(500 * NSEC_PER_USEC)
+#define NBD_PATIENCE_NS		NSEC_PER_MSEC
 /* Messages that a submitter sends, for others too, before it may go on with its own work. */
 #define NBD_TX_BUDGET		8
 /* How long a request that remained alone is remembered. */
@@ -66,6 +68,8 @@ static DEFINE_PER_CPU(struct nbd_txq, nbd_txqs);
  * @skip:	bytes that the socket already has of what comes next
  * @headers:	conn->tx_headers
  * @nr_headers:	used ones
+ * @mixed:	of long writes one part at most, and no bytes beyond @room
+ * @room:	bytes
  */
 struct nbd_gather {
 	struct bio_vec *vec;
@@ -74,6 +78,8 @@ struct nbd_gather {
 	unsigned int nr;
 	size_t bytes;
 	size_t skip;
+	bool mixed;
+	size_t room;
 };
 
 /* Whether the segment goes on where the last one ends, and has become part of it. */
@@ -116,30 +122,92 @@ static bool gather_add(struct nbd_gather *g, struct page *page, unsigned int off
  * whoever drops the last one frees them. A layer below that keeps what it is given would do
  * that, so it is not given any of it.
  */
-static bool gather_header(struct nbd_gather *g, const struct nbd_request *header)
+static bool gather_header(struct nbd_gather *g, const struct nbd_cmd *cmd, unsigned int part)
 {
 	struct nbd_request *copy = &g->headers[g->nr_headers];
 
 	if (g->nr_headers == NBD_TX_HEADERS)
 		return false;
 	g->nr_headers++;
-	*copy = *header;
+	nbd_parts_encode(cmd, part, copy);
 	return gather_add(g, virt_to_page(copy), offset_in_page(copy), sizeof(*copy));
+}
+
+/* As gather_add(), but of a long write in between others not more than there is room for. */
+static bool gather_payload(struct nbd_gather *g, const struct nbd_cmd *cmd, struct page *page,
+			   unsigned int offset, unsigned int len)
+{
+	unsigned int fits = len;
+
+	if (g->mixed && nbd_is_long(cmd)) {
+		if (g->bytes >= g->room)
+			return false;
+		fits = min_t(size_t, len, g->skip + g->room - g->bytes);
+	}
+	return gather_add(g, page, offset, fits) && fits == len;
+}
+
+/* The payload of a part: @len bytes from @from on. */
+static bool gather_range(struct nbd_gather *g, struct nbd_cmd *cmd, u32 from, u32 len)
+{
+	struct req_iterator iter;
+	struct bio_vec bv;
+	u32 step;
+
+	rq_for_each_bvec(bv, nbd_cmd_rq(cmd), iter) {
+		/* The iterator goes on by the length of @bv, which must stay as it is. */
+		if (from >= bv.bv_len) {
+			from -= bv.bv_len;
+			continue;
+		}
+		step = min(bv.bv_len - from, len);
+		if (!gather_payload(g, cmd, bv.bv_page, bv.bv_offset + from, step))
+			return false;
+		from = 0;
+		len -= step;
+		if (!len)
+			break;
+	}
+	return true;
+}
+
+static bool gather_part(struct nbd_gather *g, struct nbd_cmd *cmd, unsigned int part)
+{
+	/* A header that no payload follows would keep others from going before it. */
+	if (g->mixed && nbd_is_long(cmd) && g->bytes >= g->room)
+		return false;
+	if (!gather_header(g, cmd, part))
+		return false;
+	return !cmd->is_write ||
+	       gather_range(g, cmd, part * cmd->part, nbd_part_len(cmd, part));
+}
+
+/* Some parts of a command that is divided; false if others are left. */
+static bool gather_parts(struct nbd_gather *g, struct nbd_cmd *cmd)
+{
+	unsigned int part, nr = nbd_parts(cmd);
+
+	for (part = cmd->nr_sent; part < nr; part++) {
+		if (!gather_part(g, cmd, part))
+			return false;
+		/* From here on a reply to it is possible. */
+		nbd_parts_offer(cmd, part + 1);
+		if (g->mixed)
+			return part + 1 == nr;
+	}
+	return true;
 }
 
 /* False if not all of the command found room. */
 static bool gather_cmd(struct nbd_gather *g, struct nbd_cmd *cmd)
 {
-	struct req_iterator iter;
-	struct bio_vec bv;
-
-	if (!gather_header(g, &cmd->header))
+	if (unlikely(cmd->part))
+		return gather_parts(g, cmd);
+	if (!gather_part(g, cmd, 0))
 		return false;
-	if (!cmd->is_write)
-		return true;
-	rq_for_each_bvec(bv, nbd_cmd_rq(cmd), iter)
-		if (!gather_add(g, bv.bv_page, bv.bv_offset, bv.bv_len))
-			return false;
+	/* As above. */
+	if (!atomic_read(&cmd->phase))
+		atomic_set(&cmd->phase, NBD_PHASE_OFFERED);
 	return true;
 }
 
@@ -148,13 +216,9 @@ static bool xmit_gather(struct nbd_conn *conn, struct nbd_gather *g)
 {
 	struct nbd_cmd *cmd;
 
-	list_for_each_entry(cmd, &conn->sending, node) {
+	list_for_each_entry(cmd, &conn->sending, node)
 		if (!gather_cmd(g, cmd))
 			return true;
-		/* From here on a reply to it is possible. */
-		if (!atomic_read(&cmd->phase))
-			atomic_set(&cmd->phase, NBD_PHASE_OFFERED);
-	}
 	return false;
 }
 
@@ -165,24 +229,31 @@ static void xmit_trace_sent(struct nbd_cmd *cmd)
 		trace_nbd_payload_sent(nbd_cmd_rq(cmd), cmd->cookie);
 }
 
+/* The first command of the sending list, or what was left of it, is in the socket. */
+static void xmit_part_sent(struct nbd_conn *conn, struct nbd_cmd *cmd)
+{
+	conn->tx_off = 0;
+	if (nbd_parts_next(cmd))
+		return;
+	list_del_init(&cmd->node);
+	xmit_trace_sent(cmd);
+	nbd_cmd_release(cmd, NBD_PHASE_SENT, NULL);
+}
+
 /* The socket took @bytes from the front of the sending list. */
 static void xmit_advance(struct nbd_conn *conn, size_t bytes)
 {
 	struct nbd_cmd *cmd;
-	size_t left;
+	size_t step;
 
 	while (bytes) {
 		cmd = list_first_entry(&conn->sending, struct nbd_cmd, node);
-		left = nbd_cmd_wire_len(cmd) - conn->tx_off;
-		if (bytes < left) {
-			conn->tx_off += bytes;
-			return;
-		}
-		bytes -= left;
-		conn->tx_off = 0;
-		list_del_init(&cmd->node);
-		xmit_trace_sent(cmd);
-		nbd_cmd_release(cmd, NBD_PHASE_SENT, NULL);
+		step = min(bytes, nbd_part_wire_len(cmd) - conn->tx_off);
+		nbd_order_note_sent(conn, cmd, step);
+		bytes -= step;
+		conn->tx_off += step;
+		if (conn->tx_off == nbd_part_wire_len(cmd))
+			xmit_part_sent(conn, cmd);
 	}
 }
 
@@ -204,11 +275,19 @@ static int xmit_sendmsg(struct nbd_conn *conn, const struct iov_iter *iter, bool
 
 static void xmit_take_pending(struct nbd_conn *conn)
 {
+	LIST_HEAD(cmds);
+	bool has_long;
+
 	spin_lock_bh(&conn->lock);
-	list_splice_tail_init(&conn->pending, &conn->sending);
+	list_splice_init(&conn->pending, &cmds);
+	has_long = conn->nr_long;
 	WRITE_ONCE(conn->nr_pending, 0);
 	WRITE_ONCE(conn->pending_bytes, 0);
 	spin_unlock_bh(&conn->lock);
+	if (unlikely(has_long))
+		nbd_order_add(conn, &cmds);
+	else
+		nbd_order_add_short(conn, &cmds);
 }
 
 /* What can be sent is left to tx_work. */
@@ -226,6 +305,17 @@ static void xmit_short(struct nbd_conn *conn)
 	if (!nbd_conn_unoffer(conn))
 		nbd_conn_kill(conn, -EPROTO,
 			      "protocol violation: reply to a request that was not sent yet");
+}
+
+/* There is no room for more. False if there is by now; else the socket says when. */
+static bool xmit_wait_for_room(struct nbd_conn *conn)
+{
+	/* Before the socket can have a reason to call back. */
+	WRITE_ONCE(conn->tx_blocked, true);
+	if (nbd_socket_wants_room(conn))
+		return true;
+	WRITE_ONCE(conn->tx_blocked, false);
+	return false;
 }
 
 static void xmit_failed(struct nbd_conn *conn, int err)
@@ -254,6 +344,7 @@ static void xmit_run(struct nbd_conn *conn, bool wait, unsigned int *budget)
 	while (!conn->tx_closed) {
 		if (READ_ONCE(conn->nr_pending))
 			xmit_take_pending(conn);
+		nbd_order_arrange(conn);
 		if (list_empty(&conn->sending))
 			return;
 		if (!wait && conn->socket.stream->patient) {
@@ -267,8 +358,17 @@ static void xmit_run(struct nbd_conn *conn, bool wait, unsigned int *budget)
 		(*budget)--;
 
 		g = (struct nbd_gather){ .vec = conn->tx_vec, .headers = conn->tx_headers,
-					 .skip = conn->tx_off };
-		more = xmit_gather(conn, &g);
+					 .skip = conn->tx_off,
+					 .mixed = conn->overtakable && nbd_order_is_mixed(conn) };
+		if (g.mixed)
+			g.room = nbd_socket_room(conn);
+		/* What did not fit comes at once, unless it has to wait for room. */
+		more = xmit_gather(conn, &g) && !g.mixed;
+		if (!g.bytes) {
+			if (xmit_wait_for_room(conn))
+				return;
+			continue;
+		}
 		/* Before the socket can have a reason to call back. */
 		WRITE_ONCE(conn->tx_blocked, true);
 		iov_iter_bvec(&iter, ITER_SOURCE, g.vec, g.nr, g.bytes);

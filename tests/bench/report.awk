@@ -100,6 +100,8 @@ function title(group,	f)
 		return plural(f[3], "connection") ": a second"
 	if (f[1] == "far")
 		return describe(group) ", 30 ms away: MiB/s"
+	if (f[1] == "beside")
+		return describe(group) ", 4 KiB reads beside 1 MiB writes at 1 Gbit/s"
 	return describe(group) ": IOPS" (f[1] == "icount" ? " at 10^9 instructions/s" : ", wall clock")
 }
 

@@ -44,6 +44,11 @@ test_tlsrec() {
 	run_suite nbd_tlsrec
 }
 
+timeouts[test_order]=120
+test_order() {
+	run_suite nbd_order
+}
+
 timeouts[test_conn]=120
 test_conn() {
 	run_suite nbd_conn

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In which order requests go out (kernel/order.c), and long writes in parts (kernel/parts.c).
+ * The commands here belong to no request: nothing is sent.
+ */
+#include <kunit/test.h>
+#include <linux/nbd.h>
+#include "../../kernel/conn.h"
+#include "../../kernel/order.h"
+#include "../../kernel/parts.h"
+#include "../../kernel/session.h"
+
+#define NR_CMDS	8
+#define MIB	(1 << 20)
+
+struct desk {
+	struct nbd_conn *conn;
+	struct nbd_cmd cmds[NR_CMDS];
+	unsigned int nr;
+};
+
+static int order_init(struct kunit *test)
+{
+	struct desk *desk = kunit_kzalloc(test, sizeof(*desk), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, desk);
+	desk->conn = kunit_kzalloc(test, sizeof(*desk->conn), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, desk->conn);
+	mutex_init(&desk->conn->tx_mutex);
+	spin_lock_init(&desk->conn->lock);
+	INIT_LIST_HEAD(&desk->conn->sending);
+	INIT_LIST_HEAD(&desk->conn->bulk);
+	desk->conn->generation = 7;
+	desk->conn->session = kunit_kzalloc(test, sizeof(*desk->conn->session), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, desk->conn->session);
+	desk->conn->session->short_until = jiffies;
+	test->priv = desk;
+	mutex_lock(&desk->conn->tx_mutex);
+	return 0;
+}
+
+static void order_exit(struct kunit *test)
+{
+	struct desk *desk = test->priv;
+
+	mutex_unlock(&desk->conn->tx_mutex);
+}
+
+/* A command that comes to the connection; a write of @len bytes, or a read if that is 0. */
+static struct nbd_cmd *come(struct desk *desk, u32 len)
+{
+	struct nbd_cmd *cmd = &desk->cmds[desk->nr++];
+	LIST_HEAD(cmds);
+
+	cmd->index = desk->nr;
+	cmd->is_write = len;
+	cmd->is_read = !len;
+	cmd->len = len ?: 4096;
+	cmd->cookie = nbd_cookie(desk->conn->generation++, cmd->index);
+	nbd_wire_encode(&cmd->header, len ? NBD_CMD_WRITE : NBD_CMD_READ, 0, cmd->cookie, 1 << 30,
+			cmd->len);
+	list_add(&cmd->node, &cmds);
+	nbd_order_add(desk->conn, &cmds);
+	return cmd;
+}
+
+static void expect_sending(struct kunit *test, struct nbd_cmd **expected, unsigned int nr)
+{
+	struct desk *desk = test->priv;
+	struct nbd_cmd *cmd;
+	unsigned int i = 0;
+
+	list_for_each_entry(cmd, &desk->conn->sending, node) {
+		if (i < nr)
+			KUNIT_EXPECT_PTR_EQ(test, cmd, expected[i]);
+		i++;
+	}
+	KUNIT_EXPECT_EQ(test, i, nr);
+}
+
+#define EXPECT_SENDING(test, ...) do {							\
+	struct nbd_cmd *expected[] = { __VA_ARGS__ };					\
+											\
+	expect_sending(test, expected, ARRAY_SIZE(expected));				\
+} while (0)
+
+/* The socket takes the first @bytes of what comes first. */
+static void take(struct desk *desk, size_t bytes)
+{
+	struct nbd_cmd *cmd = list_first_entry(&desk->conn->sending, struct nbd_cmd, node);
+
+	nbd_order_note_sent(desk->conn, cmd, bytes);
+	desk->conn->tx_off += bytes;
+	if (desk->conn->tx_off < nbd_part_wire_len(cmd))
+		return;
+	desk->conn->tx_off = 0;
+	if (!nbd_parts_next(cmd))
+		list_del_init(&cmd->node);
+}
+
+/* Writes only: all of them, as they came, and whole. */
+static void one_kind(struct kunit *test)
+{
+	struct desk *desk = test->priv;
+	struct nbd_cmd *a = come(desk, MIB), *b = come(desk, MIB);
+
+	nbd_order_arrange(desk->conn);
+	EXPECT_SENDING(test, a, b);
+	KUNIT_EXPECT_EQ(test, nbd_parts(a), 1U);
+}
+
+/* What is short goes before a long write that came before it, which is divided. */
+static void short_ones_first(struct kunit *test)
+{
+	struct desk *desk = test->priv;
+	struct nbd_cmd *a = come(desk, MIB), *b = come(desk, MIB);
+	struct nbd_cmd *r = come(desk, 0), *w = come(desk, 4096);
+
+	nbd_order_arrange(desk->conn);
+	EXPECT_SENDING(test, r, w, a);
+	KUNIT_EXPECT_EQ(test, nbd_parts(a), 8U);
+	KUNIT_EXPECT_EQ(test, nbd_parts(b), 1U);
+}
+
+/* Also if the long ones were to go out already. */
+static void overtaken_late(struct kunit *test)
+{
+	struct desk *desk = test->priv;
+	struct nbd_cmd *a = come(desk, MIB), *b = come(desk, MIB), *c = come(desk, MIB), *r;
+
+	nbd_order_arrange(desk->conn);
+	take(desk, 1000);
+	r = come(desk, 0);
+	nbd_order_arrange(desk->conn);
+	EXPECT_SENDING(test, a, r);
+	KUNIT_EXPECT_PTR_EQ(test, list_first_entry(&desk->conn->bulk, struct nbd_cmd, node), b);
+	KUNIT_EXPECT_PTR_EQ(test, list_last_entry(&desk->conn->bulk, struct nbd_cmd, node), c);
+}
+
+/* A part that has begun is finished, the others wait. */
+static void between_parts(struct kunit *test)
+{
+	struct desk *desk = test->priv;
+	struct nbd_cmd *r = come(desk, 0), *a = come(desk, MIB), *b = come(desk, MIB), *s;
+
+	nbd_order_arrange(desk->conn);
+	EXPECT_SENDING(test, r, a);
+	take(desk, NBD_REQUEST_SIZE);
+	take(desk, 1000);
+	s = come(desk, 0);
+	nbd_order_arrange(desk->conn);
+	EXPECT_SENDING(test, a, s);
+	take(desk, nbd_part_wire_len(a) - 1000);
+	nbd_order_arrange(desk->conn);
+	EXPECT_SENDING(test, s, a);
+	KUNIT_EXPECT_EQ(test, a->nr_sent, 1U);
+	KUNIT_EXPECT_EQ(test, nbd_parts_wire_len(a),
+			7 * ((size_t)NBD_REQUEST_SIZE + NBD_PART_BYTES));
+	KUNIT_EXPECT_PTR_EQ(test, list_first_entry(&desk->conn->bulk, struct nbd_cmd, node), b);
+}
+
+/* However many short ones come, a long one has its turn. */
+static void no_starvation(struct kunit *test)
+{
+	struct desk *desk = test->priv;
+	struct nbd_cmd *a = come(desk, MIB), *w = come(desk, NBD_LONG_BYTES), *v;
+
+	nbd_order_arrange(desk->conn);
+	EXPECT_SENDING(test, w, a);
+	desk->conn->overtaken = NBD_OVERTAKE_BYTES - NBD_LONG_BYTES;
+	take(desk, nbd_part_wire_len(w));
+	v = come(desk, NBD_LONG_BYTES);
+	nbd_order_arrange(desk->conn);
+	EXPECT_SENDING(test, a, v);
+	take(desk, nbd_part_wire_len(a));
+	nbd_order_arrange(desk->conn);
+	EXPECT_SENDING(test, v, a);
+}
+
+/* When no short ones come any more the long ones go on together. */
+static void mixed_no_more(struct kunit *test)
+{
+	struct desk *desk = test->priv;
+	struct nbd_cmd *r = come(desk, 0), *a = come(desk, MIB), *b = come(desk, MIB);
+
+	nbd_order_arrange(desk->conn);
+	EXPECT_SENDING(test, r, a);
+	take(desk, NBD_REQUEST_SIZE);
+	desk->conn->session = kunit_kzalloc(test, sizeof(*desk->conn->session), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, desk->conn->session);
+	desk->conn->session->short_until = jiffies;
+	nbd_order_arrange(desk->conn);
+	EXPECT_SENDING(test, a, b);
+}
+
+/* The parts are the write: in order, without gaps, each with a name of its own. */
+static void parts(struct kunit *test)
+{
+	struct desk *desk = test->priv;
+	struct nbd_cmd *cmd = come(desk, 2 * NBD_PART_BYTES + 512);
+	struct nbd_request header;
+	u64 from = 1 << 30;
+	unsigned int i;
+
+	KUNIT_ASSERT_TRUE(test, nbd_parts_can_divide(cmd));
+	nbd_parts_divide(desk->conn, cmd);
+	KUNIT_ASSERT_EQ(test, nbd_parts(cmd), 3U);
+	KUNIT_EXPECT_FALSE(test, nbd_parts_can_divide(cmd));
+	for (i = 0; i < 3; i++) {
+		nbd_parts_encode(cmd, i, &header);
+		KUNIT_EXPECT_EQ(test, be64_to_cpu(header.cookie), cmd->cookie + ((u64)i << 32));
+		KUNIT_EXPECT_EQ(test, be64_to_cpu(header.from), from);
+		KUNIT_EXPECT_EQ(test, be32_to_cpu(header.len), i < 2 ? NBD_PART_BYTES : 512);
+		KUNIT_EXPECT_EQ(test, header.type, cmd->header.type);
+		from += be32_to_cpu(header.len);
+	}
+	KUNIT_EXPECT_EQ(test, desk->conn->generation, 7U + 1 + 3);
+}
+
+/* No write has more parts than there are bits for. */
+static void largest(struct kunit *test)
+{
+	struct desk *desk = test->priv;
+	struct nbd_cmd *cmd = come(desk, 64 * MIB - 512);
+
+	nbd_parts_divide(desk->conn, cmd);
+	KUNIT_EXPECT_LE(test, nbd_parts(cmd), (unsigned int)NBD_PARTS_MAX);
+	KUNIT_EXPECT_EQ(test, nbd_part_len(cmd, nbd_parts(cmd) - 1),
+			cmd->len - (nbd_parts(cmd) - 1) * cmd->part);
+}
+
+/* Each part is answered once, in any order, and not before it was offered. */
+static void answers(struct kunit *test)
+{
+	struct desk *desk = test->priv;
+	struct nbd_cmd *cmd = come(desk, 3 * NBD_PART_BYTES);
+	u64 part = 1ULL << 32;
+
+	nbd_parts_divide(desk->conn, cmd);
+	KUNIT_EXPECT_FALSE(test, nbd_parts_answer(cmd, cmd->cookie));
+	nbd_parts_offer(cmd, 2);
+	KUNIT_EXPECT_FALSE(test, nbd_parts_answer(cmd, cmd->cookie - part));
+	KUNIT_EXPECT_FALSE(test, nbd_parts_answer(cmd, cmd->cookie + 2 * part));
+	KUNIT_EXPECT_TRUE(test, nbd_parts_answer(cmd, cmd->cookie + part));
+	KUNIT_EXPECT_FALSE(test, nbd_parts_answer(cmd, cmd->cookie + part));
+	KUNIT_EXPECT_TRUE(test, nbd_parts_answer(cmd, cmd->cookie));
+	KUNIT_EXPECT_FALSE(test, nbd_parts_answered(cmd));
+	nbd_parts_offer(cmd, 3);
+	KUNIT_EXPECT_TRUE(test, nbd_parts_answer(cmd, cmd->cookie + 2 * part));
+	KUNIT_EXPECT_TRUE(test, nbd_parts_answered(cmd));
+}
+
+/* What the socket did not take cannot have been answered. */
+static void unoffered(struct kunit *test)
+{
+	struct desk *desk = test->priv;
+	struct nbd_cmd *cmd = come(desk, 3 * NBD_PART_BYTES);
+	u64 part = 1ULL << 32;
+
+	nbd_parts_divide(desk->conn, cmd);
+	nbd_parts_offer(cmd, 3);
+	cmd->nr_sent = 1;
+	KUNIT_EXPECT_TRUE(test, nbd_parts_answer(cmd, cmd->cookie));
+	KUNIT_EXPECT_TRUE(test, nbd_parts_unoffer(cmd));
+	KUNIT_EXPECT_FALSE(test, nbd_parts_answer(cmd, cmd->cookie + part));
+	nbd_parts_offer(cmd, 3);
+	KUNIT_EXPECT_TRUE(test, nbd_parts_answer(cmd, cmd->cookie + 2 * part));
+	KUNIT_EXPECT_FALSE(test, nbd_parts_unoffer(cmd));
+}
+
+static struct kunit_case order_cases[] = {
+	KUNIT_CASE(one_kind),
+	KUNIT_CASE(short_ones_first),
+	KUNIT_CASE(overtaken_late),
+	KUNIT_CASE(between_parts),
+	KUNIT_CASE(no_starvation),
+	KUNIT_CASE(mixed_no_more),
+	KUNIT_CASE(parts),
+	KUNIT_CASE(largest),
+	KUNIT_CASE(answers),
+	KUNIT_CASE(unoffered),
+	{ }
+};
+
+static struct kunit_suite order_suite = {
+	.name = "nbd_order",
+	.init = order_init,
+	.exit = order_exit,
+	.test_cases = order_cases,
+};
+
+kunit_test_suites(&order_suite);

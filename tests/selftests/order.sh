@@ -1,0 +1,143 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Short requests do not wait behind long writes that have not begun, which go out in parts
+# then; and such a write is one to who made it.
+. "$(dirname "$0")/../lib.sh"
+dealt_out=1
+
+# start_slow: a server that takes one request after the other, slowly, and notes them in
+# "requests"
+start_slow() {
+	start_nbdkit --threads=1 --filter=log --filter=rate memory 128M rate=64M \
+		burstiness=0.1 "logfile=$PWD/requests"
+}
+
+# write_long N: so many writes of a MiB, all under way at once
+write_long() {
+	fio --name=write "--filename=$dev" --rw=write --bs=1M --iodepth="$1" --size="$1M" \
+		--ioengine=io_uring --direct=1 --output-format=terse >fio.write 2>&1
+}
+
+keep_reading() {
+	while dd if="$dev" of=/dev/null bs=4k count=1 skip=4095 iflag=direct status=none 2>>said.reader; do
+		:
+	done
+}
+
+# all_under_way N: writes
+all_under_way() {
+	local reads writes
+
+	read -r reads writes <"/sys/block/$name/inflight"
+	[ "$reads" = 0 ] && [ "$writes" -ge "$1" ]
+}
+
+# overtaken: how many writes came to the server after the first of the reads
+overtaken() {
+	awk '/ Read .*offset=0xfff000 / { reads++ } reads && / Write / { n++ } END { print n + 0 }' \
+		requests
+}
+
+parts() {
+	grep -c ' Write .*count=0x20000 ' requests
+}
+
+# What is in the buffers of TCP or of the server's socket when the read comes goes before it,
+# and is far less.
+ours_only[test_read_overtakes]=1
+variants[test_read_overtakes]="transport:tcp,unix"
+timeouts[test_read_overtakes]=120
+test_read_overtakes() {
+	local reader writer
+
+	start_slow
+	attach "${server_args[@]}"
+	write_long 64 &
+	writer=$!
+	wait_for 20 all_under_way 48
+	keep_reading &
+	reader=$!
+	cleanup_fn stop_process $reader
+	wait "$writer"
+	stop_process $reader
+	assert_within "$(overtaken)" 24 512 "writes that a read overtook"
+	assert_within "$(parts)" 24 512 "parts of writes"
+	detach
+}
+
+# start_faulty: 16 MiB in "disk", of which the range from 512 KiB to 640 KiB is bad
+start_faulty() {
+	truncate -s 16M disk
+	export disk=$PWD/disk
+	# shellcheck disable=SC2016
+	start_nbdkit --filter=log eval "logfile=$PWD/requests" \
+		get_size='stat -c %s $disk' \
+		pread='dd if=$disk skip=$4 count=$3 iflag=skip_bytes,count_bytes status=none' \
+		pwrite='
+			if [ $4 -lt 655360 ] && [ $(($4 + $3)) -gt 524288 ]; then
+				echo ENOSPC bad >&2
+				exit 1
+			fi
+			dd of=$disk seek=$4 bs=$3 oflag=seek_bytes iflag=fullblock conv=notrunc status=none'
+}
+
+# write_divided FILE MIB: a write of one MiB that goes out in parts; its status
+write_divided() {
+	local status=0
+
+	: >requests
+	dd if="$1" of="$dev" bs=1M count=1 seek="$2" oflag=direct status=none 2>said || status=$?
+	[ "$(parts)" -gt 1 ] || return 100
+	return $status
+}
+
+# divided STATUS FILE MIB: as soon as the reader is in time for it to be divided
+divided() {
+	local status=0
+
+	write_divided "$2" "$3" || status=$?
+	[ $status != 100 ] || return 1
+	assert_equal $status "$1" "status of the write"
+}
+
+ours_only[test_part_fails]=1
+test_part_fails() {
+	allow_log 'I/O error|critical space allocation error|server reports'
+	transport=unix start_faulty
+	attach "${server_args[@]}"
+	keep_reading &
+	cleanup_fn stop_process $!
+	head -c 1M /dev/urandom >data
+	wait_for 20 divided 0 data 1
+	wait_for 20 divided 1 data 0
+	assert_match "$(<said)" "No space left"
+	cmp -n 1M -i 1048576:0 disk data
+	detach
+}
+
+# Segments of any size, across which parts end and begin
+ours_only[test_data_of_file_system]=1
+test_data_of_file_system() {
+	local n
+
+	start_nbdkit --filter=log memory 128M "logfile=$PWD/requests"
+	attach "${server_args[@]}"
+	mount_ext4 "$dev"
+	keep_reading &
+	cleanup_fn stop_process $!
+	head -c 8M /dev/urandom >data
+	for n in 1 2 3; do
+		cp data "mnt/file.$n"
+		sync -f mnt
+	done
+	umount mnt
+	mount -o ro "$dev" mnt
+	for n in 1 2 3; do
+		cmp data "mnt/file.$n"
+	done
+	umount mnt
+	[ "$(parts)" -gt 8 ] || fail "no write went out in parts"
+	detach
+}
+
+run_tests
