@@ -36,7 +36,6 @@ static void conn_init(struct nbd_conn *conn, struct nbd_session *session, unsign
 	INIT_LIST_HEAD(&conn->bulk);
 	INIT_WORK(&conn->tx_work, nbd_xmit_work);
 	INIT_WORK(&conn->tx_wait, nbd_xmit_wait_work);
-	nbd_framing_init(&conn->rx.framing);
 	INIT_WORK(&conn->rx_work, nbd_recv_work);
 	spin_lock_init(&conn->lock);
 	INIT_LIST_HEAD(&conn->pending);
@@ -59,21 +58,21 @@ static void conn_free(struct nbd_conn *conn)
 }
 
 struct nbd_conn *nbd_conn_create(struct nbd_session *session, unsigned int slot,
-				 unsigned int nr_table, struct file *sock)
+				 unsigned int nr_table, const struct nbd_given *sock)
 {
 	struct nbd_conn *conn;
 	int err;
 
 	conn = kvzalloc(struct_size(conn, table, nr_table), GFP_NOIO | __GFP_NOWARN);
 	if (!conn) {
-		nbd_socket_put(sock);
+		nbd_socket_put(sock->file);
 		return ERR_PTR(-ENOMEM);
 	}
 	conn->rx_buf = kmalloc(NBD_RX_BUF, GFP_NOIO);
 	conn->tx_headers = (void *)__get_free_page(GFP_NOIO);
-	err = conn->rx_buf && conn->tx_headers ? nbd_socket_claim(conn, sock) : -ENOMEM;
+	err = conn->rx_buf && conn->tx_headers ? nbd_socket_claim(conn, sock->file) : -ENOMEM;
 	if (err) {
-		nbd_socket_put(sock);
+		nbd_socket_put(sock->file);
 		conn_free(conn);
 		return ERR_PTR(err);
 	}
@@ -81,6 +80,7 @@ struct nbd_conn *nbd_conn_create(struct nbd_session *session, unsigned int slot,
 		kfree(conn->rx_buf);
 		conn->rx_buf = NULL;
 	}
+	nbd_framing_init(&conn->rx.framing, sock->structured);
 	conn_init(conn, session, slot, nr_table);
 	return conn;
 }
@@ -158,6 +158,7 @@ bool nbd_conn_enqueue(struct nbd_conn *conn, struct nbd_cmd *cmd)
 	nbd_parts_init(cmd);
 	cmd->status = BLK_STS_OK;
 	cmd->issued = jiffies;
+	nbd_cover_init(&cmd->cover);
 	conn->table[cmd->index] = cmd;
 	list_add_tail(&cmd->node, &conn->pending);
 	WRITE_ONCE(conn->nr_pending, conn->nr_pending + 1);
@@ -171,10 +172,10 @@ bool nbd_conn_enqueue(struct nbd_conn *conn, struct nbd_cmd *cmd)
 	return true;
 }
 
-static bool cmd_answered_by(struct nbd_cmd *cmd, u64 cookie)
+static bool cmd_answered_by(struct nbd_conn *conn, struct nbd_cmd *cmd, u64 cookie)
 {
 	if (unlikely(cmd->part))
-		return nbd_parts_answer(cmd, cookie);
+		return nbd_parts_answer(cmd, cookie, nbd_framing_is_last(&conn->rx.framing));
 	return cmd->cookie == cookie && atomic_read(&cmd->phase) & NBD_PHASE_OFFERED;
 }
 
@@ -188,13 +189,13 @@ struct nbd_cmd *nbd_conn_take(struct nbd_conn *conn, u64 cookie)
 	spin_lock_bh(&conn->lock);
 	if (conn->state == NBD_LIFE_RUNNING)
 		cmd = conn->table[index];
-	if (cmd && !cmd_answered_by(cmd, cookie))
+	if (cmd && !cmd_answered_by(conn, cmd, cookie))
 		cmd = NULL;
 	if (cmd && nbd_parts_answered(cmd)) {
 		conn->table[index] = NULL;
 		WRITE_ONCE(conn->inflight, conn->inflight - 1);
 		WRITE_ONCE(conn->nr_long, conn->nr_long - nbd_is_long(cmd));
-		if (cmd->is_read) {
+		if (cmd->is_read || conn->rx.framing.structured) {
 			conn->heard_before = conn->heard;
 			conn->receiving_since = cmd->issued;
 			WRITE_ONCE(conn->receiving, true);
@@ -233,9 +234,12 @@ void nbd_conn_kill(struct nbd_conn *conn, int err, const char *fmt, ...)
 void nbd_conn_give_back(struct nbd_conn *conn, struct nbd_cmd *cmd)
 {
 	spin_lock_bh(&conn->lock);
-	conn->table[cmd->index] = cmd;
-	WRITE_ONCE(conn->inflight, conn->inflight + 1);
-	WRITE_ONCE(conn->nr_long, conn->nr_long + nbd_is_long(cmd));
+	/* It has not left the table while parts of it are unanswered. */
+	if (!conn->table[cmd->index]) {
+		conn->table[cmd->index] = cmd;
+		WRITE_ONCE(conn->inflight, conn->inflight + 1);
+		WRITE_ONCE(conn->nr_long, conn->nr_long + nbd_is_long(cmd));
+	}
 	spin_unlock_bh(&conn->lock);
 }
 
@@ -442,7 +446,7 @@ static void conn_collect(struct nbd_conn *conn, struct list_head *cmds)
 	spin_lock_bh(&conn->lock);
 	WRITE_ONCE(conn->state, NBD_LIFE_BURIED);
 	/* Commands that are not sent to the end are on the lists; a reply may have come. */
-	if (cmd && atomic_read(&cmd->phase) & NBD_PHASE_SENT)
+	if (cmd && conn->table[cmd->index] != cmd && atomic_read(&cmd->phase) & NBD_PHASE_SENT)
 		list_add_tail(&cmd->node, cmds);
 	conn->rx.cmd = NULL;
 	conn_collect_list(conn, &conn->sending, cmds);

@@ -242,12 +242,12 @@ struct nbd_conn {
 /* conn.c */
 
 /*
- * Takes over @sock, reference included, in every case. @nr_table is the number of
+ * Takes over the file of @sock, reference included, in every case. @nr_table is the number of
  * commands that can be in flight. Returns the connection with the slot's
  * reference, or ERR_PTR: -ENOMEM, or as nbd_socket_claim().
  */
 struct nbd_conn *nbd_conn_create(struct nbd_session *session, unsigned int slot,
-				 unsigned int nr_table, struct file *sock);
+				 unsigned int nr_table, const struct nbd_given *sock);
 
 /* Undoes nbd_conn_create() for a connection that was never started. */
 void nbd_conn_discard(struct nbd_conn *conn);

@@ -19,14 +19,14 @@ static const struct nla_policy nbd_sock_policy[NBD_SOCK_MAX + 1] = {
 
 /* The sockets of a message, looked up and counted. */
 struct nbd_sock_list {
-	struct file **socks;
+	struct nbd_given *socks;
 	unsigned int nr;
 };
 
 static void sock_list_put(struct nbd_sock_list *list)
 {
 	while (list->nr)
-		nbd_socket_put(list->socks[--list->nr]);
+		nbd_socket_put(list->socks[--list->nr].file);
 	kfree(list->socks);
 	list->socks = NULL;
 }
@@ -60,7 +60,26 @@ static int sock_list_add(struct nbd_sock_list *list, struct nlattr *item,
 	sock = nbd_socket_get((int)nla_get_u32(attrs[NBD_SOCK_FD]), extack);
 	if (IS_ERR(sock))
 		return PTR_ERR(sock);
-	list->socks[list->nr++] = sock;
+	list->socks[list->nr++].file = sock;
+	return 0;
+}
+
+/* Which of the sockets have agreed to structured replies. */
+static int sock_list_parse_structured(struct nbd_sock_list *list, struct genl_info *info)
+{
+	struct nlattr *attr = info->attrs[NBD_ATTR_STRUCTURED];
+	const u8 *agreed;
+	int i;
+
+	if (!attr)
+		return 0;
+	if (nla_len(attr) > list->nr) {
+		NL_SET_ERR_MSG_ATTR(info->extack, attr, "more bytes than there are sockets");
+		return -EINVAL;
+	}
+	agreed = nla_data(attr);
+	for (i = 0; i < nla_len(attr); i++)
+		list->socks[i].structured = agreed[i];
 	return 0;
 }
 
@@ -93,7 +112,10 @@ static int sock_list_parse(struct nbd_sock_list *list, struct genl_info *info)
 			return err;
 		}
 	}
-	return 0;
+	err = sock_list_parse_structured(list, info);
+	if (err)
+		sock_list_put(list);
+	return err;
 }
 
 static void get_u64(struct genl_info *info, int attr, u64 *val)

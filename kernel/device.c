@@ -520,7 +520,7 @@ static void device_publish(struct nbd_device *nbd, struct nbd_session *session)
 }
 
 int nbd_device_attach(struct nbd_device *nbd, struct nbd_session_params *params,
-		      struct file **socks, unsigned int nr,
+		      struct nbd_given *socks, unsigned int nr,
 		      struct nbd_session **session, struct netlink_ext_ack *extack)
 {
 	unsigned int noio = memalloc_noio_save();

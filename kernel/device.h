@@ -37,7 +37,7 @@
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
-struct file;
+struct nbd_given;
 struct gendisk;
 struct nbd_session_params;
 struct nbd_session;
@@ -137,7 +137,7 @@ int nbd_device_wait_alone(struct nbd_device *nbd, struct gendisk *disk);
  * open), what keeps its disk from being made anew, or as nbd_session_create(); told in @extack.
  */
 int nbd_device_attach(struct nbd_device *nbd, struct nbd_session_params *params,
-		      struct file **socks, unsigned int nr,
+		      struct nbd_given *socks, unsigned int nr,
 		      struct nbd_session **session, struct netlink_ext_ack *extack);
 
 /**

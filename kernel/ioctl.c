@@ -26,7 +26,7 @@
  * @claimed:	the device is marked busy for this setup
  * @starting:	a task in DO_IT is attaching
  * @nr:		sockets
- * @socks:	each with a reference
+ * @socks:	each with a reference; what they were negotiated as nobody can tell here
  */
 struct nbd_setup {
 	struct nbd_session_params params;
@@ -34,14 +34,14 @@ struct nbd_setup {
 	bool claimed;
 	bool starting;
 	unsigned int nr;
-	struct file **socks;
+	struct nbd_given *socks;
 };
 
 /* Sockets and their owner go, sizes and flags stay: old clients clear in between. */
 static void setup_clear_socks(struct nbd_setup *setup)
 {
 	while (setup->nr)
-		nbd_socket_put(setup->socks[--setup->nr]);
+		nbd_socket_put(setup->socks[--setup->nr].file);
 	kfree(setup->socks);
 	setup->socks = NULL;
 	put_pid(setup->owner);
@@ -102,7 +102,7 @@ static bool setup_owned_by_other(struct nbd_setup *setup)
 
 static int setup_add_sock(struct nbd_setup *setup, int fd)
 {
-	struct file **socks;
+	struct nbd_given *socks;
 	struct file *sock;
 
 	if (setup_owned_by_other(setup))
@@ -117,7 +117,7 @@ static int setup_add_sock(struct nbd_setup *setup, int fd)
 		nbd_socket_put(sock);
 		return -ENOMEM;
 	}
-	socks[setup->nr++] = sock;
+	socks[setup->nr++] = (struct nbd_given){ .file = sock };
 	setup->socks = socks;
 	if (!setup->owner)
 		setup->owner = get_pid(task_tgid(current));
@@ -257,11 +257,11 @@ static int clear_sock_ioctl(struct nbd_device *nbd)
 }
 
 /* What DO_IT attaches: copies, for the setup stays as it is if that fails. */
-static struct file **setup_begin(struct nbd_device *nbd, struct nbd_session_params *params,
+static struct nbd_given *setup_begin(struct nbd_device *nbd, struct nbd_session_params *params,
 				 unsigned int *nr)
 {
 	struct nbd_setup *setup;
-	struct file **socks;
+	struct nbd_given *socks;
 	unsigned int i;
 
 	mutex_lock(&nbd->setup_lock);
@@ -281,7 +281,7 @@ static struct file **setup_begin(struct nbd_device *nbd, struct nbd_session_para
 	}
 	*nr = setup->nr;
 	for (i = 0; i < *nr; i++)
-		get_file(socks[i]);
+		get_file(socks[i].file);
 	setup->starting = true;
 out:
 	mutex_unlock(&nbd->setup_lock);
@@ -324,7 +324,7 @@ static int do_it_ioctl(struct nbd_device *nbd)
 {
 	struct nbd_session *session;
 	struct nbd_session_params params;
-	struct file **socks;
+	struct nbd_given *socks;
 	unsigned int nr;
 	int err;
 

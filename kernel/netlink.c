@@ -6,6 +6,7 @@
 #include "control.h"
 #include "device.h"
 #include "netlink.h"
+#include "slots.h"
 #include "status.h"
 
 static const struct nla_policy nbd_attr_policy[NBD_ATTR_EXT_MAX + 1] = {
@@ -31,6 +32,7 @@ static const struct nla_policy nbd_attr_policy[NBD_ATTR_EXT_MAX + 1] = {
 	[NBD_ATTR_REPLACE_NOW]		= { .type = NLA_FLAG },
 	[NBD_ATTR_KEEPER]		= { .type = NLA_U64 },
 	[NBD_ATTR_READ_AHEAD]		= { .type = NLA_U32 },
+	[NBD_ATTR_STRUCTURED]		= { .type = NLA_BINARY, .len = NBD_CONNS_MAX },
 };
 
 int nbd_parse_index(struct genl_info *info, bool required, int *index)

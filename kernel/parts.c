@@ -71,12 +71,13 @@ bool nbd_parts_unoffer(struct nbd_cmd *cmd)
 	return !(cmd->answered >> cmd->nr_sent);
 }
 
-bool nbd_parts_answer(struct nbd_cmd *cmd, u64 cookie)
+bool nbd_parts_answer(struct nbd_cmd *cmd, u64 cookie, bool last)
 {
 	u32 i = nbd_cookie_generation(cookie) - nbd_cookie_generation(cmd->cookie);
 
 	if (i >= READ_ONCE(cmd->nr_offered) || cmd->answered & BIT_ULL(i))
 		return false;
-	cmd->answered |= BIT_ULL(i);
+	if (last)
+		cmd->answered |= BIT_ULL(i);
 	return true;
 }

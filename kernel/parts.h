@@ -64,8 +64,11 @@ void nbd_parts_offer(struct nbd_cmd *cmd, unsigned int nr);
  */
 bool nbd_parts_unoffer(struct nbd_cmd *cmd);
 
-/* Notes that the part that @cookie names is answered; false if none is. nbd_conn.lock is held. */
-bool nbd_parts_answer(struct nbd_cmd *cmd, u64 cookie);
+/*
+ * A reply to the part that @cookie names has come, or with @last the last of it, and the part
+ * is answered; false if there is no such part. nbd_conn.lock is held.
+ */
+bool nbd_parts_answer(struct nbd_cmd *cmd, u64 cookie, bool last);
 
 /* Whether all parts are answered, for the receiver. */
 static inline bool nbd_parts_answered(const struct nbd_cmd *cmd)

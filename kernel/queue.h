@@ -19,7 +19,8 @@
  *		protocol violation. Long writes wait for their turn on the bulk list.
  *
  * receiver	nbd_conn_take() removed it from the table because its reply arrived. It
- *		is in conn->rx.cmd until all of that is there.
+ *		is in conn->rx.cmd until all of that is there, or a chunk of it: between
+ *		those nbd_conn_give_back() puts it back into the table.
  *
  * session	on session->parked, under session->lock: there is no connection, or
  *		connections died under it and it waits for its turn.
@@ -37,6 +38,7 @@
 #include <linux/blk-mq.h>
 #include <linux/list.h>
 #include <linux/nbd.h>
+#include "cover.h"
 
 struct io_comp_batch;
 struct nbd_conn;
@@ -74,6 +76,7 @@ struct nbd_session;
  * @nr_offered:	parts that may be answered; if it is in parts
  * @answered:	a bit for each part that is; under nbd_conn.lock, and the receiver's
  * @stamp:	write generation that a flush covers, see session.c
+ * @cover:	what has come of a structured reply, while the command is in a table or received
  * @header:	the request on the wire
  */
 struct nbd_cmd {
@@ -101,6 +104,7 @@ struct nbd_cmd {
 	u64 answered;
 	u64 stamp;
 	struct nbd_request header;
+	struct nbd_cover cover;
 };
 
 extern const struct blk_mq_ops nbd_mq_ops;

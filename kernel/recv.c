@@ -111,7 +111,9 @@ static int rx_server_error(struct nbd_conn *conn, struct nbd_cmd *cmd, u32 error
 		return err;
 	}
 	cmd->status = nbd_status_from_errno(err);
-	nbd_session_report_error(session, cmd, error);
+	/* An error that came in a chunk was reported then. */
+	if (!cmd->cover.error)
+		nbd_session_report_error(session, cmd, error, NULL);
 	nbd_cmd_release(cmd, NBD_PHASE_REPLIED, conn->rx.batch);
 	return 0;
 }
@@ -127,7 +129,9 @@ static int rx_part_error(struct nbd_conn *conn, struct nbd_cmd *cmd, u32 error)
 		nbd_conn_kill(conn, err, "server is shutting down");
 		return err;
 	}
-	nbd_session_report_error(session, cmd, error);
+	/* As above. */
+	if (!cmd->cover.error)
+		nbd_session_report_error(session, cmd, error, NULL);
 	cmd->status = nbd_status_from_errno(err);
 	return 0;
 }
@@ -156,6 +160,41 @@ static int rx_finish(struct nbd_conn *conn)
 	return 0;
 }
 
+/* NBD_STEP_SUSPEND: the command waits for more chunks as it did for the first. */
+static int rx_suspend(struct nbd_conn *conn)
+{
+	nbd_conn_give_back(conn, conn->rx.cmd);
+	conn->rx.cmd = NULL;
+	WRITE_ONCE(conn->receiving, false);
+	return 0;
+}
+
+/* NBD_STEP_ZERO. */
+static void rx_zero(struct nbd_rx *rx)
+{
+	u32 at = rx->framing.offset, left = rx->framing.hole, n;
+
+	for (; left; at += n, left -= n) {
+		rx_seek(rx, at);
+		n = min_t(size_t, left, iov_iter_count(&rx->iter));
+		iov_iter_zero(n, &rx->iter);
+	}
+}
+
+/* NBD_STEP_ERROR: of several, the first one is told. What is sent again has met none. */
+static void rx_chunk_error(struct nbd_conn *conn)
+{
+	const struct nbd_framing_error *told = &conn->rx.framing.error;
+	struct nbd_cmd *cmd = conn->rx.cmd;
+	int err = nbd_wire_errno(told->number);
+
+	if (cmd->status != BLK_STS_OK ||
+	    (err == -ESHUTDOWN && nbd_session_can_wait(conn->session, conn)))
+		return;
+	cmd->status = nbd_status_from_errno(err);
+	nbd_session_report_error(conn->session, cmd, told->number, told);
+}
+
 /* NBD_STEP_LOOK_UP: the next step, or -EPROTO. */
 static int rx_look_up(struct nbd_conn *conn)
 {
@@ -169,10 +208,15 @@ static int rx_look_up(struct nbd_conn *conn)
 			      cookie);
 		return -EPROTO;
 	}
-	WRITE_ONCE(conn->replies, conn->replies + 1);
-	trace_nbd_header_received(nbd_cmd_rq(cmd), cmd->cookie);
+	if (nbd_framing_is_last(&rx->framing)) {
+		WRITE_ONCE(conn->replies, conn->replies + 1);
+		trace_nbd_header_received(nbd_cmd_rq(cmd), cmd->cookie);
+	}
 	rx->cmd = cmd;
 	rx->bio = NULL;
+	if (nbd_framing_is_chunk(&rx->framing))
+		return nbd_framing_expect_chunk(&rx->framing, be64_to_cpu(cmd->header.from),
+						cmd->is_read ? cmd->len : 0, &cmd->cover);
 	return nbd_framing_expect(&rx->framing, cmd->is_read ? cmd->len : 0);
 }
 
@@ -182,11 +226,15 @@ static int rx_read_on(struct nbd_conn *conn)
 	struct nbd_rx *rx = &conn->rx;
 
 	if (nbd_framing_in_payload(&rx->framing)) {
-		if (!rx->bio || !iov_iter_count(&rx->iter))
+		if (!rx->bio || !iov_iter_count(&rx->iter)) {
 			rx_seek(rx, rx->framing.offset);
+			/* A chunk may end before that does. */
+			iov_iter_truncate(&rx->iter, rx->framing.left);
+		}
 		return 0;
 	}
-	if (READ_ONCE(conn->inflight))
+	/* The command of a chunk that is being read is in no table. */
+	if (READ_ONCE(conn->inflight) || rx->cmd)
 		return 0;
 	nbd_conn_kill(conn, -EPROTO, "protocol violation: data while no request is outstanding");
 	return -EPROTO;
@@ -206,9 +254,18 @@ static int rx_advance(struct nbd_conn *conn, unsigned int len)
 
 	if (step == NBD_STEP_LOOK_UP)
 		step = rx_look_up(conn);
+	if (step == NBD_STEP_ZERO || step == NBD_STEP_ERROR) {
+		if (step == NBD_STEP_ZERO)
+			rx_zero(&conn->rx);
+		else
+			rx_chunk_error(conn);
+		step = nbd_framing_proceed(&conn->rx.framing);
+	}
 	switch (step) {
 	case NBD_STEP_READ:
 		return rx_read_on(conn);
+	case NBD_STEP_SUSPEND:
+		return rx_suspend(conn);
 	case NBD_STEP_FINISH:
 		return rx_finish(conn);
 	case NBD_STEP_GIVE_UP:
@@ -312,13 +369,14 @@ static int recv_some(struct nbd_conn *conn, struct iov_iter *iter)
 }
 
 /*
- * Points @iter, which has few segments, at one more: at @header, behind what is there.
- * @vec has room for all of them.
+ * Points @iter, which has few segments, at one more: at @len bytes at @header, behind what is
+ * there. @vec has room for all of them.
  */
-static void iter_add_header(struct iov_iter *iter, struct bio_vec *vec, void *header)
+static void iter_add_header(struct iov_iter *iter, struct bio_vec *vec, void *header,
+			    unsigned int len)
 {
 	size_t skip = iter->iov_offset, left = iov_iter_count(iter);
-	size_t count = left + NBD_REPLY_SIZE;
+	size_t count = left + len;
 	const struct bio_vec *from = iter->bvec;
 	struct bio_vec *to = vec;
 
@@ -327,7 +385,7 @@ static void iter_add_header(struct iov_iter *iter, struct bio_vec *vec, void *he
 			      from->bv_offset + skip);
 		skip = 0;
 	}
-	bvec_set_page(to++, virt_to_page(header), NBD_REPLY_SIZE, offset_in_page(header));
+	bvec_set_page(to++, virt_to_page(header), len, offset_in_page(header));
 	iov_iter_bvec(iter, ITER_DEST, vec, to - vec, count);
 }
 
@@ -342,7 +400,8 @@ static int recv_payload_direct(struct nbd_conn *conn)
 	int ret, err;
 
 	if (iov_iter_count(&iter) == rx->framing.left && iter.nr_segs <= NBD_RX_VECS)
-		iter_add_header(&iter, vec, conn->rx_buf);
+		iter_add_header(&iter, vec, conn->rx_buf,
+				nbd_framing_header_size(&rx->framing));
 	ret = recv_some(conn, &iter);
 	if (ret <= 0)
 		return ret;
@@ -354,13 +413,19 @@ static int recv_payload_direct(struct nbd_conn *conn)
 	return err ?: ret;
 }
 
+/* Up to where payload may begin; a header that is begun is received to its end. */
+static size_t rx_header_left(const struct nbd_framing *f)
+{
+	return f->left == NBD_REPLY_SIZE ? nbd_framing_header_size(f) : f->left;
+}
+
 /*
  * Whatever is there, to the staging buffer; but only a header if the payload that may be
  * behind it is worth a call of its own, which is recv_payload_direct()'s.
  */
 static int recv_staged(struct nbd_conn *conn)
 {
-	size_t len = conn->rx.apart ? conn->rx.framing.left : NBD_RX_BUF;
+	size_t len = conn->rx.apart ? rx_header_left(&conn->rx.framing) : NBD_RX_BUF;
 	struct kvec vec = { .iov_base = conn->rx_buf, .iov_len = len };
 	struct nbd_source src = { .buf = conn->rx_buf };
 	struct iov_iter iter;

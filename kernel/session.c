@@ -101,7 +101,7 @@ u64 nbd_session_keeper(struct nbd_session *session, int *pid)
 }
 
 struct nbd_session *nbd_session_create(struct nbd_device *nbd, struct nbd_session_params *params,
-				       struct file **socks, unsigned int nr,
+				       struct nbd_given *socks, unsigned int nr,
 				       struct netlink_ext_ack *extack)
 {
 	struct nbd_session *session = session_alloc(nbd, params);
@@ -453,7 +453,22 @@ bool nbd_session_can_wait(struct nbd_session *session, const struct nbd_conn *co
 	return READ_ONCE(session->params.dead_timeout) || READ_ONCE(session->live) > own;
 }
 
-void nbd_session_report_error(struct nbd_session *session, struct nbd_cmd *cmd, u32 error)
+/* The server's own words, behind those of ours. */
+static void warn_error(struct nbd_session *session, struct nbd_cmd *cmd, u32 error,
+		       const struct nbd_framing_error *told)
+{
+	struct request *rq = nbd_cmd_rq(cmd);
+	char where[32] = "";
+
+	if (told && told->has_where)
+		snprintf(where, sizeof(where), " for byte %llu", told->where);
+	nbd_warn(session->nbd, "server answers %s of %u bytes at byte %llu with error %u%s%s%s\n",
+		 nbd_cmd_name(cmd), blk_rq_bytes(rq), (u64)blk_rq_pos(rq) << SECTOR_SHIFT,
+		 error, where, told && told->len ? ": " : "", told ? told->text : "");
+}
+
+void nbd_session_report_error(struct nbd_session *session, struct nbd_cmd *cmd, u32 error,
+			      const struct nbd_framing_error *told)
 {
 	struct request *rq = nbd_cmd_rq(cmd);
 	struct request_queue *q = rq->q;
@@ -465,8 +480,6 @@ void nbd_session_report_error(struct nbd_session *session, struct nbd_cmd *cmd, 
 		nbd_warn(session->nbd, "server refuses WRITE_ZEROES, not using it any more\n");
 		blk_queue_disable_write_zeroes(q);
 	} else {
-		nbd_warn(session->nbd, "server answers %s of %u bytes at byte %llu with error %u\n",
-			 nbd_cmd_name(cmd), blk_rq_bytes(rq),
-			 (u64)blk_rq_pos(rq) << SECTOR_SHIFT, error);
+		warn_error(session, cmd, error, told);
 	}
 }

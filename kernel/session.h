@@ -41,9 +41,9 @@
 #include "params.h"
 
 struct dentry;
-struct file;
 struct nbd_cmd;
 struct nbd_device;
+struct nbd_given;
 struct nbd_slots;
 struct netlink_ext_ack;
 
@@ -151,7 +151,7 @@ struct nbd_session {
  * -ENOMEM, -ENODEV (the module is being removed), or as nbd_conn_create(); told in @extack.
  */
 struct nbd_session *nbd_session_create(struct nbd_device *nbd, struct nbd_session_params *params,
-				       struct file **socks, unsigned int nr,
+				       struct nbd_given *socks, unsigned int nr,
 				       struct netlink_ext_ack *extack);
 
 /*
@@ -201,10 +201,12 @@ void nbd_session_doubt(struct nbd_session *session);
 void nbd_session_account_reply(struct nbd_conn *conn, struct nbd_cmd *cmd);
 
 /*
- * The server refused @cmd with the protocol's error number @error: told in the log,
+ * The server refused @cmd with the protocol's error number @error, and maybe a text, which
+ * is in @told; else that is NULL: told in the log,
  * and an optional operation that it does not support is not offered any more.
  */
-void nbd_session_report_error(struct nbd_session *session, struct nbd_cmd *cmd, u32 error);
+void nbd_session_report_error(struct nbd_session *session, struct nbd_cmd *cmd, u32 error,
+			      const struct nbd_framing_error *told);
 
 /* True if there is something to wait for when @conn goes. */
 bool nbd_session_can_wait(struct nbd_session *session, const struct nbd_conn *conn);

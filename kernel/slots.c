@@ -22,10 +22,10 @@ struct nbd_slots *nbd_slots_alloc(unsigned int nr)
 	return slots;
 }
 
-void nbd_socks_put(struct file **socks, unsigned int nr)
+void nbd_socks_put(struct nbd_given *socks, unsigned int nr)
 {
 	while (nr--)
-		nbd_socket_put(socks[nr]);
+		nbd_socket_put(socks[nr].file);
 }
 
 static void conns_discard(struct nbd_conn **conns, unsigned int nr)
@@ -49,14 +49,14 @@ static const char *create_complaint(int err)
 	}
 }
 
-int nbd_conns_create(struct nbd_session *session, struct file **socks,
+int nbd_conns_create(struct nbd_session *session, struct nbd_given *socks,
 		     struct nbd_conn **conns, unsigned int nr, struct netlink_ext_ack *extack)
 {
 	unsigned int i;
 	int err;
 
 	for (i = 0; i < nr; i++) {
-		conns[i] = nbd_conn_create(session, i, session->nr_table, socks[i]);
+		conns[i] = nbd_conn_create(session, i, session->nr_table, &socks[i]);
 		if (IS_ERR(conns[i])) {
 			err = PTR_ERR(conns[i]);
 			nbd_extack_text(extack, create_complaint(err));
@@ -322,7 +322,7 @@ static void session_start_conns(struct nbd_session *session, struct nbd_conn **c
 	nbd_event_state(session);
 }
 
-int nbd_session_add_socks(struct nbd_session *session, struct file **socks, unsigned int nr,
+int nbd_session_add_socks(struct nbd_session *session, struct nbd_given *socks, unsigned int nr,
 			  enum nbd_takeover how, struct nbd_added *added,
 			  struct netlink_ext_ack *extack)
 {

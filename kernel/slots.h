@@ -10,7 +10,7 @@
 #include <linux/rcupdate.h>
 #include "session.h"
 
-struct file;
+struct nbd_given;
 struct netlink_ext_ack;
 struct work_struct;
 
@@ -45,13 +45,13 @@ static inline struct nbd_conn *nbd_slot_conn(struct nbd_slots *slots, unsigned i
 struct nbd_slots *nbd_slots_alloc(unsigned int nr);
 
 /* Drops the references to sockets that did not become connections. */
-void nbd_socks_put(struct file **socks, unsigned int nr);
+void nbd_socks_put(struct nbd_given *socks, unsigned int nr);
 
 /*
  * Makes connections of the sockets, all of them or none, and takes them over in every
  * case: as nbd_conn_create(), told in @extack.
  */
-int nbd_conns_create(struct nbd_session *session, struct file **socks,
+int nbd_conns_create(struct nbd_session *session, struct nbd_given *socks,
 		     struct nbd_conn **conns, unsigned int nr, struct netlink_ext_ack *extack);
 
 /**
@@ -83,7 +83,7 @@ enum nbd_takeover {
  * nbd_device.lock is held. -ENOMEM, -ESHUTDOWN while closing, or as nbd_conn_create(), told in
  * @extack; nothing has changed then.
  */
-int nbd_session_add_socks(struct nbd_session *session, struct file **socks,
+int nbd_session_add_socks(struct nbd_session *session, struct nbd_given *socks,
 			  unsigned int nr, enum nbd_takeover how, struct nbd_added *added,
 			  struct netlink_ext_ack *extack);
 

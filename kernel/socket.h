@@ -78,6 +78,16 @@ struct nbd_socket {
 #endif
 };
 
+/**
+ * struct nbd_given - a socket that is to become a connection
+ * @file:	see nbd_socket_get()
+ * @structured:	its server was told, and agreed, to answer with structured replies
+ */
+struct nbd_given {
+	struct file *file;
+	bool structured;
+};
+
 /*
  * The file of file descriptor @fd, with a reference, if it is a socket of a kind that a
  * device can use: TCP over IPv4 or IPv6, with kernel TLS or without, or a Unix stream, and

@@ -103,7 +103,7 @@ int nbd_genl_status(struct sk_buff *skb, struct genl_info *info)
 	return genlmsg_reply(reply, info);
 }
 
-#define NBD_CONN_ITEM_SIZE	nla_total_size(3 * nla_total_size(sizeof(u32)) + \
+#define NBD_CONN_ITEM_SIZE	nla_total_size(nla_total_size(0) + 3 * nla_total_size(sizeof(u32)) + \
 					       2 * nla_total_size_64bit(sizeof(u64)))
 
 static int put_conn(struct sk_buff *skb, unsigned int slot, struct nbd_conn *conn)
@@ -120,6 +120,7 @@ static int put_conn(struct sk_buff *skb, unsigned int slot, struct nbd_conn *con
 		inflight = READ_ONCE(conn->inflight);
 	}
 	if (nla_put_u32(skb, NBD_CONN_SLOT, slot) ||
+	    (conn && conn->rx.framing.structured && nla_put_flag(skb, NBD_CONN_STRUCTURED)) ||
 	    nla_put_u32(skb, NBD_CONN_STATE, conn ? NBD_CONN_LIVE : NBD_CONN_DEAD) ||
 	    nla_put_u64_64bit(skb, NBD_CONN_REQUESTS, requests, NBD_CONN_PAD) ||
 	    nla_put_u64_64bit(skb, NBD_CONN_REPLIES, replies, NBD_CONN_PAD) ||

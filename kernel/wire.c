@@ -6,6 +6,7 @@
 #include <asm/byteorder.h>
 #else
 #include <assert.h>
+#include <stdbool.h>
 #include <endian.h>
 #include <errno.h>
 #define cpu_to_be32(x)	htobe32(x)
@@ -15,7 +16,6 @@
 #endif
 #include "wire.h"
 
-/* Structured replies: proto.md, "Structured reply chunk message". */
 #define NBD_STRUCTURED_REPLY_MAGIC	0x668e33ef
 
 static_assert(sizeof(struct nbd_request) == NBD_REQUEST_SIZE);
@@ -45,6 +45,73 @@ enum nbd_verdict nbd_wire_decode(const struct nbd_reply *header,
 	return NBD_REPLY_OK;
 }
 
+__u16 nbd_wire_be16(const __u8 *at)
+{
+	return at[0] << 8 | at[1];
+}
+
+__u32 nbd_wire_be32(const __u8 *at)
+{
+	return (__u32)nbd_wire_be16(at) << 16 | nbd_wire_be16(at + 2);
+}
+
+__u64 nbd_wire_be64(const __u8 *at)
+{
+	return (__u64)nbd_wire_be32(at) << 32 | nbd_wire_be32(at + 4);
+}
+
+__u64 nbd_wire_cookie(const __u8 *header)
+{
+	return nbd_wire_be64(header + 8);
+}
+
+static enum nbd_verdict judge_error(const struct nbd_wire_chunk *chunk)
+{
+	__u32 least = NBD_CHUNK_ERROR_SIZE;
+
+	if (chunk->type == NBD_CHUNK_ERROR_WHERE)
+		least += NBD_CHUNK_WHERE_SIZE;
+	if (chunk->length < least || chunk->length > NBD_CHUNK_ERROR_MAX)
+		return NBD_CHUNK_BAD_LENGTH;
+	return NBD_REPLY_OK;
+}
+
+enum nbd_verdict nbd_wire_decode_chunk(const __u8 *header, struct nbd_wire_chunk *chunk)
+{
+	bool good;
+
+	chunk->flags = nbd_wire_be16(header + 4);
+	chunk->type = nbd_wire_be16(header + 6);
+	chunk->length = nbd_wire_be32(header + 16);
+	switch (chunk->type) {
+	case NBD_CHUNK_DATA:
+		good = chunk->length > NBD_CHUNK_DATA_SIZE;
+		break;
+	case NBD_CHUNK_HOLE:
+		good = chunk->length == NBD_CHUNK_HOLE_SIZE;
+		break;
+	case NBD_CHUNK_NONE:
+		if (!(chunk->flags & NBD_CHUNK_DONE))
+			return NBD_CHUNK_NOT_LAST;
+		good = !chunk->length;
+		break;
+	default:
+		if (chunk->type & NBD_CHUNK_IS_ERROR)
+			return judge_error(chunk);
+		return NBD_CHUNK_UNKNOWN;
+	}
+	return good ? NBD_REPLY_OK : NBD_CHUNK_BAD_LENGTH;
+}
+
+void nbd_wire_clean(char *text, __u32 len)
+{
+	__u32 i;
+
+	for (i = 0; i < len; i++)
+		if (text[i] < ' ' || text[i] > '~')
+			text[i] = '?';
+}
+
 const char *nbd_verdict_text(enum nbd_verdict verdict)
 {
 	switch (verdict) {
@@ -54,6 +121,26 @@ const char *nbd_verdict_text(enum nbd_verdict verdict)
 		return "structured reply that was not negotiated";
 	case NBD_REPLY_BAD_MAGIC:
 		return "wrong magic in a reply";
+	case NBD_REPLY_SIMPLE_READ:
+		return "simple reply to a READ";
+	case NBD_CHUNK_UNKNOWN:
+		return "chunk of an unknown type";
+	case NBD_CHUNK_BAD_LENGTH:
+		return "chunk of a length that its type cannot have";
+	case NBD_CHUNK_NOT_LAST:
+		return "empty chunk that ends no reply";
+	case NBD_CHUNK_CONTENT:
+		return "content for a request that is no READ";
+	case NBD_CHUNK_OUTSIDE:
+		return "chunk outside of its request";
+	case NBD_CHUNK_OVERLAP:
+		return "chunk of bytes that have come before";
+	case NBD_CHUNK_SCATTERED:
+		return "reply in too many scattered parts";
+	case NBD_CHUNK_BAD_TEXT:
+		return "error text longer than its chunk";
+	case NBD_CHUNK_LACKS:
+		return "end of a reply that lacks data";
 	}
 	return "unknown reply";
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The driver's framing, kernel/framing.c. The input is a number of requests, their lengths,
- * what the stream is cut by, and the stream. It is read in one piece and in several, and by
- * a model that has all of it at once; all must come to the same.
+ * The driver's framing, kernel/framing.c. The input is a number of requests, whose highest
+ * bit says that structured replies were agreed on, their lengths, what the stream is cut by,
+ * and the stream. It is read in one piece and in several, and, if replies are simple, by a
+ * model that has all of it at once; all must come to the same.
  */
 #include <stdint.h>
 #include <string.h>
@@ -24,8 +25,10 @@ static void new_requests(struct reader_request *requests, const unsigned char *l
 	unsigned int i;
 
 	memset(requests, 0, REQUESTS_MAX * sizeof(*requests));
-	for (i = 0; i < nr; i++)
+	for (i = 0; i < nr; i++) {
 		requests[i].len = lengths[i] % (READER_BYTES + 1);
+		requests[i].from = (uint64_t)i << 31;
+	}
 }
 
 /* The request that the header at @p answers, or NULL if the stream ends there. */
@@ -93,10 +96,43 @@ static void check_stream(const unsigned char *lengths, unsigned int nr,
 
 	new_requests(got, lengths, nr);
 	new_requests(wanted, lengths, nr);
-	reader_init(&r, got, nr);
+	reader_init(&r, got, nr, false);
 	fuzz_check(read_in_pieces(&r, stream, len, cut) == model(wanted, nr, stream, len));
 	fuzz_check(!memcmp(got, wanted, sizeof(got)));
 	fuzz_check_printable(nbd_verdict_text(r.framing.verdict));
+}
+
+/* A reply that is whole has all that was asked for, unless it is an error. */
+static void check_requests(const struct reader_request *requests, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		const struct reader_request *q = &requests[i];
+
+		fuzz_check(q->finished <= 1);
+		fuzz_check(!q->finished || q->error || !q->len ||
+			   nbd_cover_is_whole(&q->cover, q->len));
+		fuzz_check(q->cover.nr <= NBD_COVER_MAX);
+		fuzz_check_printable(q->text);
+	}
+}
+
+static void check_structured(const unsigned char *lengths, unsigned int nr,
+			     const unsigned char *stream, size_t len, unsigned int cut)
+{
+	struct reader_request whole[REQUESTS_MAX], pieces[REQUESTS_MAX];
+	struct reader a, b;
+
+	new_requests(whole, lengths, nr);
+	new_requests(pieces, lengths, nr);
+	reader_init(&a, whole, nr, true);
+	reader_init(&b, pieces, nr, true);
+	fuzz_check(read_in_pieces(&a, stream, len, 0) == read_in_pieces(&b, stream, len, cut));
+	fuzz_check(a.framing.verdict == b.framing.verdict && a.strange == b.strange);
+	fuzz_check(!memcmp(whole, pieces, sizeof(whole)));
+	fuzz_check_printable(nbd_verdict_text(a.framing.verdict));
+	check_requests(whole, nr);
 }
 
 int fuzz_one(const unsigned char *data, size_t len)
@@ -109,6 +145,11 @@ int fuzz_one(const unsigned char *data, size_t len)
 	if (len < 2 + nr)
 		return 0;
 	cut = data[1 + nr];
+	if (data[0] & 0x80) {
+		check_structured(data + 1, nr, data + 2 + nr, len - 2 - nr, cut);
+		check_structured(data + 1, nr, data + 2 + nr, len - 2 - nr, 1);
+		return 0;
+	}
 	check_stream(data + 1, nr, data + 2 + nr, len - 2 - nr, 0);
 	check_stream(data + 1, nr, data + 2 + nr, len - 2 - nr, cut);
 	return 0;

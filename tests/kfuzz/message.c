@@ -53,11 +53,17 @@ static void put_random_attr(struct msg *msg)
 static void put_sockets(struct msg *msg)
 {
 	unsigned int i, n = one_in(50) ? 200 : 1 + random_below(4);
+	uint8_t agreed[5] = { 0 };
 	int fds[200];
 
 	for (i = 0; i < n; i++)
 		fds[i] = random_fd();
 	msg_sockets(msg, fds, n);
+	/* Their servers know simple replies only: those connections will not last. */
+	for (i = 0; i < n && i < sizeof(agreed); i++)
+		agreed[i] = one_in(2);
+	if (one_in(8))
+		msg_put(msg, NBD_ATTR_STRUCTURED, agreed, random_below(sizeof(agreed) + 1));
 }
 
 /* A CONNECT or RECONFIGURE that may well succeed. */

@@ -97,14 +97,14 @@ static void cut_anywhere(struct kunit *test)
 
 	for (at = 0; at <= len; at++) {
 		new_requests(requests);
-		reader_init(&r, requests, ARRAY_SIZE(requests));
+		reader_init(&r, requests, ARRAY_SIZE(requests), false);
 		KUNIT_EXPECT_EQ(test, reader_read(&r, stream, at), at);
 		KUNIT_EXPECT_EQ(test, reader_read(&r, stream + at, len - at), len - at);
 		expect_all_answered(test, &r);
 	}
 	for (n = 1; n < len; n++) {
 		new_requests(requests);
-		reader_init(&r, requests, ARRAY_SIZE(requests));
+		reader_init(&r, requests, ARRAY_SIZE(requests), false);
 		for (done = 0; done < len; done += n)
 			reader_read(&r, stream + done, n < len - done ? n : len - done);
 		expect_all_answered(test, &r);
@@ -117,7 +117,7 @@ static void what_remains(struct kunit *test)
 	struct nbd_framing f;
 	__u32 i;
 
-	nbd_framing_init(&f);
+	nbd_framing_init(&f, false);
 	put_header(f.raw, NBD_REPLY_MAGIC, 0, 5);
 	for (i = 0; i < NBD_REPLY_SIZE - 1; i++) {
 		KUNIT_EXPECT_EQ(test, f.left, NBD_REPLY_SIZE - i);
@@ -145,7 +145,7 @@ static void largest_payload(struct kunit *test)
 {
 	struct nbd_framing f;
 
-	nbd_framing_init(&f);
+	nbd_framing_init(&f, false);
 	put_header(f.raw, NBD_REPLY_MAGIC, 0, 0);
 	KUNIT_EXPECT_EQ(test, (int)nbd_framing_advance(&f, NBD_REPLY_SIZE), (int)NBD_STEP_LOOK_UP);
 	nbd_framing_expect(&f, 0xffffffff);
@@ -163,7 +163,7 @@ static void error_is_all(struct kunit *test)
 	__u32 n;
 
 	new_requests(requests);
-	reader_init(&r, requests, ARRAY_SIZE(requests));
+	reader_init(&r, requests, ARRAY_SIZE(requests), false);
 	n = put_header(stream, NBD_REPLY_MAGIC, 5, 0);
 	n += put_header(stream + n, NBD_REPLY_MAGIC, 0, 2);
 	n += put_payload(stream + n, 1, 0x31);
@@ -193,7 +193,7 @@ static void gives_up(struct kunit *test)
 
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
 		new_requests(requests);
-		reader_init(&r, requests, ARRAY_SIZE(requests));
+		reader_init(&r, requests, ARRAY_SIZE(requests), false);
 		n = put_header(stream, NBD_REPLY_MAGIC, 0, 2);
 		n += put_payload(stream + n, 1, 0x31);
 		end = n + put_header(stream + n, cases[i].magic, 0, 1);

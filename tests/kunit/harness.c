@@ -44,7 +44,7 @@ struct nbd_conn *rig_conn(struct rig *rig, unsigned int slot)
 unsigned int rig_connect(struct kunit *test, enum nbd_takeover how)
 {
 	struct rig *rig = test->priv;
-	struct file *sock = rig_socket(test);
+	struct nbd_given sock = { .file = rig_socket(test) };
 	struct nbd_added added;
 	int err;
 
@@ -107,14 +107,14 @@ static struct rig *rig_init(struct kunit *test)
 
 struct rig *rig_new(struct kunit *test, unsigned int nr, u64 dead_timeout, u32 policy)
 {
-	struct file *socks[RIG_CONNS];
+	struct nbd_given socks[RIG_CONNS] = { };
 	struct rig *rig = rig_init(test);
 	struct nbd_session_params params;
 	struct nbd_device *nbd;
 	unsigned int i;
 
 	for (i = 0; i < nr; i++)
-		socks[i] = rig_socket(test);
+		socks[i].file = rig_socket(test);
 	nbd_session_params_init(&params);
 	params.size = 1 << 20;
 	params.flags = NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH | NBD_FLAG_CAN_MULTI_CONN;

@@ -237,16 +237,16 @@ static void answers(struct kunit *test)
 	u64 part = 1ULL << 32;
 
 	nbd_parts_divide(desk->conn, cmd);
-	KUNIT_EXPECT_FALSE(test, nbd_parts_answer(cmd, cmd->cookie));
+	KUNIT_EXPECT_FALSE(test, nbd_parts_answer(cmd, cmd->cookie, true));
 	nbd_parts_offer(cmd, 2);
-	KUNIT_EXPECT_FALSE(test, nbd_parts_answer(cmd, cmd->cookie - part));
-	KUNIT_EXPECT_FALSE(test, nbd_parts_answer(cmd, cmd->cookie + 2 * part));
-	KUNIT_EXPECT_TRUE(test, nbd_parts_answer(cmd, cmd->cookie + part));
-	KUNIT_EXPECT_FALSE(test, nbd_parts_answer(cmd, cmd->cookie + part));
-	KUNIT_EXPECT_TRUE(test, nbd_parts_answer(cmd, cmd->cookie));
+	KUNIT_EXPECT_FALSE(test, nbd_parts_answer(cmd, cmd->cookie - part, true));
+	KUNIT_EXPECT_FALSE(test, nbd_parts_answer(cmd, cmd->cookie + 2 * part, true));
+	KUNIT_EXPECT_TRUE(test, nbd_parts_answer(cmd, cmd->cookie + part, true));
+	KUNIT_EXPECT_FALSE(test, nbd_parts_answer(cmd, cmd->cookie + part, true));
+	KUNIT_EXPECT_TRUE(test, nbd_parts_answer(cmd, cmd->cookie, true));
 	KUNIT_EXPECT_FALSE(test, nbd_parts_answered(cmd));
 	nbd_parts_offer(cmd, 3);
-	KUNIT_EXPECT_TRUE(test, nbd_parts_answer(cmd, cmd->cookie + 2 * part));
+	KUNIT_EXPECT_TRUE(test, nbd_parts_answer(cmd, cmd->cookie + 2 * part, true));
 	KUNIT_EXPECT_TRUE(test, nbd_parts_answered(cmd));
 }
 
@@ -260,11 +260,11 @@ static void unoffered(struct kunit *test)
 	nbd_parts_divide(desk->conn, cmd);
 	nbd_parts_offer(cmd, 3);
 	cmd->nr_sent = 1;
-	KUNIT_EXPECT_TRUE(test, nbd_parts_answer(cmd, cmd->cookie));
+	KUNIT_EXPECT_TRUE(test, nbd_parts_answer(cmd, cmd->cookie, true));
 	KUNIT_EXPECT_TRUE(test, nbd_parts_unoffer(cmd));
-	KUNIT_EXPECT_FALSE(test, nbd_parts_answer(cmd, cmd->cookie + part));
+	KUNIT_EXPECT_FALSE(test, nbd_parts_answer(cmd, cmd->cookie + part, true));
 	nbd_parts_offer(cmd, 3);
-	KUNIT_EXPECT_TRUE(test, nbd_parts_answer(cmd, cmd->cookie + 2 * part));
+	KUNIT_EXPECT_TRUE(test, nbd_parts_answer(cmd, cmd->cookie + 2 * part, true));
 	KUNIT_EXPECT_FALSE(test, nbd_parts_unoffer(cmd));
 }
 

@@ -223,6 +223,25 @@ static void strings(void)
 	finish("no-bytes", msg);
 }
 
+/* A byte for each socket, and no more. */
+static void structured(void)
+{
+	static const uint8_t agreed[] = { 0, 1 };
+	int fd = new_fd();
+	struct msg *msg = connect_msg(0, &fd, 1, MIB);
+
+	msg_put(msg, NBD_ATTR_STRUCTURED, agreed, 2);
+	finish("more-bytes-than-sockets", msg);
+	fd = new_fd();
+	msg = connect_msg(0, &fd, 1, MIB);
+	msg_put(msg, NBD_ATTR_STRUCTURED, agreed, 1);
+	finish("a-byte-for-each", msg);
+	fd = new_fd();
+	msg = connect_msg(0, &fd, 1, MIB);
+	msg_put(msg, NBD_ATTR_STRUCTURED, NULL, 0);
+	finish("no-bytes", msg);
+}
+
 const struct probe_case message_cases[] = {
 	{ "message-commands", commands, 0, 0 },
 	{ "message-headers", headers, 0, 0 },
@@ -232,5 +251,6 @@ const struct probe_case message_cases[] = {
 	{ "message-no-nested-flag", no_nested_flag, 0, 0 },
 	{ "message-thousands", thousands, 0, 0 },
 	{ "message-strings", strings, 0, 0 },
+	{ "message-structured", structured, 0, 0 },
 	{ NULL, NULL, 0, 0 },
 };

@@ -22,7 +22,8 @@
  *   NBD_ATTR_TIMEOUT, NBD_ATTR_DEAD_CONN_TIMEOUT, NBD_ATTR_SERVER_FLAGS,
  *   NBD_ATTR_CLIENT_FLAGS, NBD_ATTR_BACKEND_IDENTIFIER, NBD_ATTR_BLOCK_MIN,
  *   NBD_ATTR_BLOCK_PREFERRED, NBD_ATTR_BLOCK_MAX, NBD_ATTR_QUEUE_DEPTH,
- *   NBD_ATTR_SLOW_TIMEOUT, NBD_ATTR_WRITE_POLICY, NBD_ATTR_KEEPER, NBD_ATTR_READ_AHEAD
+ *   NBD_ATTR_SLOW_TIMEOUT, NBD_ATTR_WRITE_POLICY, NBD_ATTR_KEEPER, NBD_ATTR_READ_AHEAD,
+ *   NBD_ATTR_STRUCTURED
  *   Reply: NBD_ATTR_INDEX, NBD_ATTR_SESSION_ID.
  *   Errors: EINVAL (an argument), EBUSY (the device is in use, or open and another
  *   NBD_ATTR_QUEUE_DEPTH is asked for; before Linux 6.3, it is open since before the last
@@ -48,6 +49,7 @@
  *   NBD_ATTR_INDEX               required
  *   NBD_ATTR_SOCKETS             new connections for the dead ones, in order; with
  *                                NBD_ATTR_REPLACE for all of them
+ *   NBD_ATTR_STRUCTURED          how they were negotiated
  *   NBD_ATTR_REPLACE             flag: the sockets given become the device's only
  *                                connections, however many there were; the old ones
  *                                retire: what is in flight there is sent again when
@@ -180,6 +182,14 @@ enum {
 	 * CONNECT. As it is, whoever has set it; STATUS
 	 */
 	NBD_ATTR_READ_AHEAD,
+	/*
+	 * binary: a byte for each socket of NBD_ATTR_SOCKETS, in their order: whether its
+	 * server agreed to NBD_OPT_STRUCTURED_REPLY, 0 or 1; 0 for those that it has no byte
+	 * for. Such a connection reads structured replies, and may not get a simple one to a
+	 * READ; any other may get simple ones only. More bytes than sockets: EINVAL; CONNECT,
+	 * RECONFIGURE
+	 */
+	NBD_ATTR_STRUCTURED,
 	__NBD_ATTR_EXT_MAX,
 };
 
@@ -312,6 +322,7 @@ enum {
 	NBD_CONN_REPLIES,		/* u64, received */
 	NBD_CONN_INFLIGHT,		/* u32, issued and unanswered */
 	NBD_CONN_PAD = 7,
+	NBD_CONN_STRUCTURED,		/* flag: it reads structured replies */
 	__NBD_CONN_MAX,
 };
 

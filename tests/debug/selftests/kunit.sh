@@ -49,6 +49,11 @@ test_order() {
 	run_suite nbd_order
 }
 
+timeouts[test_chunks]=120
+test_chunks() {
+	run_suite nbd_chunks
+}
+
 timeouts[test_conn]=120
 test_conn() {
 	run_suite nbd_conn
