@@ -21,7 +21,7 @@ possible() {
 what_to_play() {
 	local list
 
-	list=$(hostile --list transmission | grep -vE '^(cut|mute)-' | possible)
+	list=$(hostile --list transmission | grep -vE '^(cut|mute|chunk)-' | possible)
 	if [ -z "${SCENARIOS:-}" ] && [ "${FULL:-0}" != 1 ]; then
 		list=$(grep -vE '^(alien-bit-[0-9]*[1-9]|reply-(fin|rst)-at-[0-9]*[1-57-9])	' <<<"$list")
 	fi
@@ -39,12 +39,13 @@ list_must_have_some() {
 	[ -s list ]
 }
 
-# play_list: plays the scenarios of the file list, on a device of its own
+# play_list OPTION...: plays the scenarios of the file list, on a device of its own, whose
+# server has these options
 play_list() {
 	list_must_have_some
 	# a long request is not sent at once, as if the network were slower: what both ends'
 	# sockets hold is less than "unsent" writes
-	start_hostile --size 32M --flags has,flush,fua,trim,zeroes,multi --rcvbuf 65536
+	start_hostile --size 32M --flags has,flush,fua,trim,zeroes,multi --rcvbuf 65536 "$@"
 	cleanup_fn set_send_buffers "$(</proc/sys/net/ipv4/tcp_wmem)"
 	set_send_buffers "4096 16384 262144"
 	attach "${server_args[@]}" -connections "$conns" \
@@ -76,6 +77,17 @@ test_cuts() {
 	[ "${FULL:-0}" != 1 ] && [ -z "${SCENARIOS:-}" ] || stride=1
 	hostile --list transmission | grep '^cut-' | possible | sed -n "1~${stride}p" >list
 	play_list
+}
+
+# Where structured replies were agreed on. The plain run takes one cut of three.
+variants[test_chunks]="$ways"
+timeouts[test_chunks]=600
+test_chunks() {
+	take_way
+	hostile --list transmission | grep '^chunk-' | possible >list
+	[ "${FULL:-0}" = 1 ] || [ -n "${SCENARIOS:-}" ] ||
+		sed -i -E '/^chunk-(fin|rst)-at-[0-9]*[1-57-8]\t/d' list
+	play_list --structured
 }
 
 # A request that the server is silent about each time costs a number of connections, and

@@ -125,4 +125,13 @@ struct nbd_chunk {
 	uint32_t length;
 } __packed;
 
+#define CHUNK_DONE	1	/* flag */
+enum {
+	CHUNK_NONE	= 0,
+	CHUNK_DATA	= 1,
+	CHUNK_HOLE	= 2,
+	CHUNK_ERROR	= 0x8001,
+	CHUNK_ERROR_WHERE = 0x8002,
+};
+
 #endif /* NBD_TEST_WIRE_H */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Replies, right and wrong. */
 #define _GNU_SOURCE
+#include <err.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -119,26 +120,128 @@ static struct out *simple_reply(const struct request *req, uint64_t cookie)
 	return out;
 }
 
-/* One chunk with the DONE flag: the data of a READ, or nothing. */
-static struct out *structured_reply(const struct request *req, uint64_t cookie)
+/**
+ * struct message - bytes in the making
+ * @data:	malloced
+ * @len:	their number
+ */
+struct message {
+	uint8_t *data;
+	size_t len;
+};
+
+static uint8_t *message_room(struct message *m, size_t len)
 {
-	uint32_t data = req->data ? req->len + 8 : 0;
-	struct out *out = out_new(NULL, sizeof(struct nbd_chunk) + data);
+	m->data = realloc(m->data, m->len + len + 1);
+	if (!m->data)
+		err(1, "message");
+	m->len += len;
+	return m->data + m->len - len;
+}
+
+static void put_header(struct message *m, uint64_t cookie, uint16_t flags, uint16_t type,
+		       uint32_t length)
+{
 	struct nbd_chunk chunk = {
 		.magic = htobe32(NBD_STRUCTURED_MAGIC),
-		.flags = htobe16(1),
-		.type = htobe16(req->data ? 1 : 0),
+		.flags = htobe16(flags),
+		.type = htobe16(type),
 		.cookie = htobe64(cookie),
-		.length = htobe32(data),
+		.length = htobe32(length),
 	};
-	uint64_t offset = htobe64(req->offset);
 
-	memcpy(out->data, &chunk, sizeof(chunk));
-	if (data) {
-		memcpy(out->data + sizeof(chunk), &offset, sizeof(offset));
-		memcpy(out->data + sizeof(chunk) + 8, req->data, req->len);
+	memcpy(message_room(m, sizeof(chunk)), &chunk, sizeof(chunk));
+}
+
+/* Bytes @at to @at + @n of the request, as far as there are such. */
+static void put_piece(struct message *m, const struct request *req, uint64_t cookie,
+		      uint16_t flags, uint32_t at, uint32_t n)
+{
+	uint64_t offset = htobe64(req->offset + at);
+
+	put_header(m, cookie, flags, CHUNK_DATA, 8 + n);
+	memcpy(message_room(m, 8), &offset, 8);
+	if (req->data && at <= req->len && n <= req->len - at)
+		memcpy(message_room(m, n), req->data + at, n);
+	else
+		fill_garbage(message_room(m, n), n);
+}
+
+static void put_spec(struct message *m, const struct request *req, uint64_t cookie,
+		     const struct chunk_spec *c)
+{
+	if (c->piece) {
+		put_piece(m, req, cookie, c->flags, c->at, c->n);
+		return;
 	}
+	put_header(m, cookie, c->flags, c->type, c->has_len ? c->len : c->data_len + c->fill);
+	memcpy(message_room(m, c->data_len), c->data, c->data_len);
+	memset(message_room(m, c->fill), 'x', c->fill);
+}
+
+static void put_error(struct message *m, const struct request *req, uint64_t cookie)
+{
+	static const char text[] = "the server is \033[31mhostile";
+	uint32_t number = htobe32(req->error);
+	uint16_t len = htobe16(sizeof(text) - 1);
+
+	put_header(m, cookie, CHUNK_DONE, CHUNK_ERROR, 6 + sizeof(text) - 1);
+	memcpy(message_room(m, 4), &number, 4);
+	memcpy(message_room(m, 2), &len, 2);
+	memcpy(message_room(m, sizeof(text) - 1), text, sizeof(text) - 1);
+}
+
+/* Which part comes as the @i-th of @n. */
+static unsigned int split_place(enum split_order order, unsigned int i, unsigned int n)
+{
+	if (order == SPLIT_REVERSE)
+		return n - 1 - i;
+	if (order == SPLIT_ODD)
+		return i < n / 2 ? 2 * i + 1 : 2 * (i - n / 2);
+	return i;
+}
+
+static void put_split(struct message *m, const struct request *req, uint64_t cookie,
+		      unsigned int i)
+{
+	unsigned int n = req->fx.split ? req->fx.split : 1;
+	unsigned int place = split_place(req->fx.split_order, i, n);
+	uint32_t from = (uint64_t)req->len * place / n;
+	uint32_t to = (uint64_t)req->len * (place + 1) / n;
+
+	put_piece(m, req, cookie, i == n - 1 ? CHUNK_DONE : 0, from, to - from);
+}
+
+/* Of a READ its data, else nothing but the end; all of it, or the @part-th chunk. */
+static struct out *structured_reply(const struct request *req, uint64_t cookie, int part)
+{
+	struct message m = { 0 };
+	unsigned int i, n = req->fx.split ? req->fx.split : 1;
+	struct out *out;
+
+	if (req->fx.n_chunks)
+		for (i = 0; i < req->fx.n_chunks; i++)
+			put_spec(&m, req, cookie, &req->fx.chunks[i]);
+	else if (req->error)
+		put_error(&m, req, cookie);
+	else if (!req->data)
+		put_header(&m, cookie, CHUNK_DONE, CHUNK_NONE, 0);
+	else if (part >= 0)
+		put_split(&m, req, cookie, part);
+	else
+		for (i = 0; i < n; i++)
+			put_split(&m, req, cookie, i);
+	out = out_new(m.data, m.len);
+	free(m.data);
 	return out;
+}
+
+static bool is_structured(const struct request *req)
+{
+	if (req->fx.simple)
+		return false;
+	return req->fx.structured || req->fx.n_chunks || req->fx.split ||
+	       (req->conn->structured && req->type == NBD_CMD_READ);
 }
 
 static struct out *reply_message(const struct request *req, uint64_t cookie)
@@ -148,8 +251,8 @@ static struct out *reply_message(const struct request *req, uint64_t cookie)
 	if (req->fx.garbage) {
 		out = out_new(NULL, req->fx.garbage);
 		fill_garbage(out->data, out->len);
-	} else if (req->fx.structured) {
-		out = structured_reply(req, cookie);
+	} else if (is_structured(req)) {
+		out = structured_reply(req, cookie, -1);
 	} else {
 		out = simple_reply(req, cookie);
 	}
@@ -189,6 +292,18 @@ static void send_copies(struct conn *conn, const struct request *req, uint64_t c
 
 	for (i = 1; i < req->fx.copies && !conn->closed; i++)
 		conn_queue(conn, reply_message(req, cookie));
+}
+
+void answer_part(struct request *req, unsigned int part)
+{
+	struct out *out = structured_reply(req, req->cookie, part);
+
+	if (part == req->fx.split - 1) {
+		req->answered = true;
+		out->sent = reply_sent;
+		out->arg = req;
+	}
+	conn_queue(req->conn, out);
 }
 
 void answer(struct request *req)

@@ -277,6 +277,7 @@ static const char *cmd_export(struct args *args, FILE *out)
 	export.block_pref = args_u64(args, "pref", export.block_pref);
 	export.block_max = args_u64(args, "max", export.block_max);
 	export.old_style_go = !args_enum(args, "go", on_off, !export.old_style_go);
+	export.structured = args_enum(args, "structured", on_off, export.structured);
 	return NULL;
 }
 

@@ -117,6 +117,7 @@ struct conn {
 
 	/* owned by handshake.c */
 	bool no_zeroes;		/* the client asked to leave them out */
+	bool structured;	/* structured replies were agreed on */
 	uint64_t hs_sent;	/* bytes sent in the handshake */
 	struct hs_rule *hs_cut;	/* ends the handshake's bytes, or NULL */
 	struct hs_rule *hs_drip; /* slows them down, or NULL */

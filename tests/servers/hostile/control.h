@@ -22,6 +22,7 @@
  *	listen on|off		off: connections are refused
  *	power-loss		lose what was not flushed and reset all connections
  *	export [size=N] [flags=LIST] [name=T] [min=N] [pref=N] [max=N] [go=on|off]
+ *		[structured=on|off]
  *	limits [min=N] [max=N] [trim=N]  enforced, EINVAL
  *	disc normal|deaf|talk	what DISC does
  *	pattern on|off		check WRITE payload

@@ -25,6 +25,7 @@
  * @limit_max:	EINVAL for a longer READ or WRITE; 0: any
  * @limit_trim:	EINVAL for a longer TRIM or WRITE_ZEROES; 0: any
  * @old_style_go: NBD_OPT_GO and NBD_OPT_INFO are unknown
+ * @structured:	NBD_OPT_STRUCTURED_REPLY is known: a READ is answered in chunks
  * @deaf_disc:	DISC does not end the connection
  * @talk_disc:	DISC is answered
  * @pattern:	WRITE payload is checked: each 512-byte sector starts with its
@@ -38,6 +39,7 @@ struct export {
 	uint32_t block_min, block_pref, block_max;
 	uint32_t limit_min, limit_max, limit_trim;
 	bool old_style_go;
+	bool structured;
 	bool deaf_disc, talk_disc;
 	bool pattern;
 };

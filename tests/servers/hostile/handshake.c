@@ -315,10 +315,17 @@ static bool answer_honestly(struct conn *conn, uint32_t option, const uint8_t *d
 		send_reply(conn, option, NBD_REP_ACK, NULL, 0);
 		conn_end(conn, END_FIN);
 		return false;
-	default:
-		send_error(conn, option, NBD_REP_ERR_UNSUP, "unknown option");
+	case NBD_OPT_STRUCTURED:
+		if (!export.structured)
+			break;
+		conn->structured = true;
+		send_reply(conn, option, NBD_REP_ACK, NULL, 0);
 		return false;
+	default:
+		break;
 	}
+	send_error(conn, option, NBD_REP_ERR_UNSUP, "unknown option");
+	return false;
 }
 
 static bool answer_option(struct conn *conn, uint32_t option, const uint8_t *data,

@@ -37,6 +37,7 @@ static const char usage[] =
 "  --flags LIST       has,ro,flush,fua,rotational,trim,zeroes,multi or numbers; - takes away\n"
 "  --name NAME        the only export; default: any name will do\n"
 "  --blocks MIN,PREF,MAX  block sizes told to the client\n"
+"  --structured       agree to structured replies\n"
 "  --file PATH        image; default: memory\n"
 "  --volatile         a write cache that power-loss empties\n"
 "  --pattern          check WRITE payload: each sector starts with its offset\n"
@@ -51,7 +52,7 @@ static const char usage[] =
 enum {
 	OPT_LISTEN = 256, OPT_CONTROL, OPT_SIZE, OPT_FLAGS, OPT_NAME, OPT_BLOCKS, OPT_FILE,
 	OPT_VOLATILE, OPT_PATTERN, OPT_RCVBUF, OPT_SNDBUF, OPT_LOG, OPT_SCENARIO, OPT_DO,
-	OPT_DAEMON, OPT_PID, OPT_PORTS, OPT_CTL, OPT_LIST, OPT_SHOW, OPT_HELP,
+	OPT_DAEMON, OPT_PID, OPT_PORTS, OPT_CTL, OPT_LIST, OPT_SHOW, OPT_HELP, OPT_STRUCTURED,
 };
 
 static const struct option long_options[] = {
@@ -64,6 +65,7 @@ static const struct option long_options[] = {
 	{ "file", required_argument, NULL, OPT_FILE },
 	{ "volatile", no_argument, NULL, OPT_VOLATILE },
 	{ "pattern", no_argument, NULL, OPT_PATTERN },
+	{ "structured", no_argument, NULL, OPT_STRUCTURED },
 	{ "rcvbuf", required_argument, NULL, OPT_RCVBUF },
 	{ "sndbuf", required_argument, NULL, OPT_SNDBUF },
 	{ "log", required_argument, NULL, OPT_LOG },
@@ -140,6 +142,9 @@ static bool export_option(int opt)
 		return true;
 	case OPT_PATTERN:
 		export.pattern = true;
+		return true;
+	case OPT_STRUCTURED:
+		export.structured = true;
 		return true;
 	default:
 		return false;

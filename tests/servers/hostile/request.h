@@ -62,6 +62,8 @@ void execute(struct request *req, const uint8_t *payload);
 
 /* answer.c: send the reply of @req with its effects; @req is gone when it was sent. */
 void answer(struct request *req);
+/* Send one chunk of those that `split` makes of it; @req is gone when the last was sent. */
+void answer_part(struct request *req, unsigned int part);
 /* Drop @req, answered or not. Its memory stays until the events at hand are served. */
 void request_free(struct request *req);
 

@@ -36,7 +36,8 @@ static const char *const alien_names[] = {
 };
 
 static const char *const kill_names[] = { "header", "payload", "reply", NULL };
-static const char *const reorder_names[] = { "reverse", "shuffle", NULL };
+static const char *const reorder_names[] = { "reverse", "shuffle", "interleave", NULL };
+static const char *const split_names[] = { "forward", "reverse", "odd", NULL };
 
 struct verb {
 	const char *name;
@@ -83,6 +84,57 @@ static void apply_structured(struct args *args, struct effects *fx)
 {
 	(void)args;
 	fx->structured = true;
+}
+
+static void apply_simple(struct args *args, struct effects *fx)
+{
+	(void)args;
+	fx->simple = true;
+}
+
+static void apply_split(struct args *args, struct effects *fx)
+{
+	fx->split = args_u64(args, "n", 2);
+	fx->split_order = args_enum(args, "order", split_names, SPLIT_FORWARD);
+	if (!fx->split || fx->split > CHUNKS_MAX)
+		fx->split = CHUNKS_MAX;
+}
+
+static struct chunk_spec *next_chunk(struct args *args, struct effects *fx)
+{
+	static struct chunk_spec surplus;
+	struct chunk_spec *c = &surplus;
+
+	if (fx->n_chunks < CHUNKS_MAX)
+		c = &fx->chunks[fx->n_chunks++];
+	memset(c, 0, sizeof(*c));
+	c->flags = args_u64(args, "flags", 0);
+	return c;
+}
+
+static void apply_piece(struct args *args, struct effects *fx)
+{
+	struct chunk_spec *c = next_chunk(args, fx);
+
+	c->piece = true;
+	c->at = args_u64(args, "at", 0);
+	c->n = args_u64(args, "n", 512);
+}
+
+static void apply_chunk(struct args *args, struct effects *fx)
+{
+	struct chunk_spec *c = next_chunk(args, fx);
+	uint8_t *data = args_hex(args, "data", &c->data_len);
+
+	c->type = args_u64(args, "type", 0);
+	c->has_len = args_has(args, "len");
+	c->len = args_u64(args, "len", 0);
+	c->fill = args_u64(args, "fill", 0);
+	if (c->data_len > sizeof(c->data))
+		c->data_len = sizeof(c->data);
+	if (data)
+		memcpy(c->data, data, c->data_len);
+	free(data);
 }
 
 static void apply_alien(struct args *args, struct effects *fx)
@@ -172,7 +224,8 @@ static void apply_late(struct args *args, struct effects *fx)
 static void apply_reorder(struct args *args, struct effects *fx)
 {
 	fx->reorder = args_u64(args, "n", 8);
-	fx->shuffle = args_enum(args, "mode", reorder_names, 0);
+	fx->shuffle = args_enum(args, "mode", reorder_names, 0) == 1;
+	fx->interleave = args_enum(args, "mode", reorder_names, 0) == 2;
 	fx->reorder_ns = args_ns(args, "t", 20 * NSEC_PER_MSEC);
 }
 
@@ -184,6 +237,10 @@ static const struct verb verbs[] = {
 	{ "magic", apply_magic },
 	{ "garbage", apply_garbage },
 	{ "structured", apply_structured },
+	{ "simple", apply_simple },
+	{ "split", apply_split },
+	{ "piece", apply_piece },
+	{ "chunk", apply_chunk },
 	{ "alien", apply_alien },
 	{ "misdirect", apply_misdirect },
 	{ "dup", apply_dup },

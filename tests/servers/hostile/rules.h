@@ -23,7 +23,14 @@
  *	errdata e=N	error reply to a READ that carries its payload nevertheless
  *	magic value=N	another magic number in the reply
  *	garbage n=N	N random bytes in place of the reply
- *	structured	a structured reply, which was not negotiated
+ *	structured	a structured reply, agreed on or not
+ *	simple		a simple reply to a READ where structured ones were agreed on
+ *	split n=N [order=reverse|odd]  a structured reply to a READ in N chunks: from its end, or
+ *			every other one first
+ *	piece at=A n=N [flags=F]  a structured reply whose next chunk is N bytes from byte A of
+ *			the request on; flags 1: the last
+ *	chunk [type=T] [flags=F] [len=L] [data=HEX] [fill=N]  the same, with any header (length
+ *			L, else what follows), those bytes and N more
  *	alien kind=K [bit=N] [add=1]  another cookie: unused, tag, queue,
  *			generation, completed, otherconn, zero, ones, bit;
  *			with add, in a second reply before the right one
@@ -41,7 +48,7 @@
  *	slowread n=N t=T from now on read N bytes every T
  *	late t=T	apply a WRITE, TRIM, ZEROES or FLUSH after T, connection or not
  *	reorder mode=M n=N [t=T]  keep N replies back (or what came in T, 20 ms), then
- *			send them: reverse or shuffle
+ *			send them: reverse or shuffle; interleave: a chunk of each in turn
  */
 #ifndef NBD_TEST_RULES_H
 #define NBD_TEST_RULES_H
@@ -73,6 +80,25 @@ enum kill_at {
 	KILL_REPLY,
 };
 
+/* One chunk of a reply that rules put together. */
+struct chunk_spec {
+	bool piece;
+	uint16_t flags, type;
+	bool has_len;
+	uint32_t len;
+	uint32_t at, n;
+	uint8_t data[32];
+	size_t data_len, fill;
+};
+
+#define CHUNKS_MAX	40
+
+enum split_order {
+	SPLIT_FORWARD,
+	SPLIT_REVERSE,
+	SPLIT_ODD,
+};
+
 /**
  * struct effects - everything that is to go wrong with one request
  *
@@ -83,7 +109,11 @@ struct effects {
 	bool never;
 	bool has_error, execute_anyway, error_with_data;
 	uint32_t error;
-	bool has_magic, structured;
+	bool has_magic, structured, simple;
+	unsigned int split;
+	enum split_order split_order;
+	unsigned int n_chunks;
+	struct chunk_spec chunks[CHUNKS_MAX];
 	uint32_t magic;
 	size_t garbage;
 	enum alien alien;
@@ -109,7 +139,7 @@ struct effects {
 	uint64_t slowread_ns;
 	uint64_t late_ns;
 	unsigned int reorder;
-	bool shuffle;
+	bool shuffle, interleave;
 	uint64_t reorder_ns;
 };
 

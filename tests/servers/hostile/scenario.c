@@ -74,6 +74,131 @@ static const struct scenario fixed[] = {
 	{ "scm", TX, "read", 1, "either", "scm" READ " at=8",
 	  "a file descriptor passed with the reply" },
 
+	/* chunks, where structured replies were agreed on */
+	{ "chunk-split", TX, "read", 1, "ok", "split n=7" READ, "a read in seven chunks" },
+	{ "chunk-reverse", TX, "read", 1, "ok", "split n=40 order=reverse" READ,
+	  "chunks from the end of a read" },
+	{ "chunk-odd", TX, "read", 1, "ok", "split n=32 order=odd" READ,
+	  "every other chunk first, as many as may be apart" },
+	{ "chunk-drip", TX, "read", 1, "ok", "split n=9 order=odd" READ "\ndrip" READ " n=1",
+	  "chunks in pieces of one byte" },
+	{ "chunk-interleave", TX, "reads", 1, "ok",
+	  "split n=8 count=0" READ "\nreorder mode=interleave n=16 count=0 t=1" READ,
+	  "chunks of many reads in turn" },
+	{ "chunk-interleave-reverse", TX, "reads", 1, "ok", "split n=5 order=reverse count=0" READ
+	  "\nreorder mode=interleave n=16 count=0 t=1" READ, "the same from their ends" },
+	{ "chunk-reads-shuffled", TX, "reads", 1, "ok",
+	  "split n=3 order=odd count=0" READ "\nreorder mode=shuffle n=16 count=64" READ,
+	  "reads in random order, each in three chunks" },
+	{ "chunk-write", TX, "write", 1, "ok", "structured" WRITE,
+	  "a chunk without content answers a write" },
+	{ "chunk-flush", TX, "flush", 1, "ok", "structured type=flush",
+	  "a chunk without content answers a flush" },
+	{ "chunk-error-first", TX, "read", 1, "ENOSPC",
+	  "chunk type=0x8001 data=0000001c0003 fill=3" READ "\npiece at=0 n=4096" READ
+	  "\nchunk flags=1" READ, "an error, then data" },
+	{ "chunk-error-last", TX, "read", 1, "EIO",
+	  "piece at=0 n=512" READ "\nchunk type=0x8001 flags=1 data=000000050000" READ,
+	  "some data, then an error" },
+	{ "chunk-error-twice", TX, "read", 1, "ENOSPC",
+	  "chunk type=0x8001 data=0000001c0000" READ
+	  "\nchunk type=0x8001 flags=1 data=000000050000" READ, "two errors: the first counts" },
+	{ "chunk-error-zero", TX, "read", 1, "EIO",
+	  "chunk type=0x8001 flags=1 data=000000000000" READ, "an error with the number 0" },
+	{ "chunk-error-text", TX, "read", 1, "EIO",
+	  "chunk type=0x8001 flags=1 data=000000051000 fill=4096" READ,
+	  "an error with the longest text" },
+	{ "chunk-error-where", TX, "read", 1, "EIO",
+	  "chunk type=0x8002 flags=1 data=0000000500020d0a0000000000100000" READ,
+	  "an error that says where" },
+	{ "chunk-error-unknown", TX, "read", 1, "EIO",
+	  "chunk type=0x80ff flags=1 data=000000050000 fill=300" READ,
+	  "an error of an unknown type" },
+	{ "chunk-error-write", TX, "write", 1, "ENOSPC",
+	  "chunk type=0x8001 flags=1 data=0000001c0000" WRITE, "an error in answer to a write" },
+	{ "chunk-error-shutdown", TX, "read", 1, "drop",
+	  "chunk type=0x8001 flags=1 data=0000006c0000" READ, "shutting down, in a chunk" },
+	{ "chunk-simple", TX, "read", 1, "drop", "simple" READ, "a simple reply to a read" },
+	{ "chunk-simple-error", TX, "read", 1, "drop", "simple" READ "\nerr e=5" READ,
+	  "a simple error reply to a read" },
+	{ "chunk-before", TX, "read", 1, "drop",
+	  "chunk type=1 flags=1 data=00000000000fffff fill=512" READ,
+	  "data from before the request" },
+	{ "chunk-behind", TX, "read", 1, "drop", "piece at=1048576 n=512 flags=1" READ,
+	  "data from behind the request" },
+	{ "chunk-across", TX, "read", 1, "drop", "piece at=512 n=1048576 flags=1" READ,
+	  "data that goes on behind the request" },
+	{ "chunk-wraps", TX, "read", 1, "drop",
+	  "chunk type=1 flags=1 data=ffffffffffffff00 fill=512" READ,
+	  "data at the end of 64 bits" },
+	{ "chunk-high", TX, "read", 1, "drop",
+	  "chunk type=1 flags=1 data=0000000100100000 fill=512" READ,
+	  "data 4 GiB behind the request" },
+	{ "chunk-overlap", TX, "read", 1, "drop",
+	  "piece at=0 n=1024" READ "\npiece at=1023 n=1" READ, "a byte that comes twice" },
+	{ "chunk-twice", TX, "read", 1, "drop",
+	  "piece at=512 n=512" READ "\npiece at=512 n=512" READ, "a chunk that comes twice" },
+	{ "chunk-hole-overlap", TX, "read", 1, "drop", "piece at=0 n=1024" READ
+	  "\nchunk type=2 flags=1 data=000000000010000000001000" READ, "a hole where data was" },
+	{ "chunk-data-8", TX, "read", 1, "drop", "chunk type=1 data=0000000000100000" READ,
+	  "data of no bytes" },
+	{ "chunk-data-7", TX, "read", 1, "drop", "chunk type=1 len=7" READ,
+	  "data too short for its offset" },
+	{ "chunk-data-4g", TX, "read", 1, "drop",
+	  "chunk type=1 len=0xffffffff data=0000000000100000" READ, "data of 4 GiB" },
+	{ "chunk-hole-11", TX, "read", 1, "drop", "chunk type=2 len=11" READ,
+	  "a hole one byte short" },
+	{ "chunk-hole-13", TX, "read", 1, "drop", "chunk type=2 len=13" READ,
+	  "a hole one byte long" },
+	{ "chunk-hole-0", TX, "read", 1, "drop",
+	  "chunk type=2 data=000000000010000000000000" READ, "a hole of no bytes" },
+	{ "chunk-hole-4g", TX, "read", 1, "drop",
+	  "chunk type=2 data=0000000000100000ffffffff" READ, "a hole of 4 GiB" },
+	{ "chunk-hole-before", TX, "read", 1, "drop",
+	  "chunk type=2 data=00000000000fffff00000001" READ, "a hole before the request" },
+	{ "chunk-none-more", TX, "read", 1, "drop", "chunk" READ,
+	  "no content, and more to come" },
+	{ "chunk-none-long", TX, "read", 1, "drop", "chunk flags=1 len=1" READ,
+	  "no content, with a length" },
+	{ "chunk-lacks-all", TX, "read", 1, "drop", "chunk flags=1" READ,
+	  "the end, and nothing has come" },
+	{ "chunk-lacks-end", TX, "read", 1, "drop", "piece at=0 n=512" READ "\nchunk flags=1" READ,
+	  "the end, and the last bytes have not come" },
+	{ "chunk-lacks-begin", TX, "read", 1, "drop", "piece at=512 n=512 flags=1" READ,
+	  "the end, and the first bytes have not come" },
+	{ "chunk-unknown", TX, "read", 1, "drop", "chunk type=3 flags=1" READ,
+	  "an unknown type" },
+	{ "chunk-status", TX, "read", 1, "drop",
+	  "chunk type=5 flags=1 data=000000000000020000000000" READ,
+	  "a block status, which nobody asked for" },
+	{ "chunk-write-data", TX, "write", 1, "drop",
+	  "chunk type=1 flags=1 data=0000000000100000 fill=512" WRITE, "data for a write" },
+	{ "chunk-write-hole", TX, "write", 1, "drop",
+	  "chunk type=2 flags=1 data=000000000010000000000200" WRITE, "a hole for a write" },
+	{ "chunk-error-5", TX, "read", 1, "drop", "chunk type=0x8001 flags=1 len=5" READ,
+	  "an error too short for its number" },
+	{ "chunk-error-4g", TX, "read", 1, "drop", "chunk type=0x8001 flags=1 len=0xffffffff" READ,
+	  "an error of 4 GiB" },
+	{ "chunk-text-long", TX, "read", 1, "drop",
+	  "chunk type=0x8001 flags=1 data=00000005000441" READ,
+	  "a text longer than its chunk" },
+	{ "chunk-text-4097", TX, "read", 1, "drop",
+	  "chunk type=0x8001 flags=1 data=000000051001 fill=4097" READ,
+	  "a text longer than any may be" },
+	{ "chunk-where-13", TX, "read", 1, "drop", "chunk type=0x8002 flags=1 len=13" READ,
+	  "an error too short to say where" },
+	{ "chunk-where-outside", TX, "read", 1, "drop",
+	  "chunk type=0x8002 flags=1 data=00000005000000000000000fffff" READ,
+	  "an error somewhere else" },
+	{ "chunk-after-end", TX, "read", 1, "drop",
+	  "split n=2" READ "\nextra n=20 then=none" READ, "garbage behind the last chunk" },
+	{ "chunk-dup", TX, "read", 1, "drop", "split n=2" READ "\ndup" READ,
+	  "all chunks twice" },
+	{ "chunk-alien", TX, "read", 1, "drop", "alien kind=generation" READ,
+	  "a chunk for an older generation" },
+	{ "chunk-unfinished", TX, "read", 1, "timeout", "piece at=0 n=512" READ,
+	  "a reply that does not go on" },
+
 	/* ownership */
 	{ "alien-unused", TX, "read", 1, "drop", "alien kind=unused" READ,
 	  "cookie with a tag that is not in use" },
@@ -470,6 +595,25 @@ static void make_small_cuts(void)
 		make_cuts("cut", at, " to a small read");
 }
 
+/* In and between the chunks of a read: after each header's bytes, and in the data. */
+static void make_chunk_cuts(void)
+{
+	static const unsigned int at[] = {
+		0, 1, 15, 16, 17, 19, 20, 21, 27, 28, 29, 539, 540, 541, 556, 560, 568, 569, 4000,
+	};
+	static const char *const ways[] = { "fin", "rst" };
+	size_t i, w;
+
+	for (i = 0; i < ARRAY_SIZE(at); i++)
+		for (w = 0; w < ARRAY_SIZE(ways); w++)
+			make((struct scenario) {
+				text("chunk-%s-at-%u", ways[w], at[i]), TX, "read", 1, "drop",
+				text("split n=8 order=odd" READ "\ncut at=%u then=%s" READ, at[i],
+				     ways[w]),
+				text("%s after %u bytes of a reply in chunks", ways[w], at[i]),
+			});
+}
+
 static void make_alien_bits(void)
 {
 	unsigned int bit;
@@ -513,7 +657,8 @@ static void make_errors(void)
 }
 
 /*
- * An honest handshake has 18 + 32 + 20 bytes with GO. A server that hangs up on that may be
+ * An honest handshake has 18 + 34 + 32 + 20 bytes: it does not know structured replies, and
+ * then GO. A server that hangs up on that may be
  * one that does not know it: a client may ask with EXPORT_NAME on a second connection, and
  * has its answer after 18 + 10 bytes.
  */
@@ -522,7 +667,7 @@ static void make_handshake_cuts(void)
 	static const char *const hows[] = { "fin", "rst", "stall" };
 	unsigned int at, how;
 
-	for (at = 1; at < 18 + 32 + 20; at++)
+	for (at = 1; at < 18 + 34 + 32 + 20; at++)
 		for (how = 0; how < 3; how++)
 			make((struct scenario) {
 				text("hs-%s-at-%u", hows[how], at), HS, "attach", 1,
@@ -538,6 +683,7 @@ static void make_all(void)
 		return;
 	make_reply_cuts();
 	make_small_cuts();
+	make_chunk_cuts();
 	make_alien_bits();
 	make_errors();
 	make_handshake_cuts();

@@ -76,10 +76,29 @@ static struct request *batch_pick(struct conn *conn, bool shuffle)
 	return req;
 }
 
+/* A chunk of each in turn. */
+static void batch_interleave(struct conn *conn)
+{
+	unsigned int part, parts = TAILQ_FIRST(&conn->batch)->fx.split;
+	struct request *req, *next;
+
+	for (part = 0; part < parts; part++)
+		for (req = TAILQ_FIRST(&conn->batch); req && !conn->closed; req = next) {
+			next = TAILQ_NEXT(req, batch_link);
+			if (part == parts - 1) {
+				TAILQ_REMOVE(&conn->batch, req, batch_link);
+				conn->batch_len--;
+			}
+			answer_part(req, part);
+		}
+}
+
 static void batch_send(struct conn *conn)
 {
 	timer_cancel(conn->batch_timer);
 	conn->batch_timer = NULL;
+	if (conn->batch_len && TAILQ_FIRST(&conn->batch)->fx.interleave)
+		batch_interleave(conn);
 	while (!conn->closed && conn->batch_len) {
 		struct request *req = batch_pick(conn, TAILQ_FIRST(&conn->batch)->fx.shuffle);
 
