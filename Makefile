@@ -38,7 +38,10 @@ CFLAGS ?= -O2 -g
 CLIENT_CFLAGS = -std=gnu11 -Wall -Wextra -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Iuapi \
 	-DNBD_VERSION='"$(VERSION)"' $(shell $(PKG_CONFIG) --cflags $(LIBS)) $(CPPFLAGS) $(CFLAGS)
 CLIENT_LIBS = $(shell $(PKG_CONFIG) --libs $(LIBS))
-CLIENT_OBJECTS := $(patsubst client/%.c,$(BUILD)/client/%.o,$(wildcard client/*.c))
+# What both halves have in common: how replies are read.
+CLIENT_SHARED = kernel/wire.c kernel/framing.c kernel/cover.c
+CLIENT_OBJECTS := $(patsubst client/%.c,$(BUILD)/client/%.o,$(wildcard client/*.c)) \
+	$(patsubst kernel/%.c,$(BUILD)/client/shared/%.o,$(CLIENT_SHARED))
 
 MAN8 := $(wildcard Documentation/*.8)
 MAN7 := $(wildcard Documentation/*.7)
@@ -84,6 +87,11 @@ $(BUILD)/nbd-client: $(CLIENT_OBJECTS)
 
 $(BUILD)/client/%.o: client/%.c $(BUILD)/client/flags
 	@echo "  CC      $<"
+	$(Q)$(CC) $(CLIENT_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/client/shared/%.o: kernel/%.c $(BUILD)/client/flags
+	@echo "  CC      $<"
+	@mkdir -p $(@D)
 	$(Q)$(CC) $(CLIENT_CFLAGS) -MMD -MP -c -o $@ $<
 
 # Changes when the flags do, the version among them.

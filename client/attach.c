@@ -270,7 +270,9 @@ int nbd_attach(struct nbd_params *params, FILE *out,
 	if (!ret)
 		ret = prepare_tls(&kernel, params, err);
 	if (!ret)
-		ret = nbd_await_servers(params, b, &list, err);
+		ret = nbd_await_servers(!params->ioctl_mode &&
+					nbd_kernel_knows(&kernel, NBD_ATTR_STRUCTURED),
+					params, b, &list, err);
 	if (!ret) {
 		ret = attach_device(&kernel, params, b, &list, out, err);
 		nbd_bringup_close(b);

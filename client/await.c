@@ -105,9 +105,9 @@ static bool all_listed(const struct nbd_params *params,
 }
 
 /* @warn: tell of names that do not resolve; err is the whole attempt's failure. */
-static void make_attempt(struct attempt *a, const struct nbd_params *params,
-			 struct nbd_bringup *b, struct nbd_address_list *list,
-			 bool *warn, struct nbd_err *err)
+static void make_attempt(struct attempt *a, bool structured,
+			 const struct nbd_params *params, struct nbd_bringup *b,
+			 struct nbd_address_list *list, bool *warn, struct nbd_err *err)
 {
 	const struct nbd_err *passing;
 
@@ -120,7 +120,7 @@ static void make_attempt(struct attempt *a, const struct nbd_params *params,
 	if (a->unresolved && *warn)
 		warn_unresolved(params, list, err);
 	*warn &= !a->unresolved;
-	a->ret = nbd_bring_up(b, params, list, &nbd_here, NULL, err);
+	a->ret = nbd_bring_up(b, structured, params, list, &nbd_here, NULL, err);
 	if (!a->ret)
 		return;
 	passing = nbd_bringup_passing(b);
@@ -140,8 +140,9 @@ static void pause_until(s64 time)
 		;
 }
 
-int nbd_await_servers(const struct nbd_params *params, struct nbd_bringup *b,
-		      struct nbd_address_list *list, struct nbd_err *err)
+int nbd_await_servers(bool structured, const struct nbd_params *params,
+		      struct nbd_bringup *b, struct nbd_address_list *list,
+		      struct nbd_err *err)
 {
 	char text[NBD_ERR_TEXT_MAX + 128];
 	struct nbd_patience patience;
@@ -152,7 +153,7 @@ int nbd_await_servers(const struct nbd_params *params, struct nbd_bringup *b,
 	nbd_patience_begin(&patience, params->wait, nbd_now_ms());
 	for (;;) {
 		begun = nbd_now_ms();
-		make_attempt(&a, params, b, list, &warn, err);
+		make_attempt(&a, structured, params, b, list, &warn, err);
 		if (!a.ret || !a.passing ||
 		    !nbd_patience_lasts(&patience, a.reason.text, nbd_now_ms(), text,
 					sizeof(text)))

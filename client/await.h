@@ -15,6 +15,7 @@
 
 /**
  * nbd_await_servers - from servers to connections; blocks
+ * @structured:	as nbd_bring_up()
  * @params:	the servers, and for how long they are waited for; must outlive @b
  * @b:		brought up; nbd_bringup_close() it then
  * @list:	gets the servers' addresses; must outlive @b
@@ -24,7 +25,8 @@
  *
  * Return: 0 when @b is up, or a negative errno.
  */
-int nbd_await_servers(const struct nbd_params *params, struct nbd_bringup *b,
+int nbd_await_servers(bool structured, const struct nbd_params *params,
+		      struct nbd_bringup *b,
 		      struct nbd_address_list *list, struct nbd_err *err);
 
 /**

@@ -57,7 +57,7 @@ static struct nbd_link *idle_link(struct nbd_bringup *b)
 static void start_link(struct nbd_bringup *b, struct nbd_link *link,
 		       const struct nbd_address *address)
 {
-	nbd_link_start(link, b->goal, b->params, b->listing, address, b->place,
+	nbd_link_start(link, b->goal, b->structured, b->params, b->listing, address, b->place,
 		       nbd_now_ms() + b->params->connect_timeout * 1000LL);
 }
 
@@ -104,7 +104,7 @@ static void start_next_address(struct nbd_bringup *b)
 	set_next_start(b);
 }
 
-void nbd_bringup_start(struct nbd_bringup *b, enum nbd_goal goal,
+void nbd_bringup_start(struct nbd_bringup *b, enum nbd_goal goal, bool structured,
 		       const struct nbd_params *params,
 		       struct nbd_listing *listing,
 		       const struct nbd_address_list *list,
@@ -119,6 +119,7 @@ void nbd_bringup_start(struct nbd_bringup *b, enum nbd_goal goal,
 	b->listing = listing;
 	b->list = list;
 	b->goal = goal;
+	b->structured = structured;
 	b->record = NULL;
 	b->disk = NULL;
 	b->urgent = false;
@@ -419,14 +420,15 @@ void nbd_bringup_close(struct nbd_bringup *b)
 		nbd_link_close(&b->links[i]);
 }
 
-int nbd_bring_up(struct nbd_bringup *b, const struct nbd_params *params,
+int nbd_bring_up(struct nbd_bringup *b, bool structured,
+		 const struct nbd_params *params,
 		 const struct nbd_address_list *list,
 		 const struct nbd_place *place,
 		 const struct nbd_record *disk, struct nbd_err *err)
 {
 	int ret;
 
-	nbd_bringup_start(b, NBD_GOAL_GO, params, NULL, list,
+	nbd_bringup_start(b, NBD_GOAL_GO, structured, params, NULL, list,
 			  params->given & NBD_GIVEN_CONNECTIONS ?
 			  params->connections : NBD_CONNECTIONS_AUTO, place);
 	if (disk)

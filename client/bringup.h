@@ -54,6 +54,7 @@ struct nbd_bringup {
 	struct nbd_listing *listing;
 	const struct nbd_address_list *list;
 	enum nbd_goal goal;
+	bool structured;
 	const struct nbd_record *record;
 	const struct nbd_record *disk;
 	bool overrule;
@@ -69,13 +70,14 @@ struct nbd_bringup {
  * nbd_bringup_start - begin
  * @b:		not in use
  * @goal:	NBD_GOAL_GO, or another one with one connection
+ * @structured:	ask for structured replies: whoever gets the connections reads them
  * @params:	must outlive @b
  * @listing:	for NBD_GOAL_LIST and NBD_GOAL_INFO
  * @list:	addresses, at least one; must outlive @b
  * @wanted:	connections, or NBD_CONNECTIONS_AUTO
  * @place:	where to connect from; must outlive @b
  */
-void nbd_bringup_start(struct nbd_bringup *b, enum nbd_goal goal,
+void nbd_bringup_start(struct nbd_bringup *b, enum nbd_goal goal, bool structured,
 		       const struct nbd_params *params,
 		       struct nbd_listing *listing,
 		       const struct nbd_address_list *list,
@@ -136,6 +138,7 @@ int nbd_bringup_wait(struct nbd_bringup *b);
 /**
  * nbd_bring_up - connections for a device, for those who may wait
  * @b:		not in use; nbd_bringup_close() it when it was up
+ * @structured:	as nbd_bringup_start()
  * @params:	of the attachment; must outlive @b
  * @list:	addresses, at least one; must outlive @b
  * @place:	where to connect from; must outlive @b
@@ -144,7 +147,8 @@ int nbd_bringup_wait(struct nbd_bringup *b);
  *
  * Return: 0 when it is up, or a negative errno.
  */
-int nbd_bring_up(struct nbd_bringup *b, const struct nbd_params *params,
+int nbd_bring_up(struct nbd_bringup *b, bool structured,
+		 const struct nbd_params *params,
 		 const struct nbd_address_list *list,
 		 const struct nbd_place *place,
 		 const struct nbd_record *disk, struct nbd_err *err);

@@ -133,7 +133,7 @@ static u64 disk_size(const struct nbd_record *record, const struct nbd_export *e
 
 int nbd_check_start(struct nbd_check **check, const struct nbd_record *record,
 		    bool overrule, const struct nbd_export *e,
-		    struct nbd_err *err)
+		    bool structured, struct nbd_err *err)
 {
 	struct nbd_export disk = *e;
 	struct nbd_identity known;
@@ -157,7 +157,7 @@ int nbd_check_start(struct nbd_check **check, const struct nbd_record *record,
 	c->proc = -1;
 	read_numbers(c);
 	disk.size = disk_size(record, e);
-	ret = nbd_probe_init(&c->probe, &disk, err);
+	ret = nbd_probe_init(&c->probe, &disk, structured, err);
 	if (!ret)
 		ret = map_areas(c, disk.size, err);
 	if (ret)

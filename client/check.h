@@ -44,13 +44,14 @@ struct nbd_finding {
  * @record:	the attachment; not used after this
  * @overrule:	another disk is welcome: only find out what it has
  * @e:		what the server offers
+ * @structured:	its replies are structured
  * @err:	says why not
  *
  * Return: 0 or a negative errno.
  */
 int nbd_check_start(struct nbd_check **check, const struct nbd_record *record,
 		    bool overrule, const struct nbd_export *e,
-		    struct nbd_err *err);
+		    bool structured, struct nbd_err *err);
 
 /**
  * nbd_check_run - go on as far as possible without blocking

@@ -13,8 +13,10 @@ int nbd_hand_over(struct nbd_kernel *k, nbd_kernel_call *call,
 	unsigned int i;
 	int ret;
 
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
 		fds[i] = b->links[i].fd;
+		config->structured[i] = b->links[i].hs.structured;
+	}
 	config->fds = fds;
 	config->nfds = n;
 	ret = call(k, config, reply, err);

@@ -56,6 +56,7 @@ struct nbd_kernel {
  * @index:	device, or NBD_INDEX_AUTO (CONNECT only)
  * @fds:	negotiated sockets; stay the caller's
  * @nfds:	how many
+ * @structured:	which of them have agreed to structured replies
  * @params:	the attachment's settings
  * @settings:	NBD_GIVEN_* bits of those to send; one that is worked out is not sent
  * @dead_timeout: worked out of the settings, see nbd_dead_timeout()
@@ -68,6 +69,7 @@ struct nbd_kernel_config {
 	s32 index;
 	const int *fds;
 	unsigned int nfds;
+	u8 structured[NBD_CONNECTIONS_MAX];
 	const struct nbd_params *params;
 	u64 settings;
 	u64 size;
@@ -161,6 +163,7 @@ int nbd_kernel_disconnect(struct nbd_kernel *k, s32 index,
  * @requests:	sent on it
  * @replies:	received on it
  * @inflight:	unanswered
+ * @structured:	its server answers READs in chunks
  */
 struct nbd_conn_info {
 	u32 slot;
@@ -168,6 +171,7 @@ struct nbd_conn_info {
 	u64 requests;
 	u64 replies;
 	u32 inflight;
+	bool structured;
 };
 
 /**

@@ -108,14 +108,15 @@ static void begin_handshake(struct nbd_link *link)
 		fcntl(link->fd, F_SETFL, flags & ~O_NONBLOCK);
 	if (params.preinit) {
 		memset(&link->hs.export, 0, sizeof(link->hs.export));
+		link->hs.structured = false;
 		link->hs.export.size = params.size;
 		link->hs.export.flags = NBD_FLAG_HAS_FLAGS;
 		link->state = NBD_LINK_UP;
 		return;
 	}
 	params.no_optgo |= link->without_go;
-	if (nbd_handshake_init(&link->hs, link->goal, &params, link->listing,
-			       &link->err)) {
+	if (nbd_handshake_init(&link->hs, link->goal, link->structured, &params,
+			       link->listing, &link->err)) {
 		link_fail(link, 0);
 		return;
 	}
@@ -204,7 +205,7 @@ static void open_socket(struct nbd_link *link)
 	try_connect(link);
 }
 
-void nbd_link_start(struct nbd_link *link, enum nbd_goal goal,
+void nbd_link_start(struct nbd_link *link, enum nbd_goal goal, bool structured,
 		    const struct nbd_params *params,
 		    struct nbd_listing *listing,
 		    const struct nbd_address *address,
@@ -216,6 +217,7 @@ void nbd_link_start(struct nbd_link *link, enum nbd_goal goal,
 	link->params = params;
 	link->listing = listing;
 	link->goal = goal;
+	link->structured = structured;
 	link->place = place;
 	link->without_go = false;
 	link->tls = NULL;
@@ -321,7 +323,7 @@ bool nbd_link_check(struct nbd_link *link, const struct nbd_record *record,
 		    bool overrule)
 {
 	if (nbd_check_start(&link->check, record, overrule, &link->hs.export,
-			    &link->err)) {
+			    link->hs.structured, &link->err)) {
 		link_fail(link, 0);
 		return false;
 	}

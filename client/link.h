@@ -59,6 +59,7 @@ struct nbd_link {
 	const struct nbd_params *params;
 	struct nbd_listing *listing;
 	enum nbd_goal goal;
+	bool structured;
 	const struct nbd_place *place;
 	struct nbd_helper helper;
 	bool without_go;
@@ -70,13 +71,14 @@ struct nbd_link {
  * nbd_link_start - begin to connect
  * @link:	not in use
  * @goal:	what the handshake is for
+ * @structured:	ask for structured replies; @hs tells whether they were agreed on
  * @params:	must outlive the link
  * @listing:	for NBD_GOAL_LIST and NBD_GOAL_INFO
  * @address:	where to; must outlive the link
  * @place:	where to connect from; must outlive the link
  * @deadline:	when to give up
  */
-void nbd_link_start(struct nbd_link *link, enum nbd_goal goal,
+void nbd_link_start(struct nbd_link *link, enum nbd_goal goal, bool structured,
 		    const struct nbd_params *params,
 		    struct nbd_listing *listing,
 		    const struct nbd_address *address,

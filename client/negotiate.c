@@ -114,18 +114,13 @@ static void put_next_info(struct nbd_handshake *hs)
 		put_goodbye(hs);
 }
 
-static bool must_ask_for_structured(const struct nbd_handshake *hs)
-{
-	return hs->goal == NBD_GOAL_INFO && !hs->no_optgo && !hs->asked_structured;
-}
-
 /* The option that brings us to the goal, once TLS is out of the way. */
 static void put_next_option(struct nbd_handshake *hs)
 {
 	if (hs->want_tls && !hs->in_tls) {
 		put_option(hs, NBD_OPT_STARTTLS, 0, NULL, 0);
-	} else if (must_ask_for_structured(hs)) {
-		hs->asked_structured = true;
+	} else if (hs->want_structured && !hs->no_optgo) {
+		hs->want_structured = false;
 		put_option(hs, NBD_OPT_STRUCTURED_REPLY, 0, NULL, 0);
 	} else if (hs->goal == NBD_GOAL_LIST) {
 		put_option(hs, NBD_OPT_LIST, 0, NULL, 0);
@@ -142,7 +137,7 @@ static void put_next_option(struct nbd_handshake *hs)
 }
 
 int nbd_handshake_init(struct nbd_handshake *hs, enum nbd_goal goal,
-		       const struct nbd_params *params,
+		       bool structured, const struct nbd_params *params,
 		       struct nbd_listing *listing, struct nbd_err *err)
 {
 	const char *name = params->export_name ? params->export_name : "";
@@ -157,6 +152,7 @@ int nbd_handshake_init(struct nbd_handshake *hs, enum nbd_goal goal,
 	hs->name = name;
 	hs->name_len = len;
 	hs->named = params->export_name;
+	hs->want_structured = structured;
 	hs->no_optgo = params->no_optgo;
 	hs->want_tls = params->tls;
 	hs->listing = listing;
@@ -363,6 +359,9 @@ static int handle_info_export(struct nbd_handshake *hs, struct nbd_err *err)
 	memcpy(&info, hs->in, sizeof(info));
 	hs->export.size = be64toh(info.size);
 	hs->export.flags = be16toh(info.flags);
+	/* Never used; and connections of one device may differ in it. */
+	if (hs->option == NBD_OPT_GO)
+		hs->export.flags &= ~NBD_FLAG_SEND_DF;
 	hs->got_export = true;
 	return 0;
 }

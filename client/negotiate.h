@@ -83,7 +83,7 @@ enum nbd_hs_state {
  * @goal:	what it is for
  * @export:	result of NBD_GOAL_GO, valid in NBD_HS_DONE
  * @fixed:	the server knows options; newstyle without them is what is left
- * @structured:	NBD_OPT_STRUCTURED_REPLY was agreed on
+ * @structured:	NBD_OPT_STRUCTURED_REPLY was agreed on: READs are answered in chunks
  * @transmission: the server waits for requests now, and for a goodbye
  * @dropped_on_go: the server closed the connection in answer to NBD_OPT_GO or another
  *		option that old servers do not know: another try with @no_optgo may work
@@ -103,7 +103,7 @@ struct nbd_handshake {
 	size_t name_len;
 	bool named;
 	bool no_optgo;
-	bool asked_structured;
+	bool want_structured;
 	bool asked_list;
 	unsigned int entries;
 	bool want_tls;
@@ -137,6 +137,7 @@ struct nbd_handshake {
  * nbd_handshake_init - prepare for a fresh connection
  * @hs:		zeroed or used before
  * @goal:	what for
+ * @structured:	ask for structured replies, which may be refused
  * @params:	export_name, no_optgo and tls are used; must outlive @hs
  * @listing:	for NBD_GOAL_LIST and NBD_GOAL_INFO; must outlive @hs
  * @err:	says why not
@@ -144,7 +145,7 @@ struct nbd_handshake {
  * Return: 0, or -ENAMETOOLONG for an export name beyond NBD_STRING_MAX.
  */
 int nbd_handshake_init(struct nbd_handshake *hs, enum nbd_goal goal,
-		       const struct nbd_params *params,
+		       bool structured, const struct nbd_params *params,
 		       struct nbd_listing *listing, struct nbd_err *err);
 
 /**

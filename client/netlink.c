@@ -356,6 +356,8 @@ static int configure(struct nbd_kernel *k, int command, const char *what,
 		nlmsg_free(msg);
 		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
 	}
+	if (config->nfds && nbd_kernel_knows(k, NBD_ATTR_STRUCTURED))
+		nla_put(msg, NBD_ATTR_STRUCTURED, config->nfds, config->structured);
 	put_config(k, msg, config);
 	ret = nbd_netlink_transact(k->sock, msg, &x);
 	if (ret)

@@ -65,6 +65,7 @@ static void decode_conn(struct nlattr *item, struct nbd_status *s)
 	c->requests = get_u64(tb[NBD_CONN_REQUESTS]);
 	c->replies = get_u64(tb[NBD_CONN_REPLIES]);
 	c->inflight = get_u32(tb[NBD_CONN_INFLIGHT]);
+	c->structured = tb[NBD_CONN_STRUCTURED];
 }
 
 static void decode_conns(struct nlattr *conns, struct nbd_status *s)

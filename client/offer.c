@@ -163,7 +163,7 @@ static int ask(struct nbd_offer *offer, struct nbd_bringup *b, enum nbd_goal goa
 	};
 	int ret;
 
-	nbd_bringup_start(b, goal, params, &listing, list, 1, &nbd_here);
+	nbd_bringup_start(b, goal, goal == NBD_GOAL_INFO, params, &listing, list, 1, &nbd_here);
 	ret = nbd_bringup_wait(b);
 	if (ret)
 		*err = b->err;

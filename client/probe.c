@@ -43,7 +43,7 @@ static unsigned int pieces(const struct nbd_probe_area *area, u32 piece)
 }
 
 int nbd_probe_init(struct nbd_probe *p, const struct nbd_export *e,
-		   struct nbd_err *err)
+		   bool structured, struct nbd_err *err)
 {
 	u32 block = e->has_block_sizes && e->block_min > 512 ? e->block_min : 512;
 
@@ -52,7 +52,7 @@ int nbd_probe_init(struct nbd_probe *p, const struct nbd_export *e,
 	p->piece = NBD_PROBE_HEAD;
 	if (e->has_block_sizes && e->block_max < p->piece)
 		p->piece = round_down(e->block_max, block);
-	p->current = -1;
+	nbd_framing_init(&p->framing, structured);
 	if (p->piece) {
 		p->n_head = pieces(&p->area[0], p->piece);
 		p->n = p->n_head + pieces(&p->area[1], p->piece);
@@ -149,63 +149,84 @@ static unsigned int pieces_sent(const struct nbd_probe *p)
 			 NBD_PROBE_REQUEST_SIZE;
 }
 
-static void end_piece(struct nbd_probe *p)
+/* NBD_STEP_LOOK_UP: which piece the reply is for; the next step, or a negative errno. */
+static int look_up(struct nbd_probe *p, struct nbd_err *err)
 {
-	p->current = -1;
-	p->in_got = 0;
-	p->answered++;
-}
+	u64 i = p->framing.reply.cookie - COOKIE_BASE;
+	struct nbd_probe_area piece;
 
-static int take_header(struct nbd_probe *p, struct nbd_err *err)
-{
-	struct nbd_reply reply;
-	u64 i;
-	u32 error;
-
-	memcpy(&reply, p->in, sizeof(reply));
-	static_assert(sizeof(reply) == sizeof(p->in), "size");
-	if (be32toh(reply.magic) != NBD_REPLY_MAGIC)
-		return violation(err, "a reply begins with a wrong number");
-	i = be64toh(reply.cookie) - COOKIE_BASE;
 	if (i >= pieces_sent(p) || p->done[i])
 		return violation(err, "a reply is for a request that is not outstanding");
-	p->done[i] = true;
+	p->done[i] = nbd_framing_is_last(&p->framing);
 	p->current = i;
-	p->in_got = 0;
-	error = be32toh(reply.error);
+	locate(p, i, &piece);
+	if (nbd_framing_is_chunk(&p->framing))
+		return nbd_framing_expect_chunk(&p->framing, piece.offset, piece.length,
+						&p->cover[i]);
+	return nbd_framing_expect(&p->framing, piece.length);
+}
+
+/* A hole, or an error of which the end of the reply tells, too. */
+static int proceed(struct nbd_probe *p, int step)
+{
+	struct nbd_probe_area piece;
+
+	if (step == NBD_STEP_ZERO) {
+		locate(p, p->current, &piece);
+		memset(piece.memory + p->framing.offset, 0, p->framing.hole);
+	}
+	return nbd_framing_proceed(&p->framing);
+}
+
+static int end_piece(struct nbd_probe *p, struct nbd_err *err)
+{
+	u32 error = p->framing.reply.error;
+
+	p->answered++;
 	if (error == SERVER_ESHUTDOWN)
 		return nbd_fail(err, NBD_EXIT_CONNECT, ESHUTDOWN,
 				"the server is shutting down");
-	if (!error)
-		return 0;
 	if (!p->error)
 		p->error = error;
-	end_piece(p);
 	return 0;
+}
+
+/* @n bytes of the present part have come. */
+static int advance(struct nbd_probe *p, u32 n, struct nbd_err *err)
+{
+	int step = nbd_framing_advance(&p->framing, n);
+
+	if (step == NBD_STEP_LOOK_UP)
+		step = look_up(p, err);
+	if (step == NBD_STEP_ZERO || step == NBD_STEP_ERROR)
+		step = proceed(p, step);
+	if (step < 0)
+		return step;
+	if (step == NBD_STEP_GIVE_UP)
+		return violation(err, nbd_verdict_text(p->framing.verdict));
+	return step == NBD_STEP_FINISH ? end_piece(p, err) : 0;
 }
 
 /* One receive: of a header, or of the data that belongs to it. */
 static int receive(struct nbd_probe *p, struct nbd_transport *t,
 		   struct nbd_err *err)
 {
-	struct nbd_probe_area piece = { .memory = p->in,
-					.length = sizeof(p->in) };
+	struct nbd_probe_area piece;
 	ssize_t n;
+	void *at;
 
-	if (p->current >= 0)
+	if (nbd_framing_in_payload(&p->framing)) {
 		locate(p, p->current, &piece);
-	n = t->ops->recv(t, piece.memory + p->in_got, piece.length - p->in_got);
+		at = piece.memory + p->framing.offset;
+	} else {
+		at = nbd_framing_head(&p->framing);
+	}
+	n = t->ops->recv(t, at, p->framing.left);
 	if (n == -EAGAIN)
 		return n;
 	if (n <= 0)
 		return connection_lost(n, err);
-	p->in_got += n;
-	if (p->in_got < piece.length)
-		return 0;
-	if (p->current < 0)
-		return take_header(p, err);
-	end_piece(p);
-	return 0;
+	return advance(p, n, err);
 }
 
 int nbd_probe_run(struct nbd_probe *p, struct nbd_transport *t,

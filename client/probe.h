@@ -7,12 +7,13 @@
  * length is the caller's, and what the server sends lands in the caller's memory only.
  * All requests are sent before the first reply is waited for: one round trip. When it
  * ends well, nothing is left in the stream, and the connection can be given to the
- * driver. Only NBD_CMD_READ is ever sent. Replies are simple ones, for nothing else is
- * negotiated.
+ * driver. Only NBD_CMD_READ is ever sent. Replies are read by the driver's own framing
+ * (kernel/framing.h), simple and structured ones.
  */
 #ifndef NBD_PROBE_H
 #define NBD_PROBE_H
 
+#include "../kernel/framing.h"
 #include "error.h"
 #include "model.h"
 #include "transport.h"
@@ -63,22 +64,23 @@ struct nbd_probe {
 	unsigned char out[NBD_PROBE_BATCH * NBD_PROBE_REQUEST_SIZE];
 	size_t out_len;
 	size_t out_done;
-	unsigned char in[16];
-	size_t in_got;
-	int current;
+	struct nbd_framing framing;
+	unsigned int current;
 	bool done[NBD_PROBE_PIECES_MAX];
+	struct nbd_cover cover[NBD_PROBE_PIECES_MAX];
 };
 
 /**
  * nbd_probe_init - choose what to read
- * @p:		zeroed or used before
+ * @p:		zeroed or used before; not to be moved from here on
  * @e:		the export: its size and its block sizes are respected
+ * @structured:	structured replies were agreed on
  * @err:	says why not
  *
  * Return: 0, or -EINVAL if it cannot be read with few requests.
  */
 int nbd_probe_init(struct nbd_probe *p, const struct nbd_export *e,
-		   struct nbd_err *err);
+		   bool structured, struct nbd_err *err);
 
 /**
  * nbd_probe_run - go on until all is read, failed, or the stream would block

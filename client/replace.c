@@ -376,8 +376,8 @@ static int replace_with(struct replacing *r, struct nbd_bringup *b,
 		ret = find_addresses(r->k, &r->record, r->given, &place, &list,
 				     err);
 	if (!ret)
-		ret = nbd_bring_up(b, &r->record.params, &list, &place,
-				   &r->record, err);
+		ret = nbd_bring_up(b, nbd_kernel_knows(r->k, NBD_ATTR_STRUCTURED),
+				   &r->record.params, &list, &place, &r->record, err);
 	if (!ret && b->finding.note[0])
 		fprintf(stderr, "nbd-client: %s\n", b->finding.note);
 	if (!ret) {

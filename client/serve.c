@@ -224,7 +224,7 @@ static int try_again(struct service *s, struct nbd_err *err)
 
 	place.owner = s->record->socket_owner;
 	update_addresses(s);
-	ret = nbd_bring_up(s->b, &s->record->params, &s->record->addresses,
+	ret = nbd_bring_up(s->b, false, &s->record->params, &s->record->addresses,
 			   &place, s->record, err);
 	if (ret)
 		return ret;

@@ -189,6 +189,7 @@ static void json_conns(struct nbd_json *j, const struct nbd_status *s)
 		nbd_json_number(j, "requests", c->requests);
 		nbd_json_number(j, "replies", c->replies);
 		nbd_json_number(j, "inflight", c->inflight);
+		nbd_json_bool(j, "structured", c->structured);
 		nbd_json_close(j, '}');
 	}
 	nbd_json_close(j, ']');

@@ -330,8 +330,9 @@ static void begin_attempt(struct nbd_watch *w)
 		attempt_failed(w, "out of memory");
 		return;
 	}
-	nbd_bringup_start(w->bringup, NBD_GOAL_GO, &w->record.params, NULL,
-			  &w->addresses, links_to_make(w), &w->place);
+	nbd_bringup_start(w->bringup, NBD_GOAL_GO,
+			  nbd_kernel_knows(w->kernel, NBD_ATTR_STRUCTURED), &w->record.params,
+			  NULL, &w->addresses, links_to_make(w), &w->place);
 	nbd_bringup_reconnect(w->bringup, &w->record, !w->live);
 	nbd_bringup_same_disk(w->bringup, &w->record, false);
 	if (w->stuck && !w->relapsed)

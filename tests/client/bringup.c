@@ -163,7 +163,7 @@ static struct outcome bring_up(const struct nbd_params *params,
 	struct nbd_bringup *b = calloc(1, sizeof(*b));
 	struct outcome o = { .ms = nbd_now_ms() };
 
-	nbd_bringup_start(b, NBD_GOAL_GO, params, NULL, list, wanted,
+	nbd_bringup_start(b, NBD_GOAL_GO, false, params, NULL, list, wanted,
 			  &nbd_here);
 	if (purpose->record)
 		nbd_bringup_reconnect(b, purpose->record, purpose->urgent);

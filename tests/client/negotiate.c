@@ -564,6 +564,23 @@ static void long_description(struct script *s)
 	info_ack(s);
 }
 
+/* The flag for NBD_CMD_FLAG_DF is of no use to us. */
+static void goes_structured(struct script *s)
+{
+	greet(s, FIXED);
+	structured(s, NBD_REP_ACK);
+	go_export(s, 4096, 1 | NBD_FLAG_SEND_DF);
+	go_ack(s);
+}
+
+static void goes_simple(struct script *s)
+{
+	greet(s, FIXED);
+	structured(s, NBD_REP_ERROR_BIT | NBD_REP_ERR_UNSUP);
+	go_export(s, 4096, 1);
+	go_ack(s);
+}
+
 /** struct scenario - one server, and what should become of it */
 struct scenario {
 	const char *what;
@@ -572,6 +589,7 @@ struct scenario {
 	bool unnamed;
 	bool no_optgo;
 	bool tls;
+	bool ask;
 	bool structured;
 	enum nbd_exit status;	/* NBD_EXIT_OK, or the failure's */
 	const char *words;	/* of the message, or of the listing */
@@ -698,6 +716,15 @@ static const struct scenario scenarios[] = {
 	{ .what = "a server that hangs up on NBD_OPT_STARTTLS",
 	  .server = hangs_up_on_go, .tls = true,
 	  .status = NBD_EXIT_CONNECT, .words = "STARTTLS" },
+	{ .what = "structured replies", .server = goes_structured, .ask = true,
+	  .structured = true, .export = { 4096, 1, false } },
+	{ .what = "no structured replies", .server = goes_simple, .ask = true,
+	  .export = { 4096, 1, false } },
+	{ .what = "structured replies are not asked for with -no-optgo",
+	  .server = plain_newstyle, .ask = true, .no_optgo = true,
+	  .export = { .size = 8192, .flags = 3 } },
+	{ .what = "TLS before structured replies", .server = tls_forbidden, .ask = true,
+	  .tls = true, .status = NBD_EXIT_TLS, .words = "policy" },
 	{ .what = "what two exports are", .server = describes_two,
 	  .goal = NBD_GOAL_INFO, .unnamed = true, .structured = true,
 	  .words = "[a|][b|the second]?a<the first>{4096 1}?b{8192 3}." },
@@ -914,7 +941,7 @@ static void play(const struct scenario *c, bool slowly)
 	if (!c->unnamed)
 		params.export_name = strdup("an export");
 	nbd_socket_transport_init(&slow.socket, fds[0]);
-	nbd_handshake_init(&hs, c->goal, &params,
+	nbd_handshake_init(&hs, c->goal, c->goal == NBD_GOAL_INFO || c->ask, &params,
 			   c->goal != NBD_GOAL_GO ? &listing : NULL, &err);
 	ret = run_until_settled(&hs, slowly ? &slow.base : &slow.socket.base,
 				&err);
@@ -951,7 +978,7 @@ static void test_request_bytes(void)
 	nbd_params_init(&params);
 	params.export_name = strdup("disk");
 	nbd_socket_transport_init(&t, fds[0]);
-	nbd_handshake_init(&hs, NBD_GOAL_GO, &params, NULL, &err);
+	nbd_handshake_init(&hs, NBD_GOAL_GO, false, &params, NULL, &err);
 	expect_number(nbd_handshake_run(&hs, &t.base, &err), 0);
 	n = recv(fds[1], sent, sizeof(sent), MSG_DONTWAIT);
 	expect_number(n, wanted.len);
@@ -971,7 +998,7 @@ static void test_long_name(void)
 	nbd_params_init(&params);
 	params.export_name = calloc(1, NBD_STRING_MAX + 2);
 	memset(params.export_name, 'x', NBD_STRING_MAX + 1);
-	expect_number(nbd_handshake_init(&hs, NBD_GOAL_GO, &params, NULL, &err),
+	expect_number(nbd_handshake_init(&hs, NBD_GOAL_GO, false, &params, NULL, &err),
 		      -ENAMETOOLONG);
 	expect_words(err.text, "4097 bytes");
 	nbd_params_free(&params);

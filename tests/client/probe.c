@@ -17,6 +17,9 @@ enum part {
 	BACKWARDS,		/* answers the last request first */
 	BAD_MAGIC,
 	STRUCTURED,		/* the magic of a structured reply */
+	CHUNKS,			/* structured replies, which were agreed on: two chunks each */
+	CHUNK_ERRORS,		/* the same, NBD_EIO behind some data */
+	CHUNK_LACKS,		/* the same, but the second chunk does not come */
 	ALIEN,			/* a cookie that was never sent */
 	NOT_YET,		/* the cookie of the next request */
 	TWICE,			/* the same reply again */
@@ -70,6 +73,60 @@ static unsigned char *room(struct server *s, size_t len)
 	return s->out + s->out_len - len;
 }
 
+/* Header, and offset if it is data. */
+static void put_chunk(struct server *s, const struct nbd_request *r, u16 flags, u16 type,
+		      u32 len, u64 from)
+{
+	const u32 magic = htobe32(0x668e33ef);
+
+	flags = htobe16(flags);
+	type = htobe16(type);
+	len = htobe32(len);
+	from = htobe64(from);
+	memcpy(room(s, 4), &magic, 4);
+	memcpy(room(s, 2), &flags, 2);
+	memcpy(room(s, 2), &type, 2);
+	memcpy(room(s, 8), &r->cookie, 8);
+	memcpy(room(s, 4), &len, 4);
+	if (type == htobe16(NBD_CHUNK_DATA))
+		memcpy(room(s, 8), &from, 8);
+}
+
+static void put_data(struct server *s, const struct nbd_request *r, u16 flags, u64 from, u32 len)
+{
+	unsigned char *data;
+	u32 i;
+
+	put_chunk(s, r, flags, NBD_CHUNK_DATA, 8 + len, from);
+	data = room(s, len);
+	for (i = 0; i < len; i++)
+		data[i] = pattern(from + i);
+}
+
+/* The second half first. */
+static void reply_in_chunks(struct server *s, const struct nbd_request *r)
+{
+	static const unsigned char eio[] = { 0, 0, 0, 5, 0, 2, 'n', 'o' };
+	u64 from = be64toh(r->from);
+	u32 len = be32toh(r->len), half = len / 2;
+
+	put_data(s, r, 0, from + half, len - half);
+	if (s->part == CHUNKS) {
+		put_data(s, r, NBD_CHUNK_DONE, from, half);
+	} else if (s->part == CHUNK_LACKS) {
+		put_chunk(s, r, NBD_CHUNK_DONE, NBD_CHUNK_NONE, 0, 0);
+	} else {
+		put_chunk(s, r, 0, NBD_CHUNK_ERROR, sizeof(eio), 0);
+		memcpy(room(s, sizeof(eio)), eio, sizeof(eio));
+		put_chunk(s, r, NBD_CHUNK_DONE, NBD_CHUNK_NONE, 0, 0);
+	}
+}
+
+static bool is_structured(const struct server *s)
+{
+	return s->part == CHUNKS || s->part == CHUNK_ERRORS || s->part == CHUNK_LACKS;
+}
+
 static void reply(struct server *s, const struct nbd_request *r)
 {
 	struct nbd_reply reply = {
@@ -80,6 +137,10 @@ static void reply(struct server *s, const struct nbd_request *r)
 	u32 i, len = be32toh(r->len);
 	unsigned char *data;
 
+	if (is_structured(s)) {
+		reply_in_chunks(s, r);
+		return;
+	}
 	if (s->part == BAD_MAGIC)
 		reply.magic = 0;
 	if (s->part == STRUCTURED)
@@ -217,7 +278,7 @@ static struct outcome probe(struct server *s, const struct nbd_export *e)
 	struct outcome o = { 0 };
 	unsigned int i, tries = 0;
 
-	o.ret = nbd_probe_init(&o.p, e, &o.err);
+	o.ret = nbd_probe_init(&o.p, e, is_structured(s), &o.err);
 	for (i = 0; i < 2; i++)
 		o.p.area[i].memory = malloc(o.p.area[i].length);
 	if (!o.ret)
@@ -300,6 +361,12 @@ static void test_steps(void)
 	o = probe(new_server(GOOD, 1, true), &e);
 	expect_number(o.ret, 0);
 
+	tap_test("probe: structured replies, whole and byte by byte");
+	o = probe(new_server(CHUNKS, 1 << 20, false), &e);
+	expect_number(o.ret, 0);
+	o = probe(new_server(CHUNKS, 1, true), &e);
+	expect_number(o.ret, 0);
+
 	tap_test("probe: all requests are sent before the first reply");
 	o = probe(new_server(BACKWARDS, 1 << 20, false), &e);
 	expect_number(o.ret, 0);
@@ -326,9 +393,11 @@ static void test_faults(void)
 	struct outcome o;
 
 	tap_test("probe: a wrong magic number");
-	expect_refusal(BAD_MAGIC, NBD_EXIT_PROTOCOL, "wrong number");
+	expect_refusal(BAD_MAGIC, NBD_EXIT_PROTOCOL, "wrong magic");
 	tap_test("probe: a structured reply that was not negotiated");
-	expect_refusal(STRUCTURED, NBD_EXIT_PROTOCOL, "wrong number");
+	expect_refusal(STRUCTURED, NBD_EXIT_PROTOCOL, "structured reply");
+	tap_test("probe: a structured reply that lacks a half");
+	expect_refusal(CHUNK_LACKS, NBD_EXIT_PROTOCOL, "lacks data");
 	tap_test("probe: a reply for nothing");
 	expect_refusal(ALIEN, NBD_EXIT_PROTOCOL, "not outstanding");
 	tap_test("probe: a reply twice");
@@ -346,6 +415,11 @@ static void test_faults(void)
 
 	tap_test("probe: errors are told, and leave nothing behind");
 	o = probe(new_server(ERRORS, 1, true), &e);
+	expect_number(o.ret, 0);
+	expect_number(o.p.error, 5);
+
+	tap_test("probe: errors in chunks are told, and leave nothing behind");
+	o = probe(new_server(CHUNK_ERRORS, 1, true), &e);
 	expect_number(o.ret, 0);
 	expect_number(o.p.error, 5);
 

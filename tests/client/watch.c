@@ -118,7 +118,9 @@ static void close_place(struct place *place)
 
 bool __wrap_nbd_kernel_knows(const struct nbd_kernel *k, unsigned int attribute)
 {
-	return world.plays || __real_nbd_kernel_knows(k, attribute);
+	/* Its servers know the simple replies only. */
+	return (world.plays && attribute != NBD_ATTR_STRUCTURED) ||
+	       __real_nbd_kernel_knows(k, attribute);
 }
 
 static unsigned int live(void)

@@ -17,6 +17,7 @@
 #define STUTTERS	(1 << 3)
 #define TLS		(1 << 4)
 #define INFO		(1 << 5)
+#define STRUCTURED	(1 << 6)
 
 /**
  * struct input - the server
@@ -172,7 +173,7 @@ int fuzz_one(const unsigned char *data, size_t len)
 	params.no_optgo = in.mode & WITHOUT_GO;
 	params.tls = in.mode & TLS;
 	listing.arg = &exports;
-	nbd_handshake_init(hs, goal_of(in.mode), &params, &listing, &err);
+	nbd_handshake_init(hs, goal_of(in.mode), in.mode & STRUCTURED, &params, &listing, &err);
 	do {
 		ret = nbd_handshake_run(hs, &in.base, &err);
 		if (!ret && hs->state == NBD_HS_TLS_READY) {

@@ -14,6 +14,7 @@
 #define BYTE_BY_BYTE	(1 << 0)
 #define STUTTERS	(1 << 1)
 #define BLOCK_SIZES	(1 << 2)
+#define STRUCTURED	(1 << 3)
 /* The three bits above them: the largest request, 512 bytes and more. */
 #define BLOCK_MAX(mode)	(512u << ((mode) >> 4))
 
@@ -78,7 +79,7 @@ static void probe(struct input *in, const struct nbd_export *e)
 {
 	struct nbd_probe *p = malloc(sizeof(*p));
 	struct nbd_err err = { 0 };
-	int i, ret = nbd_probe_init(p, e, &err);
+	int i, ret = nbd_probe_init(p, e, in->mode & STRUCTURED, &err);
 
 	for (i = 0; i < 2; i++) {
 		fuzz_check(p->area[i].offset + p->area[i].length <= e->size);
