@@ -380,14 +380,22 @@ test_syslog() {
 	! said nbd-monitor
 }
 
-# As the unit starts it: its environment, and what it does after a crash. The journal
-# reads the priority from the beginning of a line.
-start_unit() {
-	local arguments
+# of_unit KEY: the values that the unit has for it
+of_unit() {
+	sed -n "s,^$1=,,p" "$top/system/nbd-monitor.service.in"
+}
 
-	arguments=$(sed -n 's,^ExecStart=@SBINDIR@/nbd-client ,,p' "$top/system/nbd-monitor.service.in")
+# As the unit starts it: its environment, its capabilities, and what it does after a crash. The
+# journal reads the priority from the beginning of a line.
+start_unit() {
+	local arguments capabilities
+
+	arguments=$(of_unit ExecStart)
+	capabilities=$(of_unit CapabilityBoundingSet | tr 'A-Z\n' 'a-z ' | sed 's/cap_/,+/g; s/ //g')
+	assert_equal "$(of_unit NoNewPrivileges)" yes "NoNewPrivileges"
 	# shellcheck disable=SC2086 # words
-	(cd / && exec env -i "$NBD_CLIENT" $arguments) </dev/null >>unit.log 2>&1 &
+	(cd / && exec env -i setpriv --no-new-privs --bounding-set "-all$capabilities" \
+		"$NBD_CLIENT" ${arguments#* }) </dev/null >>unit.log 2>&1 &
 	monitor=$!
 	cleanup_fn stop_process "$monitor"
 	wait_for 20 monitor_runs
@@ -416,6 +424,24 @@ test_service() {
 	monitor_runs
 	kill "$monitor"
 	wait "$monitor"
+	! grep -vE '^<[3-6]>/dev/nbd' unit.log
+}
+
+# With the unit's capabilities it gets where a device was attached
+test_service_elsewhere() {
+	local monitor transport=tcp
+
+	make_links 1
+	start_disk 64M
+	start_unit
+	modprobe nbd
+	use_device nbd0
+	ip netns exec far "$NBD_CLIENT" 10.77.0.1 "$port" nbd0 -connections 1
+	restart_server
+	read_block
+	from_far
+	detach
+	grep -q '^<5>/dev/nbd0: reconnected' unit.log
 	! grep -vE '^<[3-6]>/dev/nbd' unit.log
 }
 
