@@ -67,4 +67,25 @@ test_labels() {
 	[ ! -e /dev/disk/by-label/nbd-label ] || fail "the label is still there"
 }
 
+# Debian's nbd-client has a file with options for the module; nbd-client loads the module with
+# them, too.
+test_debians_options() {
+	mkdir -p /etc/modprobe.d
+	cp "$top/build/unpacked/nbd-client/etc/modprobe.d/nbd-client.conf" /etc/modprobe.d/
+	cleanup_fn rm -f /etc/modprobe.d/nbd-client.conf
+	modprobe -r nbd
+	start_partitioned
+	attach "${server_args[@]}" /dev/nbd1
+	assert_equal "$(</sys/module/nbd/parameters/max_part)" 15 "max_part"
+	assert_equal "$(</sys/block/nbd1/dev)" 43:16 "number of nbd1"
+	assert_equal "$(<"/sys/block/nbd1/nbd1p2/dev")" 43:18 "number of nbd1p2"
+	[ -b /dev/nbd1p2 ]
+	detach
+	# others have the driver's own
+	rm /etc/modprobe.d/nbd-client.conf
+	modprobe -r nbd
+	modprobe nbd
+	assert_equal "$(</sys/module/nbd/parameters/max_part)" 31 "max_part without options"
+}
+
 run_tests
