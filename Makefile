@@ -238,6 +238,10 @@ bench: packages
 demo: packages
 	tests/demo.sh
 
+.PHONY: demo-boot
+demo-boot: packages
+	tests/demo-boot.sh
+
 .PHONY: help
 help:
 	@echo 'make                     nbd.ko for $(KVER), and nbd-client'
@@ -251,6 +255,7 @@ help:
 	@echo 'make deb                 Debian packages of both, into build/deb'
 	@echo 'make release             whether this tree can be released, and how'
 	@echo 'make demo                attach a disk in a VM and watch'
+	@echo 'make demo-boot           boot a machine in a VM from such a disk'
 	@echo 'make check               all tests, in VMs with the kernels 6.1, 6.12, 7.3;'
 	@echo '                         TESTS=pattern KERNELS=6.12 FULL=1 STRICT=1'
 	@echo 'make check-debug         the tests on a kernel that checks itself'
