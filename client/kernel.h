@@ -164,6 +164,9 @@ int nbd_kernel_disconnect(struct nbd_kernel *k, s32 index,
  * @replies:	received on it
  * @inflight:	unanswered
  * @structured:	its server answers READs in chunks
+ * @tls_version: as <linux/tls.h> has it, 0 without kernel TLS
+ * @tls_cipher:	likewise
+ * @tls_records: number of the next record, in the direction that has had more of them
  */
 struct nbd_conn_info {
 	u32 slot;
@@ -172,6 +175,9 @@ struct nbd_conn_info {
 	u64 replies;
 	u32 inflight;
 	bool structured;
+	u32 tls_version;
+	u32 tls_cipher;
+	u64 tls_records;
 };
 
 /**

@@ -25,6 +25,9 @@ struct nbd_err;
 #define NBD_STRING_MAX		4096
 #define NBD_HOST_MAX		255
 #define NBD_INDEX_AUTO		(-1)
+/* Servers change their keys after twice the largest one, which the kernel cannot follow. */
+#define NBD_TLS_RENEW		(1 << 22)
+#define NBD_TLS_RENEW_MAX	(1 << 23)
 
 /** enum nbd_family - how a server is reached */
 enum nbd_family {

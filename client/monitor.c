@@ -262,11 +262,24 @@ static void count_stock(struct nbd_watch *w, const struct nbd_status *s)
 		nbd_watch_lost(w, missing, n - missing, false);
 }
 
+/* Of the connection that has had most of them. */
+static u64 most_records(const struct nbd_status *s)
+{
+	u64 most = 0;
+	unsigned int i;
+
+	for (i = 0; i < s->nconns && i < NBD_STATUS_CONNS_MAX; i++)
+		if (s->conns[i].live && s->conns[i].tls_records > most)
+			most = s->conns[i].tls_records;
+	return most;
+}
+
 static void count_ours(struct nbd_watch *w, const struct nbd_status *s)
 {
 	log_state(w, s->state);
 	nbd_watch_lost(w, s->nconns - s->nlive, s->nlive,
 		       s->counters[NBD_COUNTER_TIMEDOUT] > w->timeouts);
+	nbd_watch_worn(w, most_records(s));
 }
 
 static void handle_status(void *arg, const struct nbd_status *s)
@@ -294,6 +307,8 @@ static void ask_status(struct monitor *m)
 	struct nbd_watch *w;
 	struct nbd_err err;
 
+	for (w = m->watches; w; w = w->next)
+		w->dirty |= nbd_watch_look(w);
 	if (!m->kernel.sock)
 		return;
 	for (w = m->watches; w && !m->lost_notices; w = w->next)

@@ -66,6 +66,11 @@ static void decode_conn(struct nlattr *item, struct nbd_status *s)
 	c->replies = get_u64(tb[NBD_CONN_REPLIES]);
 	c->inflight = get_u32(tb[NBD_CONN_INFLIGHT]);
 	c->structured = tb[NBD_CONN_STRUCTURED];
+	c->tls_version = get_u32(tb[NBD_CONN_TLS_VERSION]);
+	c->tls_cipher = get_u32(tb[NBD_CONN_TLS_CIPHER]);
+	c->tls_records = get_u64(tb[NBD_CONN_TLS_SENT]);
+	if (c->tls_records < get_u64(tb[NBD_CONN_TLS_RECEIVED]))
+		c->tls_records = get_u64(tb[NBD_CONN_TLS_RECEIVED]);
 }
 
 static void decode_conns(struct nlattr *conns, struct nbd_status *s)

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <linux/nbd.h>
+#include <linux/tls.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -175,6 +176,36 @@ static void json_kept(struct nbd_json *j, const struct nbd_params *params)
 	}
 }
 
+static const char *tls_version_name(u32 version)
+{
+	return version == TLS_1_3_VERSION ? "1.3" : version == TLS_1_2_VERSION ? "1.2" : "unknown";
+}
+
+static const char *tls_cipher_name(u32 cipher)
+{
+	switch (cipher) {
+	case TLS_CIPHER_AES_GCM_128:
+		return "AES-128-GCM";
+	case TLS_CIPHER_AES_GCM_256:
+		return "AES-256-GCM";
+	case TLS_CIPHER_AES_CCM_128:
+		return "AES-128-CCM";
+	case TLS_CIPHER_CHACHA20_POLY1305:
+		return "CHACHA20-POLY1305";
+	default:
+		return "unknown";
+	}
+}
+
+static void json_conn_tls(struct nbd_json *j, const struct nbd_conn_info *c)
+{
+	nbd_json_open(j, "tls", '{');
+	nbd_json_text(j, "version", tls_version_name(c->tls_version));
+	nbd_json_text(j, "cipher", tls_cipher_name(c->tls_cipher));
+	nbd_json_number(j, "records", c->tls_records);
+	nbd_json_close(j, '}');
+}
+
 static void json_conns(struct nbd_json *j, const struct nbd_status *s)
 {
 	unsigned int i;
@@ -190,6 +221,8 @@ static void json_conns(struct nbd_json *j, const struct nbd_status *s)
 		nbd_json_number(j, "replies", c->replies);
 		nbd_json_number(j, "inflight", c->inflight);
 		nbd_json_bool(j, "structured", c->structured);
+		if (c->tls_version)
+			json_conn_tls(j, c);
 		nbd_json_close(j, '}');
 	}
 	nbd_json_close(j, ']');
@@ -300,6 +333,9 @@ static void json_record(struct nbd_json *j, const struct nbd_record *r)
 		json_server(j, NULL, &p->servers[i]);
 	nbd_json_close(j, ']');
 	json_server(j, "server", &p->servers[r->in_use.server]);
+	nbd_json_bool(j, "tls", p->tls);
+	if (p->tls)
+		nbd_json_bool(j, "tls_verified", !p->tls_insecure);
 	json_kept(j, p);
 	json_path(j, "netns", nbd_kept_net(&r->namespaces, p->index, path));
 	json_path(j, "mntns", nbd_kept_mnt(&r->namespaces, p->index, path));
@@ -471,6 +507,36 @@ static void print_read_ahead(const struct nbd_status *s, FILE *out)
 	fputs(" ahead\n", out);
 }
 
+/* Of the connection that has gone farthest. */
+static void print_tls(const struct entry *e, FILE *out)
+{
+	const struct nbd_params *p = &e->record.params;
+	const struct nbd_conn_info *worn = NULL;
+	unsigned int i;
+
+	for (i = 0; i < e->status.nconns && i < NBD_STATUS_CONNS_MAX; i++) {
+		const struct nbd_conn_info *c = &e->status.conns[i];
+
+		if (c->tls_version && (!worn || worn->tls_records < c->tls_records))
+			worn = c;
+	}
+	if (!worn && !(e->has_record && p->tls))
+		return;
+	fputs("  TLS", out);
+	if (worn)
+		fprintf(out, " %s, %s", tls_version_name(worn->tls_version),
+			tls_cipher_name(worn->tls_cipher));
+	if (e->has_record)
+		fprintf(out, ", the server is %sverified%s", p->tls_insecure ? "not " : "",
+			p->tls_psk ? " by a pre-shared key" : "");
+	if (worn && e->has_record && !p->tls_for_good)
+		fprintf(out, ", %llu of %u records until the connections are made anew",
+			worn->tls_records, p->tls_renew);
+	else if (e->has_record && p->tls_for_good)
+		fputs(", the keys are not renewed", out);
+	fputc('\n', out);
+}
+
 static void print_retiring(const struct nbd_status *s, FILE *out)
 {
 	if (s->retiring)
@@ -528,6 +594,7 @@ static void print_entry(const struct entry *e, bool monitor, FILE *out)
 			"last lost connection" : "because", s->cause);
 	if (e->has_record)
 		print_record(e, out);
+	print_tls(e, out);
 	if (e->outage)
 		print_outage(e->outage, out);
 	if (!monitor && e->has_record && nbd_record_monitored(&e->record))

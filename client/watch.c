@@ -32,6 +32,20 @@ static double seconds_since(s64 then)
 	return (nbd_now_ms() - then) / 1000.0;
 }
 
+/* How often the number of records is asked for, at the rate that is seen: twice at least. */
+#define LOOK_MIN_MS 200
+#define LOOK_MAX_MS 60000
+/* Until new connections are tried again, if they could not be had. */
+#define RENEW_PAUSE_MS 5000
+
+static bool needs_renewal(const struct nbd_watch *w)
+{
+	const struct nbd_params *p = &w->record.params;
+
+	return p->tls && !p->tls_for_good && p->reconnect != NBD_RECONNECT_NEVER &&
+	       nbd_kernel_knows(w->kernel, NBD_ATTR_REPLACE);
+}
+
 /* Where its servers are, if that can be found. */
 static void find_place(struct nbd_watch *w)
 {
@@ -49,6 +63,9 @@ static void update_session(struct nbd_watch *w)
 	w->resolver->nservers = w->record.params.nservers;
 	memcpy(w->resolver->servers, w->record.params.servers,
 	       sizeof(w->resolver->servers));
+	w->worn = 0;
+	w->looked_at = nbd_now_ms();
+	w->next_look = needs_renewal(w) ? w->looked_at + LOOK_MIN_MS : NBD_NEVER;
 }
 
 /* Nothing is done there any more. */
@@ -100,6 +117,7 @@ static void end_outage(struct nbd_watch *w)
 static void rest(struct nbd_watch *w)
 {
 	end_attempt(w);
+	w->renewing = false;
 	end_outage(w);
 	w->relapsed = false;
 	w->complaint[0] = '\0';
@@ -263,13 +281,30 @@ static void publish_outage(struct nbd_watch *w)
 	nbd_outage_publish(watch_index(w), w->outage);
 }
 
+/* The old connections go on, and there is time: the setting leaves some. */
+static void renewal_failed(struct nbd_watch *w, const char *why)
+{
+	watch_log(w, LOG_WARNING, "no new connections with other TLS keys: %s; trying on",
+		  why);
+	end_attempt(w);
+	w->renewing = false;
+	w->state = NBD_WATCH_IDLE;
+	w->next_look = nbd_now_ms() + RENEW_PAUSE_MS;
+}
+
 /* @why may be the text of the attempt itself, which ends here. */
 static void attempt_failed(struct nbd_watch *w, const char *why)
 {
 	unsigned int limit = w->record.params.reconnect_limit;
-	bool noted = note_failure(w, why);
-	bool last = limit && noted && w->outage->attempts >= limit;
+	bool noted, last;
 
+	if (w->renewing && !w->missing) {
+		renewal_failed(w, why);
+		return;
+	}
+	w->renewing = false;
+	noted = note_failure(w, why);
+	last = limit && noted && w->outage->attempts >= limit;
 	complain(w, why, last);
 	end_attempt(w);
 	w->state = NBD_WATCH_PAUSED;
@@ -305,7 +340,7 @@ static unsigned int links_to_make(const struct nbd_watch *w)
 {
 	if (w->crowded && !w->live)
 		return 1;
-	if (w->stuck || (w->live && !nbd_record_knows_address(&w->record)))
+	if (w->stuck || w->renewing || (w->live && !nbd_record_knows_address(&w->record)))
 		return w->record.nconns;
 	return w->missing;
 }
@@ -376,7 +411,7 @@ static bool stays(const struct nbd_watch *w)
 
 static bool moves(const struct nbd_watch *w)
 {
-	return w->live && !stays(w);
+	return w->live && (w->renewing || !stays(w));
 }
 
 /* Connections that go to the driver: what is missing, or all of them when they move. */
@@ -416,9 +451,12 @@ static void attempt_done(struct nbd_watch *w, const struct nbd_kernel_reply *rep
 
 	if (b->finding.note[0])
 		watch_log(w, LOG_WARNING, "%s", b->finding.note);
-	watch_log(w, LOG_NOTICE, "reconnected to %s after %.1f s (%u connections)",
-		  nbd_address_text(b->links[0].address, text, sizeof(text)),
-		  seconds_since(w->lost_at), used);
+	nbd_address_text(b->links[0].address, text, sizeof(text));
+	if (w->renewing)
+		watch_log(w, LOG_INFO, "TLS: new keys for %s (%u connections)", text, used);
+	else
+		watch_log(w, LOG_NOTICE, "reconnected to %s after %.1f s (%u connections)", text,
+			  seconds_since(w->lost_at), used);
 	if (nbd_grown_size(&w->record, &b->export))
 		watch_log(w, LOG_NOTICE, "the export has grown from %llu to %llu bytes",
 			  w->record.export.size,
@@ -438,6 +476,11 @@ static void attempt_done(struct nbd_watch *w, const struct nbd_kernel_reply *rep
 	w->dead_links -= used < w->dead_links ? used : w->dead_links;
 	w->stuck = false;
 	w->mended_at = nbd_now_ms();
+	if (w->next_look != NBD_NEVER) {
+		w->worn = 0;
+		w->looked_at = w->mended_at;
+		w->next_look = w->mended_at + LOOK_MIN_MS;
+	}
 	if (w->missing)
 		nbd_watch_lost(w, w->missing, w->live, false);
 }
@@ -540,6 +583,8 @@ void nbd_watch_lost(struct nbd_watch *w, unsigned int missing,
 	if (doubtful)
 		w->relapsed |= nbd_server_relapses(w->mended_at, nbd_now_ms(),
 						   w->record.params.timeout);
+	if (!missing && w->renewing && w->live)
+		return;
 	if (!missing) {
 		rest(w);
 		return;
@@ -547,10 +592,12 @@ void nbd_watch_lost(struct nbd_watch *w, unsigned int missing,
 	if (w->record.params.reconnect == NBD_RECONNECT_NEVER ||
 	    w->state == NBD_WATCH_GIVEN_UP)
 		return;
-	if (too_narrow)
+	if (too_narrow) {
 		end_attempt(w);
-	else if (w->state != NBD_WATCH_IDLE)
+		w->renewing = false;
+	} else if (w->state != NBD_WATCH_IDLE) {
 		return;
+	}
 	w->next_try = nbd_now_ms();
 	if (nbd_outage_goes_on(w->mended_at, w->next_try))
 		w->next_try += nbd_retry_pause(w->next_try - w->lost_at);
@@ -598,6 +645,56 @@ static bool may_begin(struct nbd_watch *w)
 	return !w->has_turn;
 }
 
+bool nbd_watch_look(struct nbd_watch *w)
+{
+	s64 now = nbd_now_ms();
+
+	if (w->next_look == NBD_NEVER || now < w->next_look)
+		return false;
+	w->next_look = now + LOOK_MAX_MS;
+	w->looks = true;
+	return true;
+}
+
+/* All anew, where those that live lead to; they go when the others are there. */
+static void renew(struct nbd_watch *w)
+{
+	w->renewing = true;
+	w->next_try = nbd_now_ms();
+	w->state = NBD_WATCH_PAUSED;
+}
+
+/* When half of the records that are left will have been used, at the rate of late. */
+static s64 time_to_look(const struct nbd_watch *w, u64 records)
+{
+	s64 passed = nbd_now_ms() - w->looked_at, pause = LOOK_MAX_MS;
+	u64 used = records > w->worn ? records - w->worn : 0;
+	u64 left = w->record.params.tls_renew - records;
+
+	if (used)
+		pause = left / 2 * (passed > 0 ? passed : 1) / used;
+	if (pause < LOOK_MIN_MS)
+		pause = LOOK_MIN_MS;
+	return nbd_now_ms() + (pause < LOOK_MAX_MS ? pause : LOOK_MAX_MS);
+}
+
+void nbd_watch_worn(struct nbd_watch *w, u64 records)
+{
+	bool idle = w->state == NBD_WATCH_IDLE && w->live;
+
+	if (!w->looks)
+		return;
+	w->looks = false;
+	if (records < w->record.params.tls_renew)
+		w->next_look = time_to_look(w, records);
+	else
+		w->next_look = nbd_now_ms() + RENEW_PAUSE_MS;
+	w->worn = records;
+	w->looked_at = nbd_now_ms();
+	if (records >= w->record.params.tls_renew && idle)
+		renew(w);
+}
+
 void nbd_watch_run(struct nbd_watch *w)
 {
 	if (w->unsaved)
@@ -628,6 +725,7 @@ unsigned int nbd_watch_poll(const struct nbd_watch *w, struct pollfd *pfds,
 		*wake = w->next_try;
 	if (w->state == NBD_WATCH_CONNECTING)
 		n = nbd_bringup_poll(w->bringup, pfds, wake);
+	*wake = nbd_min_time(*wake, w->next_look);
 	if (w->unsaved)
 		*wake = nbd_min_time(*wake, nbd_now_ms() + NBD_WATCH_SAVE_MS);
 	return n;

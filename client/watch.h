@@ -52,6 +52,11 @@ enum nbd_watch_state {
  * @next_try:	in NBD_WATCH_PAUSED: when
  * @has_turn:	@next_try is when it is its turn at the server, see pace.h
  * @crowded:	it had to wait for that, so others wait behind it
+ * @renewing:	the running attempt is for TLS connections whose keys have served long enough
+ * @worn:	records of the one that has had most, when the driver was last asked
+ * @looked_at:	when that was
+ * @next_look:	when it is asked again, NBD_NEVER if there is nothing to renew
+ * @looks:	it is being asked
  * @outage:	what is published of the attempts that failed, or NULL
  * @complaint:	the last failure that was logged, to log a new one at once
  * @complained_at: when; the same one is logged again at growing intervals
@@ -84,6 +89,11 @@ struct nbd_watch {
 	s64 next_try;
 	bool has_turn;
 	bool crowded;
+	bool renewing;
+	u64 worn;
+	s64 looked_at;
+	s64 next_look;
+	bool looks;
 	struct nbd_outage *outage;
 	char complaint[NBD_ERR_TEXT_MAX];
 	s64 complained_at;
@@ -127,6 +137,23 @@ void nbd_watch_update(struct nbd_watch *watch, struct nbd_record *record,
  */
 void nbd_watch_lost(struct nbd_watch *watch, unsigned int missing,
 		    unsigned int live, bool timed_out);
+
+/*
+ * The driver has to be asked now how many records the connections have had: nbd_watch_worn()
+ * takes the answer.
+ */
+bool nbd_watch_look(struct nbd_watch *watch);
+
+/**
+ * nbd_watch_worn - so many records have been sent or received
+ * @watch:	the attachment
+ * @records:	of the connection that has had most
+ *
+ * Does nothing unless it was asked for. Keys of TLS serve for so many records as the setting
+ * says. When they are used up new connections are made and take the place of those that live,
+ * which end when all is answered.
+ */
+void nbd_watch_worn(struct nbd_watch *watch, u64 records);
 
 /* Go on as far as possible. */
 void nbd_watch_run(struct nbd_watch *watch);

@@ -118,6 +118,20 @@ struct nbd_burst {
 };
 
 /**
+ * struct nbd_conn_tls - kernel TLS of a connection, as it is told in a status
+ * @version:	TLS_1_2_VERSION or TLS_1_3_VERSION, 0 without TLS
+ * @cipher:	TLS_CIPHER_*
+ * @sent:	number of the next record that is sent
+ * @received:	of the next one that is received
+ */
+struct nbd_conn_tls {
+	u16 version;
+	u16 cipher;
+	u64 sent;
+	u64 received;
+};
+
+/**
  * struct nbd_conn - one connection
  * @session:	counted
  * @slot:	its place in the session
@@ -148,6 +162,7 @@ struct nbd_burst {
  *		otherwise
  * @rx_buf:	staging buffer of @rx_work, NBD_RX_BUF bytes; NULL if the stream has no use for it
  * @talk:	with kernel TLS, what came beside the data; the receiver's
+ * @tls:	with kernel TLS; written by the start, the sender and the receiver
  * @rx_work:	receives
  * @lock:	protects @state, @pending, @table, @generation, @retiring, @cause, @err;
  *		taken from softirq
@@ -207,6 +222,7 @@ struct nbd_conn {
 	struct nbd_rx rx;
 	u8 *rx_buf;
 	struct nbd_tls_talk talk;
+	struct nbd_conn_tls tls;
 	struct work_struct rx_work;
 
 	spinlock_t lock;	/* table and state, see above */

@@ -108,12 +108,29 @@ static int nbd_ktls_check(const struct sock *sk, struct netlink_ext_ack *extack)
 	return 0;
 }
 
+static struct nbd_conn *ktls_conn(struct nbd_socket *s)
+{
+	return container_of(s, struct nbd_conn, socket);
+}
+
+/* Only sending, and only receiving, counts on: each by its own work. */
+static u64 ktls_number(const struct cipher_context *direction)
+{
+	return get_unaligned_be64(direction->rec_seq);
+}
+
 static void nbd_ktls_seal(struct nbd_socket *s)
 {
+	struct nbd_conn_tls *tls = &ktls_conn(s)->tls;
 	struct sock *sk = s->sock->sk;
+	const struct tls_context *ctx = tls_get_ctx(sk);
 
 	WRITE_ONCE(s->sock->ops, ktls_ops(sk));
 	s->disconnects = sk->sk_disconnects;
+	tls->version = ctx->crypto_send.info.version;
+	tls->cipher = ctx->crypto_send.info.cipher_type;
+	tls->sent = ktls_number(&ctx->tx);
+	tls->received = ktls_number(&ctx->rx);
 }
 
 /* New keys, which newer kernels take, bring TLS' own calls back; then anybody can receive. */
@@ -173,12 +190,8 @@ static int nbd_ktls_send(struct nbd_socket *s, struct msghdr *msg, bool wait)
 		if (ret > 0)
 			sent += ret;
 	} while (ret == bytes && iov_iter_count(iter));
+	WRITE_ONCE(ktls_conn(s)->tls.sent, ktls_number(&tls_get_ctx(s->sock->sk)->tx));
 	return sent ?: ret;
-}
-
-static struct nbd_conn *ktls_conn(struct nbd_socket *s)
-{
-	return container_of(s, struct nbd_conn, socket);
 }
 
 /* True if the connection goes on. */
@@ -252,6 +265,7 @@ static int ktls_recv_data(struct nbd_conn *conn, struct msghdr *msg)
 	if (ret <= 0)
 		return ret;
 	ret = bytes - msg_data_left(&part);
+	WRITE_ONCE(conn->tls.received, ktls_number(&tls_get_ctx(conn->socket.sock->sk)->rx));
 	/* Only now: whoever has received in between had to break the seal before. */
 	if (!ktls_is_sealed(&conn->socket)) {
 		nbd_conn_kill(conn, -EBUSY, "somebody else used its socket");

@@ -103,8 +103,21 @@ int nbd_genl_status(struct sk_buff *skb, struct genl_info *info)
 	return genlmsg_reply(reply, info);
 }
 
-#define NBD_CONN_ITEM_SIZE	nla_total_size(nla_total_size(0) + 3 * nla_total_size(sizeof(u32)) + \
-					       2 * nla_total_size_64bit(sizeof(u64)))
+#define NBD_CONN_ITEM_SIZE	nla_total_size(nla_total_size(0) + 5 * nla_total_size(sizeof(u32)) + \
+					       4 * nla_total_size_64bit(sizeof(u64)))
+
+static int put_conn_tls(struct sk_buff *skb, const struct nbd_conn_tls *tls)
+{
+	if (!tls->version)
+		return 0;
+	if (nla_put_u32(skb, NBD_CONN_TLS_VERSION, tls->version) ||
+	    nla_put_u32(skb, NBD_CONN_TLS_CIPHER, tls->cipher) ||
+	    nla_put_u64_64bit(skb, NBD_CONN_TLS_SENT, READ_ONCE(tls->sent), NBD_CONN_PAD) ||
+	    nla_put_u64_64bit(skb, NBD_CONN_TLS_RECEIVED, READ_ONCE(tls->received),
+			      NBD_CONN_PAD))
+		return -EMSGSIZE;
+	return 0;
+}
 
 static int put_conn(struct sk_buff *skb, unsigned int slot, struct nbd_conn *conn)
 {
@@ -124,7 +137,8 @@ static int put_conn(struct sk_buff *skb, unsigned int slot, struct nbd_conn *con
 	    nla_put_u32(skb, NBD_CONN_STATE, conn ? NBD_CONN_LIVE : NBD_CONN_DEAD) ||
 	    nla_put_u64_64bit(skb, NBD_CONN_REQUESTS, requests, NBD_CONN_PAD) ||
 	    nla_put_u64_64bit(skb, NBD_CONN_REPLIES, replies, NBD_CONN_PAD) ||
-	    nla_put_u32(skb, NBD_CONN_INFLIGHT, inflight))
+	    nla_put_u32(skb, NBD_CONN_INFLIGHT, inflight) ||
+	    (conn && put_conn_tls(skb, &conn->tls)))
 		return -EMSGSIZE;
 	nla_nest_end(skb, nest);
 	return 0;

@@ -492,6 +492,55 @@ static void test_crowd(void)
 		nbd_watch_free(crowd[i]);
 }
 
+/* As the monitor does when the driver has been asked. */
+static void count_records(struct nbd_watch *w, u64 records)
+{
+	w->next_look = 0;
+	expect(nbd_watch_look(w));
+	expect(!nbd_watch_look(w));
+	tell(w, false);
+	nbd_watch_worn(w, records);
+}
+
+/* New connections are tried for, and when there are none the old ones go on. */
+static void test_renewal(void)
+{
+	struct nbd_watch *w;
+	s64 end = nbd_now_ms() + END_MS;
+	unsigned int i;
+
+	for (i = 0; i < SLOTS; i++)
+		world.slots[i] = 1;
+	w = start_watch();
+
+	tap_test("watch: nothing is renewed without TLS");
+	expect(w->next_look == NBD_NEVER);
+	nbd_watch_worn(w, U64_MAX);
+	expect_number(w->state, NBD_WATCH_IDLE);
+
+	tap_test("watch: keys that are not used up are looked at again");
+	w->record.params.tls = true;
+	w->record.params.tls_renew = 1000;
+	count_records(w, 999);
+	expect_number(w->state, NBD_WATCH_IDLE);
+	expect(w->next_look > nbd_now_ms() && w->next_look <= nbd_now_ms() + 60000);
+
+	tap_test("watch: keys are renewed, and the old ones serve until then");
+	count_records(w, 1000);
+	expect(w->renewing);
+	expect_number(w->state, NBD_WATCH_PAUSED);
+	tell(w, false);
+	expect(w->renewing);
+	while (w->renewing && nbd_now_ms() < end) {
+		nbd_watch_run(w);
+		poll(NULL, 0, 1);
+	}
+	expect_number(w->state, NBD_WATCH_IDLE);
+	expect(!w->outage);
+	expect_number(w->missing, 0);
+	nbd_watch_free(w);
+}
+
 void test_watch(void)
 {
 	const char *given = getenv("SEED");
@@ -509,6 +558,7 @@ void test_watch(void)
 	for (i = 0; i < ADDRESSES; i++)
 		close_place(&world.places[i]);
 	test_crowd();
+	test_renewal();
 	free(world.file);
 	world.plays = false;
 }

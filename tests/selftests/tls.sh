@@ -131,7 +131,30 @@ test_restart() {
 	[ ! -e "/run/nbd/.$name.tls" ]
 }
 
-# The driver takes a socket with both keys only.
+# Under load connections are made anew before their keys are used up, and none is lost.
+ours_only[test_renewal]=1
+timeouts[test_renewal]=120
+test_renewal() {
+	tls_server nbdkit
+	attach "${args[@]}" -connections 2 -tls-renew 500
+	assert_equal "$(status_field version)" 1.3 "version"
+	assert_equal "$(status_field tls_verified)" true "verified"
+	"$NBD_CLIENT" -status "$dev" >status
+	assert_match "$(<status)" 'TLS 1.3, .*, the server is verified, [0-9]+ of 500 records'
+	fio --name=verify "--filename=$dev" --rw=randrw --bs=4k --direct=1 --size=16M --iodepth=8 \
+		--ioengine=libaio --verify=crc32c --verify_fatal=1 --output=fio.log
+	wait_for 20 renewed
+	assert_equal "$(status_field connection_deaths)" "$(($(status_field connects) - 2))" \
+		"connections that ended"
+	device_works
+	detach
+}
+
+# renewed: more connections were made than the device has
+renewed() {
+	[ "$(status_field connects)" -ge 4 ] && [ "$(status_field retiring)" = 0 ]
+}
+
 ours_only[test_switch_over]=1
 test_switch_over() {
 	tls_server nbdkit

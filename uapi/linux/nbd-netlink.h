@@ -323,6 +323,11 @@ enum {
 	NBD_CONN_INFLIGHT,		/* u32, issued and unanswered */
 	NBD_CONN_PAD = 7,
 	NBD_CONN_STRUCTURED,		/* flag: it reads structured replies */
+	/* of a connection with kernel TLS only; as <linux/tls.h> has them */
+	NBD_CONN_TLS_VERSION = 12,	/* u32, TLS_1_2_VERSION or TLS_1_3_VERSION */
+	NBD_CONN_TLS_CIPHER,		/* u32, TLS_CIPHER_* */
+	NBD_CONN_TLS_SENT,		/* u64, number of the next record that is sent */
+	NBD_CONN_TLS_RECEIVED,		/* u64, of the next one that is received */
 	__NBD_CONN_MAX,
 };
 
