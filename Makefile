@@ -57,7 +57,7 @@ all: module client
 # builds into one folder wait for each other.
 .PHONY: module
 module:
-	$(if $(CROSS),$(if $(CHOSEN),$(error CROSS=$(CROSS) needs KVER=RELEASE and KDIR=FOLDER, too)))
+	$(if $(CROSS),$(if $(CHOSEN),$(error CROSS needs KVER=RELEASE and KDIR=FOLDER, too)))
 	@test -n "$(KVER)" || sh kernel/probe/release
 	$(if $(CHOSEN),@echo "  FOR     $(CHOSEN)")
 	@test -e "$(KDIR)" || { echo "make: no kernel headers: $(KDIR)" >&2; exit 1; }

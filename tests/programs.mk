@@ -57,7 +57,8 @@ $(BUILD)/tests/objects/%.o: tests/%.c tests/programs.mk
 	$(CC) $(TEST_CFLAGS) -MMD -MP -c -o $@ $<
 
 # hostile for its own test
-$(BUILD)/tests/hostile-asan: $(hostile_SOURCES) $(wildcard tests/servers/*.h tests/servers/hostile/*.h)
+$(BUILD)/tests/hostile-asan: $(hostile_SOURCES) \
+		$(wildcard tests/servers/*.h tests/servers/hostile/*.h)
 	@mkdir -p $(@D)
 	$(CC) $(TEST_CFLAGS) -fsanitize=address,undefined -o $@ $(hostile_SOURCES)
 
