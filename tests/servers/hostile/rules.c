@@ -126,7 +126,7 @@ static void apply_chunk(struct args *args, struct effects *fx)
 	struct chunk_spec *c = next_chunk(args, fx);
 	uint8_t *data = args_hex(args, "data", &c->data_len);
 
-	c->type = args_u64(args, "type", 0);
+	c->type = args_u64(args, "kind", 0);
 	c->has_len = args_has(args, "len");
 	c->len = args_u64(args, "len", 0);
 	c->fill = args_u64(args, "fill", 0);

@@ -29,7 +29,7 @@
  *			every other one first
  *	piece at=A n=N [flags=F]  a structured reply whose next chunk is N bytes from byte A of
  *			the request on; flags 1: the last
- *	chunk [type=T] [flags=F] [len=L] [data=HEX] [fill=N]  the same, with any header (length
+ *	chunk [kind=T] [flags=F] [len=L] [data=HEX] [fill=N]  the same, with any header (length
  *			L, else what follows), those bytes and N more
  *	alien kind=K [bit=N] [add=1]  another cookie: unused, tag, queue,
  *			generation, completed, otherconn, zero, ones, bit;
