@@ -258,7 +258,7 @@ static int clear_sock_ioctl(struct nbd_device *nbd)
 
 /* What DO_IT attaches: copies, for the setup stays as it is if that fails. */
 static struct nbd_given *setup_begin(struct nbd_device *nbd, struct nbd_session_params *params,
-				 unsigned int *nr)
+				     unsigned int *nr)
 {
 	struct nbd_setup *setup;
 	struct nbd_given *socks;

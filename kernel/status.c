@@ -103,7 +103,8 @@ int nbd_genl_status(struct sk_buff *skb, struct genl_info *info)
 	return genlmsg_reply(reply, info);
 }
 
-#define NBD_CONN_ITEM_SIZE	nla_total_size(nla_total_size(0) + 5 * nla_total_size(sizeof(u32)) + \
+#define NBD_CONN_ITEM_SIZE	nla_total_size(nla_total_size(0) +			\
+					       5 * nla_total_size(sizeof(u32)) +	\
 					       4 * nla_total_size_64bit(sizeof(u64)))
 
 static int put_conn_tls(struct sk_buff *skb, const struct nbd_conn_tls *tls)

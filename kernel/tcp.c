@@ -15,7 +15,7 @@
 #define NBD_ULP_NAME	"nbd"
 /*
  * What may be on its way although the link would be as busy without: for the pauses between
- * an acknowledgement and the next message.
+ * what is acknowledged and the next message.
  */
 #define NBD_TCP_SPARE		(64 << 10)
 #define NBD_TCP_SPARE_MIN	(16 << 10)
