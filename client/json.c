@@ -7,13 +7,16 @@
 #include "error.h"
 #include "json.h"
 
-/* Decimal, at the end of the 20 bytes of @digits; returns where it begins. */
-static char *format_number(u64 value, char *digits)
+/* Of the largest number. */
+#define NBD_DIGITS 20
+
+/* Decimal, at the end of the NBD_DIGITS bytes of @digits; returns where it begins. */
+static size_t format_number(u64 value, char *digits)
 {
-	char *first = digits + 20;
+	size_t first = NBD_DIGITS;
 
 	do {
-		*--first = '0' + value % 10;
+		digits[--first] = '0' + value % 10;
 		value /= 10;
 	} while (value);
 	return first;
@@ -21,9 +24,10 @@ static char *format_number(u64 value, char *digits)
 
 void nbd_print_number(FILE *out, u64 value)
 {
-	char digits[20], *first = format_number(value, digits);
+	char digits[NBD_DIGITS] = "";
+	size_t first = format_number(value, digits);
 
-	fwrite(first, 1, digits + sizeof(digits) - first, out);
+	fwrite(digits + first, 1, sizeof(digits) - first, out);
 }
 
 static void flush(struct nbd_json *j)
@@ -184,10 +188,11 @@ void nbd_json_bytes(struct nbd_json *j, const char *key, const char *value,
 
 void nbd_json_number(struct nbd_json *j, const char *key, u64 value)
 {
-	char digits[20], *first = format_number(value, digits);
+	char digits[NBD_DIGITS] = "";
+	size_t first = format_number(value, digits);
 
 	begin(j, key);
-	put(j, first, digits + sizeof(digits) - first);
+	put(j, digits + first, sizeof(digits) - first);
 	end(j);
 }
 

@@ -19,12 +19,12 @@
 #include <linux/timer.h>
 #include <linux/version.h>
 #include <net/sock.h>
-#if __has_include(<linux/unaligned.h>)
+#include "probed.h"
+#if NBD_HAS_UNALIGNED_HEADER
 #include <linux/unaligned.h>
 #else
 #include <asm/unaligned.h>
 #endif
-#include "probed.h"
 #if NBD_HAS_RPS_HEADER
 #include <net/rps.h>
 #endif

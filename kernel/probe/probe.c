@@ -62,6 +62,11 @@ int probe_timer_delete_sync(struct timer_list *t)
 #error "what it declares is in net/sock.h"
 #endif
 
+#line 1 "has:UNALIGNED_HEADER"
+#if !__has_include(<linux/unaligned.h>)
+#error "it is asm/unaligned.h"
+#endif
+
 #line 1 "has:SHOULD_MERGE"
 unsigned int probe_should_merge(void)
 {

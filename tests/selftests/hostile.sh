@@ -39,15 +39,21 @@ list_must_have_some() {
 	[ -s list ]
 }
 
+set_unix_buffers() {
+	echo "$1" >/proc/sys/net/core/wmem_default
+}
+
 # play_list OPTION...: plays the scenarios of the file list, on a device of its own, whose
 # server has these options
 play_list() {
 	list_must_have_some
 	# a long request is not sent at once, as if the network were slower: what both ends'
-	# sockets hold is less than "unsent" writes
+	# sockets hold is less than "unsent" writes, or the parts that they may go out in
 	start_hostile --size 32M --flags has,flush,fua,trim,zeroes,multi --rcvbuf 65536 "$@"
 	cleanup_fn set_send_buffers "$(</proc/sys/net/ipv4/tcp_wmem)"
-	set_send_buffers "4096 16384 262144"
+	cleanup_fn set_unix_buffers "$(</proc/sys/net/core/wmem_default)"
+	set_send_buffers "4096 16384 65536"
+	set_unix_buffers 65536
 	attach "${server_args[@]}" -connections "$conns" \
 		-timeout "${request_timeout:-$((2 + TIME_SCALE))}"
 	# what the block layer says of requests that must fail

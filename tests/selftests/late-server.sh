@@ -144,7 +144,8 @@ test_bare_system() {
 	modprobe nbd
 	use_device nbd0
 	perl -MSocket -e '
-		socket(S, PF_INET, SOCK_DGRAM, 0) && bind(S, sockaddr_in(53, INADDR_LOOPBACK)) or die;
+		socket(S, PF_INET, SOCK_DGRAM, 0) or die;
+		bind(S, sockaddr_in(53, INADDR_LOOPBACK)) or die;
 		$| = 1;
 		while (recv(S, $_, 512, 0)) { s/[^a-z0-9]+/./g; print "$_\n" }' >asked &
 	cleanup_fn stop_process $!

@@ -19,7 +19,8 @@ write_long() {
 }
 
 keep_reading() {
-	while dd if="$dev" of=/dev/null bs=4k count=1 skip=4095 iflag=direct status=none 2>>said.reader; do
+	while dd if="$dev" of=/dev/null bs=4k count=1 skip=4095 iflag=direct \
+		status=none 2>>said.reader; do
 		:
 	done
 }
@@ -57,9 +58,9 @@ test_read_overtakes() {
 	wait_for 20 all_under_way 48
 	keep_reading &
 	reader=$!
-	cleanup_fn stop_process $reader
+	cleanup_fn stop_process "$reader"
 	wait "$writer"
-	stop_process $reader
+	stop_process "$reader"
 	assert_within "$(overtaken)" 24 512 "writes that a read overtook"
 	assert_within "$(parts)" 24 512 "parts of writes"
 	detach
@@ -78,7 +79,8 @@ start_faulty() {
 				echo ENOSPC bad >&2
 				exit 1
 			fi
-			dd of=$disk seek=$4 bs=$3 oflag=seek_bytes iflag=fullblock conv=notrunc status=none'
+			dd of=$disk seek=$4 bs=$3 oflag=seek_bytes iflag=fullblock conv=notrunc \
+				status=none'
 }
 
 # write_divided FILE MIB: a write of one MiB that goes out in parts; its status
@@ -88,7 +90,7 @@ write_divided() {
 	: >requests
 	dd if="$1" of="$dev" bs=1M count=1 seek="$2" oflag=direct status=none 2>said || status=$?
 	[ "$(parts)" -gt 1 ] || return 100
-	return $status
+	return "$status"
 }
 
 # divided STATUS FILE MIB: as soon as the reader is in time for it to be divided
@@ -96,8 +98,8 @@ divided() {
 	local status=0
 
 	write_divided "$2" "$3" || status=$?
-	[ $status != 100 ] || return 1
-	assert_equal $status "$1" "status of the write"
+	[ "$status" != 100 ] || return 1
+	assert_equal "$status" "$1" "status of the write"
 }
 
 ours_only[test_part_fails]=1
