@@ -221,8 +221,8 @@ test_bad_answers() {
 
 	case $rule in
 	never) words="waited for its first and last blocks in vain" ;;
-	garbage) rule+=" n=40" words="a reply begins with a wrong number" ;;
-	magic) rule+=" value=1" words="a reply begins with a wrong number" ;;
+	garbage) rule+=" n=40" words="wrong magic in a reply" ;;
+	magic) rule+=" value=1" words="wrong magic in a reply" ;;
 	cut) rule+=" at=5000 then=fin" words="the server ended the connection" ;;
 	esac
 	make_disk ext4 right "$ours"
