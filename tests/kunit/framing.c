@@ -90,7 +90,8 @@ static void expect_all_answered(struct kunit *test, struct reader *r)
 /* Cut in two after each byte, and in pieces of each size. */
 static void cut_anywhere(struct kunit *test)
 {
-	struct reader_request requests[ARRAY_SIZE(lengths)];
+	/* more than a stack of the kernel should hold */
+	static struct reader_request requests[ARRAY_SIZE(lengths)];
 	__u8 stream[128];
 	__u32 len = whole_stream(stream), at, n, done;
 	struct reader r;
@@ -157,7 +158,8 @@ static void largest_payload(struct kunit *test)
 /* An error has no payload, whatever was asked for. */
 static void error_is_all(struct kunit *test)
 {
-	struct reader_request requests[ARRAY_SIZE(lengths)];
+	/* more than a stack of the kernel should hold */
+	static struct reader_request requests[ARRAY_SIZE(lengths)];
 	__u8 stream[128];
 	struct reader r;
 	__u32 n;
@@ -185,7 +187,8 @@ static void gives_up(struct kunit *test)
 		{ NBD_REPLY_MAGIC ^ 1, NBD_REPLY_BAD_MAGIC },
 		{ 0x668e33ef, NBD_REPLY_STRUCTURED },
 	};
-	struct reader_request requests[ARRAY_SIZE(lengths)];
+	/* more than a stack of the kernel should hold */
+	static struct reader_request requests[ARRAY_SIZE(lengths)];
 	__u8 stream[128];
 	unsigned int i;
 	struct reader r;
