@@ -35,15 +35,7 @@ static int order_init(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, desk->conn->session);
 	desk->conn->session->short_until = jiffies;
 	test->priv = desk;
-	mutex_lock(&desk->conn->tx_mutex);
 	return 0;
-}
-
-static void order_exit(struct kunit *test)
-{
-	struct desk *desk = test->priv;
-
-	mutex_unlock(&desk->conn->tx_mutex);
 }
 
 /* A command that comes to the connection; a write of @len bytes, or a read if that is 0. */
@@ -60,8 +52,24 @@ static struct nbd_cmd *come(struct desk *desk, u32 len)
 	nbd_wire_encode(&cmd->header, len ? NBD_CMD_WRITE : NBD_CMD_READ, 0, cmd->cookie, 1 << 30,
 			cmd->len);
 	list_add(&cmd->node, &cmds);
+	mutex_lock(&desk->conn->tx_mutex);
 	nbd_order_add(desk->conn, &cmds);
+	mutex_unlock(&desk->conn->tx_mutex);
 	return cmd;
+}
+
+static void arrange(struct desk *desk)
+{
+	mutex_lock(&desk->conn->tx_mutex);
+	nbd_order_arrange(desk->conn);
+	mutex_unlock(&desk->conn->tx_mutex);
+}
+
+static void divide(struct desk *desk, struct nbd_cmd *cmd)
+{
+	mutex_lock(&desk->conn->tx_mutex);
+	nbd_parts_divide(desk->conn, cmd);
+	mutex_unlock(&desk->conn->tx_mutex);
 }
 
 static void expect_sending(struct kunit *test, struct nbd_cmd **expected, unsigned int nr)
@@ -89,7 +97,9 @@ static void take(struct desk *desk, size_t bytes)
 {
 	struct nbd_cmd *cmd = list_first_entry(&desk->conn->sending, struct nbd_cmd, node);
 
+	mutex_lock(&desk->conn->tx_mutex);
 	nbd_order_note_sent(desk->conn, cmd, bytes);
+	mutex_unlock(&desk->conn->tx_mutex);
 	desk->conn->tx_off += bytes;
 	if (desk->conn->tx_off < nbd_part_wire_len(cmd))
 		return;
@@ -104,7 +114,7 @@ static void one_kind(struct kunit *test)
 	struct desk *desk = test->priv;
 	struct nbd_cmd *a = come(desk, MIB), *b = come(desk, MIB);
 
-	nbd_order_arrange(desk->conn);
+	arrange(desk);
 	EXPECT_SENDING(test, a, b);
 	KUNIT_EXPECT_EQ(test, nbd_parts(a), 1U);
 }
@@ -116,7 +126,7 @@ static void short_ones_first(struct kunit *test)
 	struct nbd_cmd *a = come(desk, MIB), *b = come(desk, MIB);
 	struct nbd_cmd *r = come(desk, 0), *w = come(desk, 4096);
 
-	nbd_order_arrange(desk->conn);
+	arrange(desk);
 	EXPECT_SENDING(test, r, w, a);
 	KUNIT_EXPECT_EQ(test, nbd_parts(a), 8U);
 	KUNIT_EXPECT_EQ(test, nbd_parts(b), 1U);
@@ -128,10 +138,10 @@ static void overtaken_late(struct kunit *test)
 	struct desk *desk = test->priv;
 	struct nbd_cmd *a = come(desk, MIB), *b = come(desk, MIB), *c = come(desk, MIB), *r;
 
-	nbd_order_arrange(desk->conn);
+	arrange(desk);
 	take(desk, 1000);
 	r = come(desk, 0);
-	nbd_order_arrange(desk->conn);
+	arrange(desk);
 	EXPECT_SENDING(test, a, r);
 	KUNIT_EXPECT_PTR_EQ(test, list_first_entry(&desk->conn->bulk, struct nbd_cmd, node), b);
 	KUNIT_EXPECT_PTR_EQ(test, list_last_entry(&desk->conn->bulk, struct nbd_cmd, node), c);
@@ -143,15 +153,15 @@ static void between_parts(struct kunit *test)
 	struct desk *desk = test->priv;
 	struct nbd_cmd *r = come(desk, 0), *a = come(desk, MIB), *b = come(desk, MIB), *s;
 
-	nbd_order_arrange(desk->conn);
+	arrange(desk);
 	EXPECT_SENDING(test, r, a);
 	take(desk, NBD_REQUEST_SIZE);
 	take(desk, 1000);
 	s = come(desk, 0);
-	nbd_order_arrange(desk->conn);
+	arrange(desk);
 	EXPECT_SENDING(test, a, s);
 	take(desk, nbd_part_wire_len(a) - 1000);
-	nbd_order_arrange(desk->conn);
+	arrange(desk);
 	EXPECT_SENDING(test, s, a);
 	KUNIT_EXPECT_EQ(test, a->nr_sent, 1U);
 	KUNIT_EXPECT_EQ(test, nbd_parts_wire_len(a),
@@ -165,15 +175,15 @@ static void no_starvation(struct kunit *test)
 	struct desk *desk = test->priv;
 	struct nbd_cmd *a = come(desk, MIB), *w = come(desk, NBD_LONG_BYTES), *v;
 
-	nbd_order_arrange(desk->conn);
+	arrange(desk);
 	EXPECT_SENDING(test, w, a);
 	desk->conn->overtaken = NBD_OVERTAKE_BYTES - NBD_LONG_BYTES;
 	take(desk, nbd_part_wire_len(w));
 	v = come(desk, NBD_LONG_BYTES);
-	nbd_order_arrange(desk->conn);
+	arrange(desk);
 	EXPECT_SENDING(test, a, v);
 	take(desk, nbd_part_wire_len(a));
-	nbd_order_arrange(desk->conn);
+	arrange(desk);
 	EXPECT_SENDING(test, v, a);
 }
 
@@ -183,13 +193,13 @@ static void mixed_no_more(struct kunit *test)
 	struct desk *desk = test->priv;
 	struct nbd_cmd *r = come(desk, 0), *a = come(desk, MIB), *b = come(desk, MIB);
 
-	nbd_order_arrange(desk->conn);
+	arrange(desk);
 	EXPECT_SENDING(test, r, a);
 	take(desk, NBD_REQUEST_SIZE);
 	desk->conn->session = kunit_kzalloc(test, sizeof(*desk->conn->session), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, desk->conn->session);
 	desk->conn->session->short_until = jiffies;
-	nbd_order_arrange(desk->conn);
+	arrange(desk);
 	EXPECT_SENDING(test, a, b);
 }
 
@@ -203,7 +213,7 @@ static void parts(struct kunit *test)
 	unsigned int i;
 
 	KUNIT_ASSERT_TRUE(test, nbd_parts_can_divide(cmd));
-	nbd_parts_divide(desk->conn, cmd);
+	divide(desk, cmd);
 	KUNIT_ASSERT_EQ(test, nbd_parts(cmd), 3U);
 	KUNIT_EXPECT_FALSE(test, nbd_parts_can_divide(cmd));
 	for (i = 0; i < 3; i++) {
@@ -223,7 +233,7 @@ static void largest(struct kunit *test)
 	struct desk *desk = test->priv;
 	struct nbd_cmd *cmd = come(desk, 64 * MIB - 512);
 
-	nbd_parts_divide(desk->conn, cmd);
+	divide(desk, cmd);
 	KUNIT_EXPECT_LE(test, nbd_parts(cmd), (unsigned int)NBD_PARTS_MAX);
 	KUNIT_EXPECT_EQ(test, nbd_part_len(cmd, nbd_parts(cmd) - 1),
 			cmd->len - (nbd_parts(cmd) - 1) * cmd->part);
@@ -236,7 +246,7 @@ static void answers(struct kunit *test)
 	struct nbd_cmd *cmd = come(desk, 3 * NBD_PART_BYTES);
 	u64 part = 1ULL << 32;
 
-	nbd_parts_divide(desk->conn, cmd);
+	divide(desk, cmd);
 	KUNIT_EXPECT_FALSE(test, nbd_parts_answer(cmd, cmd->cookie, true));
 	nbd_parts_offer(cmd, 2);
 	KUNIT_EXPECT_FALSE(test, nbd_parts_answer(cmd, cmd->cookie - part, true));
@@ -257,7 +267,7 @@ static void unoffered(struct kunit *test)
 	struct nbd_cmd *cmd = come(desk, 3 * NBD_PART_BYTES);
 	u64 part = 1ULL << 32;
 
-	nbd_parts_divide(desk->conn, cmd);
+	divide(desk, cmd);
 	nbd_parts_offer(cmd, 3);
 	cmd->nr_sent = 1;
 	KUNIT_EXPECT_TRUE(test, nbd_parts_answer(cmd, cmd->cookie, true));
@@ -285,7 +295,6 @@ static struct kunit_case order_cases[] = {
 static struct kunit_suite order_suite = {
 	.name = "nbd_order",
 	.init = order_init,
-	.exit = order_exit,
 	.test_cases = order_cases,
 };
 
