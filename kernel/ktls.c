@@ -13,7 +13,6 @@
 #include <linux/string.h>
 #include <linux/tcp.h>
 #include <net/inet_connection_sock.h>
-#include <net/net_namespace.h>
 #include <net/sock.h>
 #include <net/tcp.h>
 #include <net/tls.h>
@@ -33,28 +32,10 @@ union ktls_control {
 	u8 bytes[CMSG_SPACE(sizeof(u8))];
 };
 
-static int ktls_copy_ops(struct nbd_seal *seal, unsigned int i, int family)
-{
-	struct proto_ops *ops = &seal->ktls_ops[i];
-	struct socket *sock;
-	int err;
-
-	err = sock_create_kern(&init_net, family, SOCK_STREAM, IPPROTO_TCP, &sock);
-	if (err)
-		return err == -EAFNOSUPPORT ? 0 : err;
-	*ops = *sock->ops;
-	ops->sendmsg = sock_no_sendmsg;
-	ops->recvmsg = sock_no_recvmsg;
-	/* Made of recvmsg() then. */
-	ops->splice_read = NULL;
-	nbd_ops_without_sendpage(ops);
-	sock_release(sock);
-	return 0;
-}
-
 static int nbd_ktls_init(struct nbd_seal *seal)
 {
-	return ktls_copy_ops(seal, 0, AF_INET) ?: ktls_copy_ops(seal, 1, AF_INET6);
+	return nbd_stream_copy_ops(&seal->ktls_ops[0], AF_INET, IPPROTO_TCP) ?:
+	       nbd_stream_copy_ops(&seal->ktls_ops[1], AF_INET6, IPPROTO_TCP);
 }
 
 static struct proto_ops *ktls_ops(const struct sock *sk)
@@ -288,15 +269,6 @@ static int nbd_ktls_recv(struct nbd_socket *s, struct msghdr *msg)
 	return ret;
 }
 
-static void nbd_ktls_data_ready(struct sock *sk)
-{
-	struct nbd_conn *conn = nbd_stream_enter(sk);
-
-	if (conn)
-		nbd_recv_later(conn);
-	nbd_stream_leave(sk);
-}
-
 /* Records that are encrypted already are TLS' to send. */
 static void nbd_ktls_write_space(struct sock *sk)
 {
@@ -358,7 +330,7 @@ const struct nbd_stream nbd_stream_ktls = {
 	.send		= nbd_ktls_send,
 	.recv		= nbd_ktls_recv,
 	.receive	= nbd_recv_messages,
-	.data_ready	= nbd_ktls_data_ready,
+	.data_ready	= nbd_stream_data_ready,
 	.write_space	= nbd_ktls_write_space,
 	.state_change	= nbd_ktls_state_change,
 	.error_report	= nbd_tcp_error_report,

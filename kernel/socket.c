@@ -8,6 +8,7 @@
 #include <linux/netlink.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
+#include <net/net_namespace.h>
 #include <net/sock.h>
 #include "compat.h"
 #include "conn.h"
@@ -27,6 +28,24 @@ static const struct nbd_stream *const nbd_streams[] = {
 };
 
 struct nbd_seal *nbd_seal;
+
+int nbd_stream_copy_ops(struct proto_ops *ops, int family, int protocol)
+{
+	struct socket *sock;
+	int err;
+
+	err = sock_create_kern(&init_net, family, SOCK_STREAM, protocol, &sock);
+	if (err)
+		return err == -EAFNOSUPPORT ? 0 : err;
+	*ops = *sock->ops;
+	ops->sendmsg = sock_no_sendmsg;
+	ops->recvmsg = sock_no_recvmsg;
+	/* Made of recvmsg() then. */
+	ops->splice_read = NULL;
+	nbd_ops_without_sendpage(ops);
+	sock_release(sock);
+	return 0;
+}
 
 static int seal_init(struct nbd_seal *seal)
 {
@@ -393,6 +412,15 @@ void nbd_stream_leave(struct sock *sk)
 	__releases(&sk->sk_callback_lock)
 {
 	read_unlock_bh(&sk->sk_callback_lock);
+}
+
+void nbd_stream_data_ready(struct sock *sk)
+{
+	struct nbd_conn *conn = nbd_stream_enter(sk);
+
+	if (conn)
+		nbd_recv_later(conn);
+	nbd_stream_leave(sk);
 }
 
 void nbd_stream_broken(struct nbd_conn *conn, int err)

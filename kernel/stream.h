@@ -111,6 +111,16 @@ int nbd_stream_sendmsg(struct nbd_socket *s, struct msghdr *msg, bool wait);
 int nbd_stream_recvmsg(struct nbd_socket *s, struct msghdr *msg);
 void nbd_stream_shutdown(struct nbd_socket *s);
 
+/* sk_data_ready() of a kind whose replies are received by nbd_conn.rx_work. */
+void nbd_stream_data_ready(struct sock *sk);
+
+/*
+ * @ops becomes a copy of the calls of such stream sockets, but for sending and receiving, which
+ * fail. It stays as it is, and the return value is 0, if the kernel lacks the family: there are
+ * no sockets to seal then.
+ */
+int nbd_stream_copy_ops(struct proto_ops *ops, int family, int protocol);
+
 /* The connection broke, of error @err, or is closed if that is 0. */
 void nbd_stream_broken(struct nbd_conn *conn, int err);
 

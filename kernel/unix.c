@@ -1,31 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Unix streams: replies are received by a work, with recvmsg(). */
 #include <linux/net.h>
-#include <net/net_namespace.h>
 #include <net/sock.h>
-#include "compat.h"
 #include "conn.h"
 #include "socket.h"
 #include "stream.h"
 
-/* Without them in the kernel there are no sockets to seal. */
 static int nbd_unix_init(struct nbd_seal *seal)
 {
-	struct proto_ops *ops = &seal->unix_ops;
-	struct socket *sock;
-	int err;
-
-	err = sock_create_kern(&init_net, AF_UNIX, SOCK_STREAM, 0, &sock);
-	if (err)
-		return err == -EAFNOSUPPORT ? 0 : err;
-	*ops = *sock->ops;
-	ops->sendmsg = sock_no_sendmsg;
-	ops->recvmsg = sock_no_recvmsg;
-	/* Made of recvmsg() then. */
-	ops->splice_read = NULL;
-	nbd_ops_without_sendpage(ops);
-	sock_release(sock);
-	return 0;
+	return nbd_stream_copy_ops(&seal->unix_ops, AF_UNIX, 0);
 }
 
 static bool nbd_unix_fits(const struct sock *sk)
@@ -41,15 +24,6 @@ static void nbd_unix_seal(struct nbd_socket *s)
 static void nbd_unix_restore(struct nbd_socket *s)
 {
 	WRITE_ONCE(s->sock->ops, s->ops);
-}
-
-static void nbd_unix_data_ready(struct sock *sk)
-{
-	struct nbd_conn *conn = nbd_stream_enter(sk);
-
-	if (conn)
-		nbd_recv_later(conn);
-	nbd_stream_leave(sk);
 }
 
 static void nbd_unix_write_space(struct sock *sk)
@@ -92,7 +66,7 @@ const struct nbd_stream nbd_stream_unix = {
 	.send		= nbd_stream_sendmsg,
 	.recv		= nbd_stream_recvmsg,
 	.receive	= nbd_recv_messages,
-	.data_ready	= nbd_unix_data_ready,
+	.data_ready	= nbd_stream_data_ready,
 	.write_space	= nbd_unix_write_space,
 	.state_change	= nbd_unix_state_change,
 	.error_report	= nbd_unix_error_report,
