@@ -69,6 +69,7 @@ static bool ktls_is_in_use(struct tls_context *ctx)
 static int nbd_ktls_check(const struct sock *sk, struct netlink_ext_ack *extack)
 {
 	struct tls_context *ctx = tls_get_ctx(sk);
+	int err;
 
 	if (IS_ENABLED(CONFIG_HIGHMEM) || !ktls_ops(sk)->family) {
 		NL_SET_ERR_MSG(extack, "TCP sockets with kernel TLS cannot be used on this kernel");
@@ -78,10 +79,9 @@ static int nbd_ktls_check(const struct sock *sk, struct netlink_ext_ack *extack)
 		NL_SET_ERR_MSG(extack, "kernel TLS of the socket lacks the keys of a direction");
 		return -EOPNOTSUPP;
 	}
-	if (tcp_sk(sk)->repair) {
-		NL_SET_ERR_MSG(extack, "TCP sockets in repair mode cannot be used");
-		return -EOPNOTSUPP;
-	}
+	err = nbd_tcp_check_repair(sk, extack);
+	if (err)
+		return err;
 	if (ktls_is_in_use(ctx)) {
 		NL_SET_ERR_MSG(extack, "somebody is sending or receiving on the socket");
 		return -EBUSY;
@@ -123,9 +123,13 @@ static bool ktls_is_sealed(const struct nbd_socket *s)
 
 static void nbd_ktls_restore(struct nbd_socket *s)
 {
-	if (READ_ONCE(s->sock->ops) == ktls_ops(s->sock->sk))
+	struct sock *sk = s->sock->sk;
+
+	if (READ_ONCE(s->sock->ops) == ktls_ops(sk))
 		WRITE_ONCE(s->sock->ops, s->ops);
+	lock_sock(sk);
 	nbd_tcp_restore_nodelay(s);
+	release_sock(sk);
 }
 
 /* The same memory, up to KTLS_VECS segments of it: @to, for @direction. */

@@ -127,6 +127,9 @@ void nbd_stream_broken(struct nbd_conn *conn, int err);
 /* Of TCP streams, for what is on top of them, too. */
 bool nbd_tcp_fits(const struct sock *sk);
 void nbd_tcp_prepare(struct nbd_socket *s);
+/* A part of nbd_stream.check. */
+int nbd_tcp_check_repair(const struct sock *sk, struct netlink_ext_ack *extack);
+/* Under the socket lock. */
 void nbd_tcp_restore_nodelay(struct nbd_socket *s);
 void nbd_tcp_error_report(struct sock *sk);
 void nbd_tcp_excuse(struct nbd_socket *s);

@@ -40,17 +40,21 @@ static bool nbd_tcp_has_ulp(const struct sock *sk)
 	return ulp && strcmp(ulp->name, NBD_ULP_NAME);
 }
 
+int nbd_tcp_check_repair(const struct sock *sk, struct netlink_ext_ack *extack)
+{
+	if (!tcp_sk(sk)->repair)
+		return 0;
+	NL_SET_ERR_MSG(extack, "TCP sockets in repair mode cannot be used");
+	return -EOPNOTSUPP;
+}
+
 static int nbd_tcp_check(const struct sock *sk, struct netlink_ext_ack *extack)
 {
 	if (nbd_tcp_has_ulp(sk)) {
 		NL_SET_ERR_MSG(extack, "TCP sockets with another protocol on top cannot be used");
 		return -EOPNOTSUPP;
 	}
-	if (tcp_sk(sk)->repair) {
-		NL_SET_ERR_MSG(extack, "TCP sockets in repair mode cannot be used");
-		return -EOPNOTSUPP;
-	}
-	return 0;
+	return nbd_tcp_check_repair(sk, extack);
 }
 
 static void nbd_tcp_seal(struct nbd_socket *s)
@@ -81,18 +85,18 @@ void nbd_tcp_restore_nodelay(struct nbd_socket *s)
 {
 	struct sock *sk = s->sock->sk;
 
-	lock_sock(sk);
+	lockdep_assert_held(&sk->sk_lock);
+
 	if (!s->nodelay)
 		tcp_sk(sk)->nonagle &= ~TCP_NAGLE_OFF;
-	release_sock(sk);
 }
 
 static void nbd_tcp_restore(struct nbd_socket *s)
 {
 	struct sock *sk = s->sock->sk;
 
-	nbd_tcp_restore_nodelay(s);
 	lock_sock(sk);
+	nbd_tcp_restore_nodelay(s);
 	if (!(sk->sk_shutdown & RCV_SHUTDOWN))
 		sock_reset_flag(sk, SOCK_DONE);
 	release_sock(sk);
