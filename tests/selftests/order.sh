@@ -18,11 +18,24 @@ write_long() {
 		--ioengine=io_uring --direct=1 --output-format=terse >fio.write 2>&1
 }
 
+# start_reading: short requests, one after the other, until stop_reading; sets reader
+start_reading() {
+	keep_reading &
+	reader=$!
+	cleanup_fn stop_reading
+}
+
 keep_reading() {
-	while dd if="$dev" of=/dev/null bs=4k count=1 skip=4095 iflag=direct \
-		status=none 2>>said.reader; do
-		:
+	while [ ! -e enough ]; do
+		dd if="$dev" of=/dev/null bs=4k count=1 skip=4095 iflag=direct \
+			status=none 2>>said.reader || break
 	done
+}
+
+# stop_reading: when it is back nobody has the device open
+stop_reading() {
+	touch enough
+	wait "$reader" 2>/dev/null || true
 }
 
 # all_under_way N: writes
@@ -56,11 +69,9 @@ test_read_overtakes() {
 	write_long 64 &
 	writer=$!
 	wait_for 20 all_under_way 48
-	keep_reading &
-	reader=$!
-	cleanup_fn stop_process "$reader"
+	start_reading
 	wait "$writer"
-	stop_process "$reader"
+	stop_reading
 	assert_within "$(overtaken)" 24 512 "writes that a read overtook"
 	assert_within "$(parts)" 24 512 "parts of writes"
 	detach
@@ -104,29 +115,30 @@ divided() {
 
 ours_only[test_part_fails]=1
 test_part_fails() {
+	local reader
+
 	allow_log 'I/O error|critical space allocation error|server reports'
 	transport=unix start_faulty
 	attach "${server_args[@]}"
-	keep_reading &
-	cleanup_fn stop_process $!
+	start_reading
 	head -c 1M /dev/urandom >data
 	wait_for 20 divided 0 data 1
 	wait_for 20 divided 1 data 0
 	assert_match "$(<said)" "No space left"
 	cmp -n 1M -i 1048576:0 disk data
+	stop_reading
 	detach
 }
 
 # Segments of any size, across which parts end and begin
 ours_only[test_data_of_file_system]=1
 test_data_of_file_system() {
-	local n
+	local n reader
 
 	start_nbdkit --filter=log memory 128M "logfile=$PWD/requests"
 	attach "${server_args[@]}"
 	mount_ext4 "$dev"
-	keep_reading &
-	cleanup_fn stop_process $!
+	start_reading
 	head -c 8M /dev/urandom >data
 	for n in 1 2 3; do
 		cp data "mnt/file.$n"
@@ -139,6 +151,7 @@ test_data_of_file_system() {
 	done
 	umount mnt
 	[ "$(parts)" -gt 8 ] || fail "no write went out in parts"
+	stop_reading
 	detach
 }
 
