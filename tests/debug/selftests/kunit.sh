@@ -24,44 +24,12 @@ run_suite() {
 	modprobe -r nbd
 }
 
-timeouts[test_wire]=120
-test_wire() {
-	run_suite nbd_wire
-}
-
-timeouts[test_framing]=120
-test_framing() {
-	run_suite nbd_framing
-}
-
-timeouts[test_distance]=120
-test_distance() {
-	run_suite nbd_distance
-}
-
-timeouts[test_tlsrec]=120
-test_tlsrec() {
-	run_suite nbd_tlsrec
-}
-
-timeouts[test_order]=120
-test_order() {
-	run_suite nbd_order
-}
-
-timeouts[test_chunks]=120
-test_chunks() {
-	run_suite nbd_chunks
-}
-
-timeouts[test_conn]=120
-test_conn() {
-	run_suite nbd_conn
-}
-
-timeouts[test_session]=120
-test_session() {
-	run_suite nbd_session
+all_variants[test_passes]=1
+variants[test_passes]="suite:wire,framing,distance,tlsrec,order,chunks,conn,session"
+timeouts[test_passes]=120
+# shellcheck disable=SC2154 # set by the variants
+test_passes() {
+	run_suite "nbd_$suite"
 }
 
 run_tests
