@@ -46,6 +46,14 @@ static bool needs_renewal(const struct nbd_watch *w)
 	       nbd_kernel_knows(w->kernel, NBD_ATTR_REPLACE);
 }
 
+/* The connections are new, or known for the first time: none of their records is counted. */
+static void count_anew(struct nbd_watch *w)
+{
+	w->worn = 0;
+	w->looked_at = nbd_now_ms();
+	w->next_look = needs_renewal(w) ? w->looked_at + LOOK_MIN_MS : NBD_NEVER;
+}
+
 /* Where its servers are, if that can be found. */
 static void find_place(struct nbd_watch *w)
 {
@@ -63,9 +71,7 @@ static void update_session(struct nbd_watch *w)
 	w->resolver->nservers = w->record.params.nservers;
 	memcpy(w->resolver->servers, w->record.params.servers,
 	       sizeof(w->resolver->servers));
-	w->worn = 0;
-	w->looked_at = nbd_now_ms();
-	w->next_look = needs_renewal(w) ? w->looked_at + LOOK_MIN_MS : NBD_NEVER;
+	count_anew(w);
 }
 
 /* Nothing is done there any more. */
@@ -476,11 +482,7 @@ static void attempt_done(struct nbd_watch *w, const struct nbd_kernel_reply *rep
 	w->dead_links -= used < w->dead_links ? used : w->dead_links;
 	w->stuck = false;
 	w->mended_at = nbd_now_ms();
-	if (w->next_look != NBD_NEVER) {
-		w->worn = 0;
-		w->looked_at = w->mended_at;
-		w->next_look = w->mended_at + LOOK_MIN_MS;
-	}
+	count_anew(w);
 	if (w->missing)
 		nbd_watch_lost(w, w->missing, w->live, false);
 }
