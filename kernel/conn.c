@@ -162,7 +162,7 @@ bool nbd_conn_enqueue(struct nbd_conn *conn, struct nbd_cmd *cmd)
 	conn->table[cmd->index] = cmd;
 	list_add_tail(&cmd->node, &conn->pending);
 	WRITE_ONCE(conn->nr_pending, conn->nr_pending + 1);
-	WRITE_ONCE(conn->pending_bytes, conn->pending_bytes + nbd_parts_wire_len(cmd));
+	WRITE_ONCE(conn->pending_bytes, conn->pending_bytes + nbd_part_wire_len(cmd));
 	WRITE_ONCE(conn->requests, conn->requests + 1);
 	WRITE_ONCE(conn->inflight, conn->inflight + 1);
 	WRITE_ONCE(conn->nr_long, conn->nr_long + nbd_is_long(cmd));

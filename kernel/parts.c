@@ -9,14 +9,6 @@ size_t nbd_part_wire_len(const struct nbd_cmd *cmd)
 	return sizeof(cmd->header) + (cmd->is_write ? nbd_part_len(cmd, cmd->nr_sent) : 0);
 }
 
-size_t nbd_parts_wire_len(const struct nbd_cmd *cmd)
-{
-	unsigned int left = nbd_parts(cmd) - cmd->nr_sent;
-
-	return left * sizeof(cmd->header) +
-	       (cmd->is_write ? cmd->len - cmd->nr_sent * cmd->part : 0);
-}
-
 bool nbd_parts_can_divide(const struct nbd_cmd *cmd)
 {
 	return cmd->is_write && !cmd->part && cmd->len > NBD_PART_BYTES &&
@@ -59,7 +51,7 @@ void nbd_parts_offer(struct nbd_cmd *cmd, unsigned int nr)
 {
 	if (nr > cmd->nr_offered)
 		WRITE_ONCE(cmd->nr_offered, nr);
-	if (nr && !atomic_read(&cmd->phase))
+	if (!atomic_read(&cmd->phase))
 		atomic_set(&cmd->phase, NBD_PHASE_OFFERED);
 }
 

@@ -36,9 +36,8 @@ static inline u32 nbd_part_len(const struct nbd_cmd *cmd, unsigned int i)
 	return cmd->part ? min(cmd->part, cmd->len - i * cmd->part) : cmd->len;
 }
 
-/* Bytes on the wire of the part that is sent next, and of all that is left. */
+/* Bytes on the wire of the part that is sent next: of all of it, if it is in one. */
 size_t nbd_part_wire_len(const struct nbd_cmd *cmd);
-size_t nbd_parts_wire_len(const struct nbd_cmd *cmd);
 
 /* Whether it is a write that is worth dividing, and none of it was offered to the socket. */
 bool nbd_parts_can_divide(const struct nbd_cmd *cmd);

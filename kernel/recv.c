@@ -114,25 +114,9 @@ static int rx_server_error(struct nbd_conn *conn, struct nbd_cmd *cmd, u32 error
 	/* An error that came in a chunk was reported then. */
 	if (!cmd->cover.error)
 		nbd_session_report_error(session, cmd, error, NULL);
-	nbd_cmd_release(cmd, NBD_PHASE_REPLIED, conn->rx.batch);
-	return 0;
-}
-
-/* A part of @cmd is answered, and others are not: it stays where it is, with the first error. */
-static int rx_part_error(struct nbd_conn *conn, struct nbd_cmd *cmd, u32 error)
-{
-	struct nbd_session *session = conn->session;
-	int err = nbd_wire_errno(error);
-
-	atomic64_inc(&session->counters.server_errors);
-	if (err == -ESHUTDOWN && nbd_session_can_wait(session, conn)) {
-		nbd_conn_kill(conn, err, "server is shutting down");
-		return err;
-	}
-	/* As above. */
-	if (!cmd->cover.error)
-		nbd_session_report_error(session, cmd, error, NULL);
-	cmd->status = nbd_status_from_errno(err);
+	/* Or else it stays in the table. */
+	if (nbd_parts_answered(cmd))
+		nbd_cmd_release(cmd, NBD_PHASE_REPLIED, conn->rx.batch);
 	return 0;
 }
 
@@ -144,10 +128,10 @@ static int rx_finish(struct nbd_conn *conn)
 	u32 error = rx->framing.reply.error;
 
 	rx->cmd = NULL;
-	if (unlikely(!nbd_parts_answered(cmd)))
-		return error ? rx_part_error(conn, cmd, error) : 0;
 	if (error)
 		return rx_server_error(conn, cmd, error);
+	if (unlikely(!nbd_parts_answered(cmd)))
+		return 0;
 	if (cmd->is_read && cmd->len >= NBD_RX_APART)
 		rx->apart = NBD_RX_APART_MEMORY;
 	else if (rx->apart)

@@ -133,18 +133,22 @@ static bool gather_header(struct nbd_gather *g, const struct nbd_cmd *cmd, unsig
 	return gather_add(g, virt_to_page(copy), offset_in_page(copy), sizeof(*copy));
 }
 
-/* As gather_add(), but of a long write in between others not more than there is room for. */
+/* Bytes of @cmd that may be added: of a long write between others what there is room for. */
+static size_t gather_room(const struct nbd_gather *g, const struct nbd_cmd *cmd)
+{
+	if (!g->mixed || !nbd_is_long(cmd))
+		return S32_MAX;
+	return g->bytes < g->room ? g->room - g->bytes : 0;
+}
+
+/* As gather_add(), as far as there is room; false if that is not all. */
 static bool gather_payload(struct nbd_gather *g, const struct nbd_cmd *cmd, struct page *page,
 			   unsigned int offset, unsigned int len)
 {
-	unsigned int fits = len;
+	size_t room = gather_room(g, cmd);
+	unsigned int fits = min_t(size_t, len, g->skip + room);
 
-	if (g->mixed && nbd_is_long(cmd)) {
-		if (g->bytes >= g->room)
-			return false;
-		fits = min_t(size_t, len, g->skip + g->room - g->bytes);
-	}
-	return gather_add(g, page, offset, fits) && fits == len;
+	return room && gather_add(g, page, offset, fits) && fits == len;
 }
 
 /* The payload of a part: @len bytes from @from on. */
@@ -174,7 +178,7 @@ static bool gather_range(struct nbd_gather *g, struct nbd_cmd *cmd, u32 from, u3
 static bool gather_part(struct nbd_gather *g, struct nbd_cmd *cmd, unsigned int part)
 {
 	/* A header that no payload follows would keep others from going before it. */
-	if (g->mixed && nbd_is_long(cmd) && g->bytes >= g->room)
+	if (!gather_room(g, cmd))
 		return false;
 	if (!gather_header(g, cmd, part))
 		return false;

@@ -164,8 +164,8 @@ static void between_parts(struct kunit *test)
 	arrange(desk);
 	EXPECT_SENDING(test, s, a);
 	KUNIT_EXPECT_EQ(test, a->nr_sent, 1U);
-	KUNIT_EXPECT_EQ(test, nbd_parts_wire_len(a),
-			7 * ((size_t)NBD_REQUEST_SIZE + NBD_PART_BYTES));
+	KUNIT_EXPECT_EQ(test, nbd_parts(a) - a->nr_sent, 7U);
+	KUNIT_EXPECT_EQ(test, nbd_part_wire_len(a), (size_t)NBD_REQUEST_SIZE + NBD_PART_BYTES);
 	KUNIT_EXPECT_PTR_EQ(test, list_first_entry(&desk->conn->bulk, struct nbd_cmd, node), b);
 }
 
