@@ -255,8 +255,8 @@ static void note_servers(struct nbd_watch *w)
 		const struct nbd_link *link = &w->bringup->links[i];
 
 		if (link->state == NBD_LINK_FAILED && link->err.text[0])
-			snprintf(o->server[link->address->server],
-				 sizeof(o->server[0]), "%s", link->err.text);
+			snprintf(o->server[link->address->server], sizeof(o->server[0]),
+				 "%.*s", (int)sizeof(o->server[0]) - 1, link->err.text);
 	}
 }
 
