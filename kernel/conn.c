@@ -465,12 +465,28 @@ static bool conn_can_flush(const struct nbd_conn *conn)
 	return conn->session->params.flags & NBD_FLAG_SEND_FLUSH;
 }
 
+/*
+ * Whether NBD_CMD_DISC is in the socket. The flush is answered before it: a server that has
+ * read a goodbye may begin nothing any more (nbdkit).
+ */
+static bool conn_say_goodbye(struct nbd_conn *conn, bool flush)
+{
+	if (!nbd_conn_close(conn))
+		return false;
+	if (flush) {
+		if (!nbd_conn_say(conn, NBD_CMD_FLUSH))
+			return false;
+		nbd_leave_await_answer(conn);
+	}
+	return nbd_conn_say(conn, NBD_CMD_DISC);
+}
+
 static void nbd_conn_bury(struct work_struct *work)
 {
 	struct nbd_conn *conn = container_of(work, struct nbd_conn, burial);
 	unsigned int noio = memalloc_noio_save();
+	bool idle, over, leaving, said_goodbye = false;
 	LIST_HEAD(cmds);
-	bool idle, over, leaving;
 
 	/* It is dying: neither becomes more. */
 	spin_lock_bh(&conn->lock);
@@ -478,14 +494,14 @@ static void nbd_conn_bury(struct work_struct *work)
 	spin_unlock_bh(&conn->lock);
 	over = READ_ONCE(conn->session->state) == NBD_STATE_CLOSING;
 	leaving = READ_ONCE(conn->session->leaving);
+	nbd_socket_unhook(conn);
 	/* All is answered, or nobody wants the answers any more: the server may be told so. */
 	if (conn->err == -ECANCELED && (over || leaving || (conn->retiring && idle)))
-		nbd_conn_goodbye(conn, leaving && conn_can_flush(conn));
-	nbd_socket_unhook(conn);
-	if (leaving && READ_ONCE(conn->said_goodbye))
+		said_goodbye = conn_say_goodbye(conn, leaving && conn_can_flush(conn));
+	if (leaving && said_goodbye)
 		nbd_leave_await_end(conn);
 	/* A write that failed must not be executed after all, once the network is back. */
-	nbd_socket_cut(conn, READ_ONCE(conn->said_goodbye) && (idle || leaving));
+	nbd_socket_cut(conn, said_goodbye && (idle || leaving));
 	conn_drain(conn);
 	conn_collect(conn, &cmds);
 	nbd_socket_release(conn);

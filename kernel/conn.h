@@ -147,10 +147,9 @@ struct nbd_conn_tls {
  * @overtakable: there are long writes on @bulk, or on @sending, that have not begun
  * @overtaken:	bytes that went out before one of those
  * @tx_closed:	nothing may be sent any more
- * @said_goodbye: NBD_CMD_DISC is in the socket; written under @tx_mutex
  * @tx_headers: a page for copies of the headers of one sendmsg(): others may take references to
  *		it, as they may not to the memory of requests
- * @goodbye:	NBD_CMD_FLUSH and NBD_CMD_DISC
+ * @last_words:	of the burial, see nbd_conn_say()
  * @tx_blocked:	a send was cut short for want of space; sk_write_space() goes on
  * @tx_left:	who sent has had enough, and has left the rest to @tx_work
  * @tx_work:	goes on sending when there is space, or where another has left off
@@ -207,7 +206,6 @@ struct nbd_conn {
 	bool overtakable;
 	size_t overtaken;
 	bool tx_closed;
-	bool said_goodbye;
 	bool tx_blocked;
 	bool tx_left;
 	struct work_struct tx_work;
@@ -217,7 +215,7 @@ struct nbd_conn {
 	struct nbd_burst burst;
 	struct bio_vec tx_vec[NBD_TX_VECS];
 	struct nbd_request *tx_headers;
-	struct nbd_request goodbye[2];
+	struct nbd_request last_words;
 
 	struct nbd_rx rx;
 	u8 *rx_buf;
@@ -333,11 +331,16 @@ int nbd_xmit_init(void);
 void nbd_xmit_exit(void);
 
 /*
- * Says NBD_CMD_DISC if the stream is at a message boundary and the socket takes
- * it at once, with @flush an NBD_CMD_FLUSH before it, and closes the transmit side in any
- * case. Nobody receives the answer to the flush.
+ * Closes the transmit side: no command is sent any more. Whether the stream is at a message
+ * boundary.
  */
-void nbd_conn_goodbye(struct nbd_conn *conn, bool flush);
+bool nbd_conn_close(struct nbd_conn *conn);
+
+/*
+ * For who has closed it there: sends a request of @type that no command is behind and whose
+ * answer nobody receives. Whether the socket took it, all of it and at once.
+ */
+bool nbd_conn_say(struct nbd_conn *conn, u16 type);
 
 /* recv.c */
 

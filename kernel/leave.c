@@ -44,6 +44,11 @@ static unsigned long time_left(unsigned long until)
 	return time_after(until, jiffies) ? until - jiffies : 0;
 }
 
+void nbd_leave_await_answer(struct nbd_conn *conn)
+{
+	nbd_socket_await_data(&conn->socket, time_left(leave_by - NBD_LEAVE_END));
+}
+
 void nbd_leave_await_end(struct nbd_conn *conn)
 {
 	unsigned long until = jiffies + NBD_LEAVE_END;

@@ -10,9 +10,9 @@
  * What requests still come is parked, and never fails: there is nobody left to repair a file
  * system that has seen errors.
  *
- * Connections retire: what the server has is answered, a second at most. Then they flush and
- * say goodbye, if the socket takes that at once and is at a message boundary, and wait for the
- * server's end of the stream, a second at most; all of them at the same time. So the machine
+ * Connections retire: what the server has is answered, and then a flush, a second at most.
+ * Then they say goodbye, if the socket takes that at once and is at a message boundary, and
+ * wait for the server's end of the stream, a second at most; all of them at the same time. So the machine
  * is held up for two seconds at most, by however many servers are dead.
  *
  * It is not undone. If the machine does not go down after all, its devices wait for ever.
@@ -34,6 +34,9 @@ bool nbd_is_leaving(void);
 
 /* -ESHUTDOWN, told in @extack, if it does; else 0. */
 int nbd_leave_refuse(struct netlink_ext_ack *extack);
+
+/* For a burial that has flushed: waits for the answer, in the time that answers have. */
+void nbd_leave_await_answer(struct nbd_conn *conn);
 
 /* For a burial that has said goodbye: waits for the server's end of the stream. */
 void nbd_leave_await_end(struct nbd_conn *conn);

@@ -502,11 +502,24 @@ void nbd_socket_cut(struct nbd_conn *conn, bool orderly)
 		s->stream->cut(s);
 }
 
+static bool socket_has_ended(const struct sock *sk)
+{
+	return READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN;
+}
+
+void nbd_socket_await_data(struct nbd_socket *s, unsigned long timeout)
+{
+	struct sock *sk = s->sock->sk;
+
+	wait_event_timeout(*sk_sleep(sk), socket_has_ended(sk) ||
+			   !skb_queue_empty_lockless(&sk->sk_receive_queue), timeout);
+}
+
 void nbd_socket_await_end(struct nbd_socket *s, unsigned long timeout)
 {
 	struct sock *sk = s->sock->sk;
 
-	wait_event_timeout(*sk_sleep(sk), READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN, timeout);
+	wait_event_timeout(*sk_sleep(sk), socket_has_ended(sk), timeout);
 }
 
 void nbd_socket_release(struct nbd_conn *conn)

@@ -117,9 +117,10 @@ void nbd_socket_unhook(struct nbd_conn *conn);
 void nbd_socket_cut(struct nbd_conn *conn, bool orderly);
 
 /*
- * Waits until the peer has ended its side of the stream, for @timeout jiffies at most. The
- * callbacks are off; what comes is not read.
+ * Wait until the peer has sent something, or has ended its side of the stream, for @timeout
+ * jiffies at most. The callbacks are off; what comes is not read.
  */
+void nbd_socket_await_data(struct nbd_socket *s, unsigned long timeout);
 void nbd_socket_await_end(struct nbd_socket *s, unsigned long timeout);
 
 /*

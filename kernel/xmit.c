@@ -646,22 +646,29 @@ int nbd_xmit_init(void)
 	return err;
 }
 
-void nbd_conn_goodbye(struct nbd_conn *conn, bool flush)
+bool nbd_conn_close(struct nbd_conn *conn)
 {
-	struct nbd_request *from = &conn->goodbye[!flush];
-	size_t len = sizeof(*from) * (1 + flush);
-	struct kvec vec = { .iov_base = from, .iov_len = len };
-	struct iov_iter iter;
-
-	nbd_wire_encode(&conn->goodbye[0], NBD_CMD_FLUSH, 0, nbd_cookie(0, conn->nr_table), 0, 0);
-	nbd_wire_encode(&conn->goodbye[1], NBD_CMD_DISC, 0, 0, 0, 0);
-	/* Not its page: a connection with a large table is not in one piece of memory. */
-	iov_iter_kvec(&iter, ITER_SOURCE, &vec, 1, len);
+	bool at_boundary;
 
 	mutex_lock(&conn->tx_mutex);
-	if (!conn->tx_closed && !conn->tx_off)
-		WRITE_ONCE(conn->said_goodbye,
-			   xmit_sendmsg(conn, &iter, false, true) == len);
+	at_boundary = !conn->tx_closed && !conn->tx_off;
 	conn->tx_closed = true;
 	mutex_unlock(&conn->tx_mutex);
+	return at_boundary;
+}
+
+bool nbd_conn_say(struct nbd_conn *conn, u16 type)
+{
+	struct nbd_request *request = &conn->last_words;
+	struct kvec vec = { .iov_base = request, .iov_len = sizeof(*request) };
+	struct iov_iter iter;
+	bool said;
+
+	nbd_wire_encode(request, type, 0, nbd_cookie(type, conn->nr_table), 0, 0);
+	/* Not its page: a connection with a large table is not in one piece of memory. */
+	iov_iter_kvec(&iter, ITER_SOURCE, &vec, 1, sizeof(*request));
+	mutex_lock(&conn->tx_mutex);
+	said = xmit_sendmsg(conn, &iter, false, true) == sizeof(*request);
+	mutex_unlock(&conn->tx_mutex);
+	return said;
 }
