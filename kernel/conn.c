@@ -305,11 +305,18 @@ static bool conn_deadline(struct nbd_conn *conn, unsigned long *deadline)
 	return found;
 }
 
+/*
+ * For a retiring connection: whether the oldest answer has been owed for the timeout. That
+ * moment only moves away while commands leave, so the table is not looked through before it.
+ */
 static bool conn_expired(struct nbd_conn *conn)
 {
 	unsigned long deadline;
 
-	return conn_deadline(conn, &deadline) && time_after_eq(jiffies, deadline);
+	if (time_before(jiffies, conn->retire_by) || !conn_deadline(conn, &deadline))
+		return false;
+	conn->retire_by = deadline;
+	return time_after_eq(jiffies, deadline);
 }
 
 static unsigned long conn_retire_interval(const struct nbd_conn *conn)
@@ -346,8 +353,10 @@ void nbd_conn_retire(struct nbd_conn *conn, bool at_once)
 	spin_lock_bh(&conn->lock);
 	/* One that is dying has lost what only a retiring one can tell. */
 	if (conn->state == NBD_LIFE_RUNNING) {
-		if (!conn->retiring)
+		if (!conn->retiring) {
 			conn->retired_at = jiffies;
+			conn->retire_by = jiffies;
+		}
 		WRITE_ONCE(conn->retiring, true);
 		conn_retire_locked(conn, at_once);
 	}
@@ -384,6 +393,7 @@ void nbd_conn_set_timeout(struct nbd_conn *conn, unsigned long timeout)
 
 	spin_lock_bh(&conn->lock);
 	WRITE_ONCE(conn->timeout, timeout);
+	conn->retire_by = jiffies;
 	if (conn->state == NBD_LIFE_RUNNING && conn->retiring)
 		conn_retire_locked(conn, false);
 	else if (conn->state == NBD_LIFE_RUNNING && conn_deadline(conn, &deadline))

@@ -176,6 +176,7 @@ struct nbd_conn_tls {
  *		receiver
  * @retiring:	replaced at @retired_at (jiffies): gets no new commands, and dies when its
  *		own are answered or have exceeded @timeout
+ * @retire_by:	jiffies; while @retiring, none exceeds @timeout before that
  * @retire_node: on session->retiring, under session->lock
  * @reserved:	for the one suspect that is on trial, see retry.h; written under
  *		session->lock
@@ -236,6 +237,7 @@ struct nbd_conn {
 	unsigned long heard_before;
 	bool retiring;
 	unsigned long retired_at;
+	unsigned long retire_by;
 	struct list_head retire_node;
 	bool reserved;
 	char cause[NBD_CAUSE_LEN];
