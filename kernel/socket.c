@@ -6,6 +6,7 @@
 #include <linux/module.h>
 #include <linux/net.h>
 #include <linux/netlink.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
 #include <net/net_namespace.h>
@@ -15,8 +16,6 @@
 #include "socket.h"
 #include "stream.h"
 
-/* What security modules judge our socket calls by. */
-static const struct cred *nbd_cred;
 /* We hold memalloc_socks_key, once for all sockets. */
 static atomic_t nbd_memalloc_held = ATOMIC_INIT(0);
 
@@ -66,15 +65,7 @@ int nbd_sockets_init(void)
 		return -ENOMEM;
 	err = seal_init(nbd_seal);
 	if (err)
-		goto err_seal;
-	err = -ENOMEM;
-	nbd_cred = prepare_kernel_cred(&init_task);
-	if (!nbd_cred)
-		goto err_seal;
-	return 0;
-
-err_seal:
-	kfree(nbd_seal);
+		kfree(nbd_seal);
 	return err;
 }
 
@@ -96,7 +87,6 @@ void nbd_sockets_exit(void)
 	} else {
 		kfree(nbd_seal);
 	}
-	put_cred(nbd_cred);
 	if (atomic_read(&nbd_memalloc_held))
 		static_branch_dec(&memalloc_socks_key);
 }
@@ -114,7 +104,7 @@ static void socket_hold_memalloc_key(void)
 
 int nbd_stream_sendmsg(struct nbd_socket *s, struct msghdr *msg, bool wait)
 {
-	const struct cred *old = override_creds(nbd_cred);
+	const struct cred *old = override_creds(s->cred);
 	int ret = s->ops->sendmsg(s->sock, msg, msg_data_left(msg));
 
 	revert_creds(old);
@@ -128,7 +118,7 @@ int nbd_socket_send(struct nbd_socket *s, struct msghdr *msg, bool wait)
 
 int nbd_stream_recvmsg(struct nbd_socket *s, struct msghdr *msg)
 {
-	const struct cred *old = override_creds(nbd_cred);
+	const struct cred *old = override_creds(s->cred);
 	int ret = s->ops->recvmsg(s->sock, msg, msg_data_left(msg), msg->msg_flags);
 
 	revert_creds(old);
@@ -373,6 +363,16 @@ static void socket_seal(struct nbd_socket *s)
 	s->stream->seal(s);
 }
 
+/* The credentials that every kernel thread has. */
+static const struct cred *socket_make_cred(void)
+{
+	unsigned int noio = memalloc_noio_save();
+	const struct cred *cred = prepare_kernel_cred(&init_task);
+
+	memalloc_noio_restore(noio);
+	return cred;
+}
+
 int nbd_socket_claim(struct nbd_conn *conn, struct file *file)
 {
 	struct nbd_socket *s = &conn->socket;
@@ -380,6 +380,9 @@ int nbd_socket_claim(struct nbd_conn *conn, struct file *file)
 	struct sock *sk = sock->sk;
 	int err;
 
+	s->cred = socket_make_cred();
+	if (!s->cred)
+		return -ENOMEM;
 	/* SMC of older kernels takes the file away from a TCP socket that is not connected. */
 	lock_sock(sk);
 	err = sock_from_file(file) == sock ? socket_check(sock, NULL) : -EINVAL;
@@ -393,8 +396,10 @@ int nbd_socket_claim(struct nbd_conn *conn, struct file *file)
 		socket_seal(s);
 	}
 	release_sock(sk);
-	if (err)
+	if (err) {
+		put_cred(s->cred);
 		return err;
+	}
 
 	socket_reclassify(s);
 	socket_prepare(s);
@@ -527,6 +532,7 @@ void nbd_socket_release(struct nbd_conn *conn)
 	socket_restore(&conn->socket);
 	socket_declassify(&conn->socket);
 	conn->socket.stream->restore(&conn->socket);
+	put_cred(conn->socket.cred);
 	fput(conn->socket.file);
 	conn->socket.sock = NULL;
 }

@@ -27,6 +27,7 @@
 
 #include <linux/types.h>
 
+struct cred;
 struct file;
 struct lock_class_key;
 struct msghdr;
@@ -43,6 +44,8 @@ struct socket;
  * @file:	the file that keeps it, with a reference
  * @ops:	its calls
  * @stream:	what kind it is
+ * @cred:	what security modules judge our calls by, and who counts references to it: one of
+ *		all connections would be written by all CPUs
  * @hooked:	the callbacks are ours
  * @disconnects: sk_disconnects when it was taken
  * @wants_room:	see nbd_socket_wants_room()
@@ -58,6 +61,7 @@ struct nbd_socket {
 	struct file *file;
 	const struct proto_ops *ops;
 	const struct nbd_stream *stream;
+	const struct cred *cred;
 	bool hooked;
 	bool wants_room;
 	int disconnects;
