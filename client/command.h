@@ -9,6 +9,8 @@
 enum nbd_action {
 	NBD_ACTION_ATTACH,
 	NBD_ACTION_DETACH,
+	NBD_ACTION_ATTACH_TAB,
+	NBD_ACTION_DETACH_TAB,
 	NBD_ACTION_CHECK,
 	NBD_ACTION_LIST,
 	NBD_ACTION_INFO,
@@ -19,12 +21,13 @@ enum nbd_action {
 	NBD_ACTION_HELP,
 	NBD_ACTION_VERSION,
 	NBD_ACTION_COMPLETION,
+	NBD_ACTION_LIST_TAB,
 };
 
 /**
  * struct nbd_command - the whole command line
  * @action:	what to do
- * @device:	argument of -check or -disconnect; points into argv
+ * @device:	argument of -check, -disconnect or -attach; points into argv
  * @tab:	device whose parameters are in nbdtab; points into argv, or NULL
  * @tab_file:	the file, NULL for the usual one
  * @force:	detach even if the device is in use

@@ -2,6 +2,7 @@
 /*
  * Who takes care of an attachment.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -28,6 +29,13 @@ bool nbd_keeper_is_ours(const struct nbd_record *record,
 		return true;
 	return record->session_id == status->session_id &&
 	       (!status->keeper || status->keeper == record->keeper);
+}
+
+bool nbd_keeper_record_counts(const struct nbd_record *record,
+			      const struct nbd_status *status)
+{
+	return nbd_keeper_is_ours(record, status) ||
+	       (record->params.ioctl_mode && !status->keeper);
 }
 
 enum nbd_care nbd_care(const struct nbd_status *status, bool has_record)
@@ -66,6 +74,25 @@ const char *nbd_care_text(const struct nbd_status *status, enum nbd_care care,
 static void take_status(void *arg, const struct nbd_status *status)
 {
 	*(struct nbd_status *)arg = *status;
+}
+
+int nbd_keeper_find_record(s32 index, struct nbd_record *record, struct nbd_err *err)
+{
+	struct nbd_status status = { .index = -1 };
+	struct nbd_kernel kernel;
+	int ret = nbd_kernel_open(&kernel, false, err);
+
+	if (ret)
+		return ret;
+	ret = nbd_kernel_status(&kernel, index, take_status, &status, err);
+	nbd_kernel_close(&kernel);
+	if (!ret)
+		ret = nbd_record_read(record, index, err);
+	if (ret || nbd_keeper_record_counts(record, &status))
+		return ret;
+	nbd_record_free(record);
+	return nbd_fail(err, NBD_EXIT_FAILURE, ENOENT,
+			"the record of /dev/nbd%d is not of what it is attached to", index);
 }
 
 const char *nbd_care_hint(s32 index, char *buf, size_t size)

@@ -30,6 +30,13 @@ u64 nbd_keeper_new(void);
 bool nbd_keeper_is_ours(const struct nbd_record *record,
 			const struct nbd_status *status);
 
+/* The same, or it is one of the ioctl interface, which nobody can adopt. */
+bool nbd_keeper_record_counts(const struct nbd_record *record,
+			      const struct nbd_status *status);
+
+/* The record of what the device is attached to now, if it counts; 0 or a negative errno. */
+int nbd_keeper_find_record(s32 index, struct nbd_record *record, struct nbd_err *err);
+
 /* @has_record: the one here is the one that counts. */
 enum nbd_care nbd_care(const struct nbd_status *status, bool has_record);
 

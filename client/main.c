@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "all.h"
 #include "attach.h"
 #include "credentials.h"
 #include "detach.h"
@@ -56,7 +57,8 @@ static int prepare_attach(struct nbd_command *cmd, struct nbd_err *err)
 {
 	if (cmd->action == NBD_ACTION_LIST || cmd->action == NBD_ACTION_INFO)
 		return nbd_credentials_load(&cmd->params, err);
-	if (cmd->action != NBD_ACTION_ATTACH && cmd->action != NBD_ACTION_REPLACE)
+	if (cmd->action != NBD_ACTION_ATTACH && cmd->action != NBD_ACTION_ATTACH_TAB &&
+	    cmd->action != NBD_ACTION_REPLACE)
 		return 0;
 	if (!nbd_process_is_privileged())
 		return nbd_fail(err, NBD_EXIT_PERM, EPERM,
@@ -64,13 +66,17 @@ static int prepare_attach(struct nbd_command *cmd, struct nbd_err *err)
 	return nbd_servers_absolute(&cmd->params, err);
 }
 
-static int run(struct nbd_command *cmd, struct nbd_err *err)
+static int run(struct nbd_command *cmd, int argc, char **argv, struct nbd_err *err)
 {
 	switch (cmd->action) {
 	case NBD_ACTION_ATTACH:
 		return nbd_attach(&cmd->params, stdout, err);
+	case NBD_ACTION_ATTACH_TAB:
+		return nbd_attach_tab(cmd, argc, argv, err);
 	case NBD_ACTION_DETACH:
 		return run_detach(cmd, err);
+	case NBD_ACTION_DETACH_TAB:
+		return nbd_detach_tab(cmd, err);
 	case NBD_ACTION_REPLACE:
 		return nbd_replace(&cmd->params, err);
 	case NBD_ACTION_STATUS:
@@ -85,6 +91,8 @@ static int run(struct nbd_command *cmd, struct nbd_err *err)
 		return nbd_list(&cmd->params, cmd->json, stdout, err);
 	case NBD_ACTION_INFO:
 		return nbd_info(&cmd->params, cmd->json, stdout, err);
+	case NBD_ACTION_LIST_TAB:
+		return nbd_list_tab(cmd, argc, argv, stdout, err);
 	case NBD_ACTION_HELP:
 		nbd_options_help(stdout);
 		return 0;
@@ -112,7 +120,7 @@ int main(int argc, char **argv)
 	if (!ret && cmd.action == NBD_ACTION_CHECK)
 		status = run_check(&cmd, &err);
 	else if (!ret)
-		ret = run(&cmd, &err);
+		ret = run(&cmd, argc, argv, &err);
 	if (ret) {
 		fprintf(stderr, "nbd-client: %s\n", err.text);
 		status = err.status;

@@ -77,6 +77,52 @@ int nbd_tab_read(struct nbd_tab *tab, const char *device, FILE *file, const char
 			name, device);
 }
 
+static bool has_name(const struct nbd_tab_names *names, const char *name)
+{
+	unsigned int i = 0;
+
+	while (i < names->n && strcmp(names->name[i], name))
+		i++;
+	return i < names->n;
+}
+
+static int add_name(struct nbd_tab_names *names, const char *name, struct nbd_err *err)
+{
+	char **grown = reallocarray(names->name, names->n + 1, sizeof(*grown));
+	char *copy = strdup(name);
+
+	if (grown)
+		names->name = grown;
+	if (!grown || !copy) {
+		free(copy);
+		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
+	}
+	names->name[names->n++] = copy;
+	return 0;
+}
+
+int nbd_tab_names_read(struct nbd_tab_names *names, FILE *file, struct nbd_err *err)
+{
+	char *field[FIELDS], *text = NULL;
+	size_t size = 0;
+	int ret = 0;
+
+	memset(names, 0, sizeof(*names));
+	while (!ret && getline(&text, &size, file) >= 0)
+		if (split_line(text, field) && !has_name(names, short_name(field[0])))
+			ret = add_name(names, short_name(field[0]), err);
+	free(text);
+	return ret;
+}
+
+void nbd_tab_names_free(struct nbd_tab_names *names)
+{
+	while (names->n)
+		free(names->name[--names->n]);
+	free(names->name);
+	names->name = NULL;
+}
+
 void nbd_tab_free(struct nbd_tab *tab)
 {
 	free(tab->text);

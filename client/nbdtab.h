@@ -46,6 +46,20 @@ int nbd_tab_read(struct nbd_tab *tab, const char *device, FILE *file, const char
 		 struct nbd_err *err);
 void nbd_tab_free(struct nbd_tab *tab);
 
+/**
+ * struct nbd_tab_names - the devices that are defined, each once
+ * @name:	"nbd0", as it is in the file but for "/dev/"
+ * @n:		how many
+ */
+struct nbd_tab_names {
+	char **name;
+	unsigned int n;
+};
+
+/* In the order of the lines, whether these are right or not; -ENOMEM. Free @names anyway. */
+int nbd_tab_names_read(struct nbd_tab_names *names, FILE *file, struct nbd_err *err);
+void nbd_tab_names_free(struct nbd_tab_names *names);
+
 /*
  * The next option, each once; false when there is none left. @value is NULL without a "=".
  * Those that begin with an underscore are the administrator's own, and left out.

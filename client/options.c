@@ -351,6 +351,21 @@ static int finish_status(struct nbd_command *cmd, struct arguments *args,
 	return args->n ? take_device(cmd, args->v[0], err) : 0;
 }
 
+/* As finish_status(); what is said of one export cannot be meant for all. */
+static int finish_attach_tab(struct nbd_command *cmd, struct arguments *args,
+			     struct nbd_err *err)
+{
+	if (cmd->params.nservers || cmd->params.given & NBD_GIVEN_NAME)
+		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
+				"-attach takes servers and names of exports from nbdtab");
+	if (cmd->params.nofork)
+		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
+				"-nofork stays with one device: -attach has no use for it");
+	if (args->n)
+		cmd->device = args->v[0];
+	return finish_status(cmd, args, err);
+}
+
 static int finish_without(const struct arguments *args, const char *action,
 			  struct nbd_err *err)
 {
@@ -390,9 +405,14 @@ static int check_combination(const struct nbd_command *cmd,
 	const bool is_look = cmd->action == NBD_ACTION_LIST ||
 			     cmd->action == NBD_ACTION_INFO;
 
-	if (cmd->force && cmd->action != NBD_ACTION_DETACH)
+	const bool is_attach = cmd->action == NBD_ACTION_ATTACH ||
+			       cmd->action == NBD_ACTION_ATTACH_TAB ||
+			       cmd->action == NBD_ACTION_LIST_TAB;
+
+	if (cmd->force && cmd->action != NBD_ACTION_DETACH &&
+	    cmd->action != NBD_ACTION_DETACH_TAB)
 		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
-				"-force belongs to -disconnect only");
+				"-force belongs to -disconnect and -detach-all only");
 	if (cmd->json && cmd->action != NBD_ACTION_STATUS && !is_look)
 		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
 				"-json belongs to -status, -info and -list only");
@@ -412,7 +432,7 @@ static int check_combination(const struct nbd_command *cmd,
 		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
 				"-%s is for attaching: -replace has no use for it",
 				p->nofork ? "nofork" : "print-device");
-	if (p->given & NBD_GIVEN_WAIT && cmd->action != NBD_ACTION_ATTACH)
+	if (p->given & NBD_GIVEN_WAIT && !is_attach)
 		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
 				"-wait says how to attach a device: it goes with no other action");
 	if (p->preinit && p->tls)
@@ -434,8 +454,12 @@ static int finish(struct nbd_command *cmd, struct arguments *args,
 		return finish_replace(cmd, args, err);
 	case NBD_ACTION_STATUS:
 		return finish_status(cmd, args, err);
+	case NBD_ACTION_ATTACH_TAB:
+		return finish_attach_tab(cmd, args, err);
 	case NBD_ACTION_DETACH:
 		return finish_without(args, "-disconnect", err);
+	case NBD_ACTION_DETACH_TAB:
+		return finish_without(args, "-detach-all, which takes them from nbdtab,", err);
 	case NBD_ACTION_CHECK:
 		return finish_without(args, "-check", err);
 	case NBD_ACTION_MONITOR:
@@ -510,18 +534,29 @@ int nbd_options_apply_tab(struct nbd_command *cmd, FILE *file, const char *name,
 	return ret;
 }
 
-static int read_tab(struct nbd_command *cmd, struct nbd_err *err)
+/* What messages call it is in @name, NBD_TAB_NAME_MAX bytes. */
+static int open_tab(const struct nbd_command *cmd, char *name, FILE **file,
+		    struct nbd_err *err)
 {
 	const char *path = cmd->tab_file ? cmd->tab_file : NBDTAB;
-	FILE *file = fopen(path, "re");
-	char name[NBD_TAB_NAME_MAX];
-	int ret;
 
-	nbd_sanitize(name, sizeof(name), path, strlen(path));
-	if (!file)
-		return nbd_fail(err, NBD_EXIT_FAILURE, errno,
-				"%s: no server was given, and that file, which could name it, cannot be read: %s",
-				name, strerror(errno));
+	nbd_sanitize(name, NBD_TAB_NAME_MAX, path, strlen(path));
+	*file = fopen(path, "re");
+	if (*file)
+		return 0;
+	return nbd_fail(err, NBD_EXIT_FAILURE, errno,
+			"%s: no server was given, and that file, which could name it, cannot be read: %s",
+			name, strerror(errno));
+}
+
+static int read_tab(struct nbd_command *cmd, struct nbd_err *err)
+{
+	char name[NBD_TAB_NAME_MAX];
+	FILE *file;
+	int ret = open_tab(cmd, name, &file, err);
+
+	if (ret)
+		return ret;
 	ret = nbd_options_apply_tab(cmd, file, name, err);
 	fclose(file);
 	return ret;
@@ -546,22 +581,59 @@ static int apply_tab(struct nbd_command *cmd, int argc, char **argv,
 	return ret ? ret : parse_argv(cmd, &args, argc, argv, err);
 }
 
+static int parse_begin(struct nbd_command *cmd, struct arguments *args, int argc, char **argv,
+		       struct nbd_err *err)
+{
+	memset(cmd, 0, sizeof(*cmd));
+	nbd_params_init(&cmd->params);
+	return parse_argv(cmd, args, argc, argv, err);
+}
+
+static int parse_end(struct nbd_command *cmd, int argc, char **argv, struct nbd_err *err)
+{
+	int ret = cmd->tab ? apply_tab(cmd, argc, argv, err) : 0;
+
+	if (!ret)
+		ret = check_combination(cmd, err);
+	return ret ? ret : nbd_tls_check(&cmd->params, err);
+}
+
 int nbd_options_parse(struct nbd_command *cmd, int argc, char **argv,
 		      struct nbd_err *err)
 {
 	struct arguments args = { 0 };
-	int ret;
+	int ret = parse_begin(cmd, &args, argc, argv, err);
 
-	memset(cmd, 0, sizeof(*cmd));
-	nbd_params_init(&cmd->params);
-	ret = parse_argv(cmd, &args, argc, argv, err);
 	if (!ret)
 		ret = finish(cmd, &args, err);
-	if (!ret && cmd->tab)
-		ret = apply_tab(cmd, argc, argv, err);
+	return ret ? ret : parse_end(cmd, argc, argv, err);
+}
+
+int nbd_options_parse_tab(struct nbd_command *cmd, const char *device, int argc, char **argv,
+			  struct nbd_err *err)
+{
+	struct arguments args = { 0 };
+	int ret = parse_begin(cmd, &args, argc, argv, err);
+
+	cmd->tab = device;
 	if (!ret)
-		ret = check_combination(cmd, err);
-	return ret ? ret : nbd_tls_check(&cmd->params, err);
+		ret = take_device(cmd, device, err);
+	return ret ? ret : parse_end(cmd, argc, argv, err);
+}
+
+int nbd_options_tab_names(const struct nbd_command *cmd, struct nbd_tab_names *names,
+			  struct nbd_err *err)
+{
+	char name[NBD_TAB_NAME_MAX];
+	FILE *file;
+	int ret = open_tab(cmd, name, &file, err);
+
+	memset(names, 0, sizeof(*names));
+	if (ret)
+		return ret;
+	ret = nbd_tab_names_read(names, file, err);
+	fclose(file);
+	return ret;
 }
 
 void nbd_command_free(struct nbd_command *cmd)
@@ -575,7 +647,9 @@ static const char usage[] =
 	"       nbd-client [OPTIONS] URI [DEVICE]            (nbd://..., nbd+unix://...)\n"
 	"       nbd-client [OPTIONS] -unix PATH [DEVICE]\n"
 	"       nbd-client nbdN                              attach as /etc/nbdtab says\n"
+	"       nbd-client [OPTIONS] -a [nbdN]               the same, of all that it has, or one\n"
 	"       nbd-client [-force] -d DEVICE                detach\n"
+	"       nbd-client [-force] -detach-all              detach what is in /etc/nbdtab\n"
 	"       nbd-client -c DEVICE                         is it attached?\n"
 	"       nbd-client -l [-json] HOST [PORT] | URI      list the exports of a server\n"
 	"       nbd-client -info [-json] HOST [PORT] | URI   show what a server offers\n"

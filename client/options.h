@@ -14,6 +14,7 @@
 
 #include "command.h"
 #include "error.h"
+#include "nbdtab.h"
 
 /**
  * nbd_options_parse - read the command line
@@ -26,6 +27,25 @@
  */
 int nbd_options_parse(struct nbd_command *cmd, int argc, char **argv,
 		      struct nbd_err *err);
+
+/**
+ * nbd_options_parse_tab - read the command line again, for one of several devices
+ * @cmd:	filled in; nbd_command_free() it, on failure too
+ * @device:	as nbdtab calls it; stays in use
+ * @argc:	of main()
+ * @argv:	of main(), which nbd_options_parse() has taken
+ * @err:	names file and line if these are to blame
+ *
+ * What @cmd says is what it says of "nbd-client OPTIONS DEVICE".
+ *
+ * Return: 0, -EINVAL, or -ENOENT.
+ */
+int nbd_options_parse_tab(struct nbd_command *cmd, const char *device, int argc, char **argv,
+			  struct nbd_err *err);
+
+/* The devices in the file that @cmd names; 0 or a negative errno. Free @names anyway. */
+int nbd_options_tab_names(const struct nbd_command *cmd, struct nbd_tab_names *names,
+			  struct nbd_err *err);
 void nbd_command_free(struct nbd_command *cmd);
 
 /**

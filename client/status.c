@@ -67,8 +67,7 @@ static void attach_record(struct entry *e)
 {
 	if (nbd_record_read(&e->record, e->status.index, NULL))
 		return;
-	e->has_record = nbd_keeper_is_ours(&e->record, &e->status) ||
-			(e->record.params.ioctl_mode && !e->status.keeper);
+	e->has_record = nbd_keeper_record_counts(&e->record, &e->status);
 	if (!e->has_record)
 		nbd_record_free(&e->record);
 }

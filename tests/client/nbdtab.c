@@ -167,6 +167,62 @@ static void test_precedence(void)
 	test_other_values();
 }
 
+/* Each once, in order, whatever else is in the line. */
+static void test_names(void)
+{
+	static const char text[] = "# no\n/dev/nbd1 host a\n\nnbd0 host\nnbd1 host b\n nbd11 #\n";
+	FILE *f = fmemopen((void *)text, sizeof(text) - 1, "r");
+	struct nbd_tab_names names;
+	struct nbd_err err;
+
+	tap_test("nbdtab: the devices");
+	expect_number(nbd_tab_names_read(&names, f, &err), 0);
+	fclose(f);
+	expect_number(names.n, 3);
+	if (names.n == 3) {
+		expect_text(names.name[0], "nbd1");
+		expect_text(names.name[1], "nbd0");
+		expect_text(names.name[2], "nbd11");
+	}
+	nbd_tab_names_free(&names);
+}
+
+static struct nbd_command *parse_of_tab(struct nbd_command *cmd, const char *device,
+					const char *line, struct nbd_err *err)
+{
+	char path[] = "/tmp/test-nbdtab.XXXXXX", program[] = "nbd-client";
+	char *argv[] = { program, "-a", "-nbdtab", path, "-timeout", "9", NULL };
+	int fd = mkstemp(path), ret;
+
+	dprintf(fd, "%s\n", line);
+	close(fd);
+	ret = nbd_options_parse_tab(cmd, device, 6, argv, err);
+	unlink(path);
+	return ret ? NULL : cmd;
+}
+
+/* For each device of "-a" it is as if that had been given alone. */
+static void test_one_of_all(void)
+{
+	struct nbd_command cmd;
+	struct nbd_err err;
+
+	tap_test("nbdtab: one of several devices");
+	expect(parse_of_tab(&cmd, "nbd4", "nbd4 host exp timeout=5,bs=4096", &err));
+	expect_number(cmd.params.index, 4);
+	expect_text(cmd.params.servers[0].host, "host");
+	expect_text(cmd.params.export_name, "exp");
+	expect_number(cmd.params.block_size, 4096);
+	expect_number(cmd.params.timeout, 9);
+	nbd_command_free(&cmd);
+	expect(!parse_of_tab(&cmd, "nbd4", "nbd4 host exp bs=1", &err));
+	expect_words(err.text, "line 1: -block-size");
+	nbd_command_free(&cmd);
+	expect(!parse_of_tab(&cmd, "disk", "disk host exp", &err));
+	expect_words(err.text, "disk");
+	nbd_command_free(&cmd);
+}
+
 void test_nbdtab(void)
 {
 	struct nbd_command cmd;
@@ -237,5 +293,7 @@ void test_nbdtab(void)
 	refuse("nbd8", -EINVAL, "tab, line 12: -block-size: \"1000\"");
 	refuse("nbd9", -EINVAL, "tab, line 13: option \"bs\" needs a value");
 	refuse("nbd99", -ENOENT, "no definition of nbd99");
+	test_names();
+	test_one_of_all();
 	test_precedence();
 }

@@ -104,6 +104,11 @@ static const struct {
 	{ "-dead-timeout 60 host", "attach auto host:10809 dead=60" },
 	{ "-write-policy through host", "attach auto host:10809 policy=1" },
 	{ "-force -d nbd0", "detach nbd0 force" },
+	{ "-a", "attach-tab auto" },
+	{ "-attach -timeout 5 -R", "attach-tab auto timeout=5 readonly" },
+	{ "-a nbd3", "attach-tab 3" },
+	{ "-detach-all", "detach-tab" },
+	{ "-detach-all -f", "detach-tab force" },
 	{ "-status", "status auto" },
 	{ "-status -json nbd1", "status 1 json" },
 	{ "-replace host2 nbd1", "replace 1 host2:10809" },
@@ -158,6 +163,15 @@ static const struct {
 	{ "-report nbd0", NBD_EXIT_FAILURE, "-report has no use for \"nbd0\"" },
 	{ "-monitor nbd0", NBD_EXIT_FAILURE, "-monitor has no use for \"nbd0\"" },
 	{ "-d nbd0 -d nbd1", NBD_EXIT_FAILURE, "can be given once only" },
+	{ "-a nbd0 nbd1", NBD_EXIT_FAILURE, "one device at most" },
+	{ "-a host", NBD_EXIT_FAILURE, "\"host\"" },
+	{ "-a -d nbd0", NBD_EXIT_FAILURE, "cannot be combined with the other action" },
+	{ "-a -server b", NBD_EXIT_FAILURE, "takes servers and names of exports from nbdtab" },
+	{ "-a -name x", NBD_EXIT_FAILURE, "takes servers and names of exports from nbdtab" },
+	{ "-a -nofork", NBD_EXIT_FAILURE, "-attach has no use for it" },
+	{ "-a -force", NBD_EXIT_FAILURE, "belongs to -disconnect and -detach-all only" },
+	{ "-detach-all nbd1", NBD_EXIT_FAILURE, "has no use for \"nbd1\", and nothing was done" },
+	{ "-detach-all -wait 5", NBD_EXIT_FAILURE, "it goes with no other action" },
 	{ "-c nbd0 -c nbd1", NBD_EXIT_FAILURE, "can be given once only" },
 	{ "-force host nbd0", NBD_EXIT_FAILURE, "-force belongs to -disconnect" },
 	{ "-json host nbd0", NBD_EXIT_FAILURE, "-json belongs to -status, -info and -list" },
@@ -243,6 +257,8 @@ static void describe_params(const struct nbd_params *p, char *text)
 static const char *const actions[] = {
 	[NBD_ACTION_ATTACH] = "attach",
 	[NBD_ACTION_DETACH] = "detach",
+	[NBD_ACTION_ATTACH_TAB] = "attach-tab",
+	[NBD_ACTION_DETACH_TAB] = "detach-tab",
 	[NBD_ACTION_CHECK] = "check",
 	[NBD_ACTION_LIST] = "list",
 	[NBD_ACTION_INFO] = "info",
@@ -260,6 +276,7 @@ static void describe(const struct nbd_command *cmd, char *text)
 		append(text, " %s", strncmp(cmd->device, "/dev/", 5) ?
 		       cmd->device : cmd->device + 5);
 	if (cmd->action == NBD_ACTION_ATTACH ||
+	    cmd->action == NBD_ACTION_ATTACH_TAB ||
 	    cmd->action == NBD_ACTION_REPLACE ||
 	    cmd->action == NBD_ACTION_STATUS) {
 		if (cmd->params.index < 0)
