@@ -20,6 +20,7 @@ SBINDIR ?= $(PREFIX)/sbin
 MANDIR ?= $(PREFIX)/share/man
 COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 UNITDIR ?= $(PREFIX)/lib/systemd/system
+GENERATORDIR ?= $(PREFIX)/lib/systemd/system-generators
 LIBDIR ?= $(PREFIX)/lib/nbd
 # Where dracut looks, if it is there.
 DRACUTDIR ?= /usr/lib/dracut/modules.d
@@ -47,6 +48,7 @@ MAN8 := $(wildcard Documentation/*.8)
 MAN7 := $(wildcard Documentation/*.7)
 MAN5 := $(wildcard Documentation/*.5)
 COMPLETION := $(wildcard system/nbd-client.completion)
+UNITS := $(patsubst system/%.in,%,$(wildcard system/*.service.in))
 
 .PHONY: all
 all: module client
@@ -125,7 +127,16 @@ install-client: client
 	$(if $(MAN5),install -D -m 644 -t $(DESTDIR)$(MANDIR)/man5 $(MAN5))
 	$(if $(COMPLETION),install -D -m 644 $(COMPLETION) $(DESTDIR)$(COMPLETIONDIR)/nbd-client)
 	install -d $(DESTDIR)$(UNITDIR)
-	sed 's|@SBINDIR@|$(SBINDIR)|' system/nbd-monitor.service.in >$(DESTDIR)$(UNITDIR)/nbd-monitor.service
+	for unit in $(UNITS); do \
+		sed 's|@SBINDIR@|$(SBINDIR)|' "system/$$unit.in" >"$(DESTDIR)$(UNITDIR)/$$unit" || exit; \
+	done
+	install -d $(DESTDIR)$(GENERATORDIR)
+	sed 's|@SBINDIR@|$(SBINDIR)|' system/nbd-generator.sh.in >$(DESTDIR)$(GENERATORDIR)/nbd-generator
+	chmod 755 $(DESTDIR)$(GENERATORDIR)/nbd-generator
+	$(if $(DESTDIR),,$(RELOAD))
+
+# systemd, where it runs
+RELOAD = if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 
 # What makes an initramfs that boots from a network block device.
 .PHONY: install-boot
@@ -156,12 +167,14 @@ uninstall:
 		$(addprefix $(DESTDIR)$(MANDIR)/man7/,$(notdir $(MAN7))) \
 		$(addprefix $(DESTDIR)$(MANDIR)/man5/,$(notdir $(MAN5))) \
 		$(DESTDIR)$(COMPLETIONDIR)/nbd-client \
-		$(DESTDIR)$(UNITDIR)/nbd-monitor.service $(DESTDIR)$(LIBDIR)/nbd-boot.sh \
+		$(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) \
+		$(DESTDIR)$(GENERATORDIR)/nbd-generator $(DESTDIR)$(LIBDIR)/nbd-boot.sh \
 		$(addprefix $(DESTDIR)$(INITRAMFSDIR)/,hooks/nbd-boot \
 			scripts/local-top/nbd-boot scripts/local-bottom/nbd-boot)
 	rm -rf $(DESTDIR)$(DRACUTDIR)/96nbd-boot
 	$(if $(DESTDIR),,depmod $(KVER))
 	$(if $(DESTDIR),,$(UPDATE_INITRAMFS))
+	$(if $(DESTDIR),,$(RELOAD))
 
 # DKMS builds the module again for every kernel that is installed later.
 .PHONY: dkms-install

@@ -30,6 +30,66 @@ serve() {
 	wait_until 20 answers || { echo "the server does not start"; return 1; }
 }
 
+# put_on_disk FILE PATH [MODE]: onto the disk, which nobody uses yet
+put_on_disk() {
+	local mode=${3:-100644}
+
+	debugfs -w -f - "$work/disk" >"$work/debugfs" 2>&1 <<-END
+		rm $2
+		write $1 $2
+		sif $2 mode 0$mode
+	END
+	debugfs -R "stat $2" "$work/disk" 2>/dev/null | grep -q 'Type: regular' ||
+		{ cat "$work/debugfs"; return 1; }
+}
+
+# install_client: client, units and generator, as `make install` has them
+install_client() {
+	local tree=$work/tree units=/usr/lib/systemd/system unit generator
+
+	make -s -C "$top" install-client DESTDIR="$tree" PREFIX=/usr SBINDIR=/usr/sbin || return
+	put_on_disk "$tree/usr/sbin/nbd-client" /usr/sbin/nbd-client 100755 || return
+	for unit in "$tree$units"/*; do
+		put_on_disk "$unit" "$units/${unit##*/}" || return
+	done
+	generator=$units-generators/nbd-generator
+	put_on_disk "$tree$generator" "$generator" 100755
+}
+
+# make_disks: the exports of the server that serve_disks starts
+make_disks() {
+	mkdir -p "$work/disks"
+	truncate -s 64M "$work/disks"/{data,swap}
+	mke2fs -q -t ext4 "$work/disks/data" && mkswap -q "$work/disks/swap"
+}
+
+# configure_disks PORT: in nbdtab and fstab
+configure_disks() {
+	printf '%s\n' "nbd1 10.0.2.2 data port=$1,wait=forever" \
+		"nbd2 10.0.2.2 swap port=$1,wait=forever,swap" >"$work/nbdtab"
+	printf '%s\n' "LABEL=nbdroot / ext4 defaults 0 1" \
+		"/dev/nbd1 /data ext4 _netdev,nofail 0 2" \
+		"/dev/nbd2 none swap _netdev,nofail 0 0" >"$work/fstab"
+	put_on_disk "$work/nbdtab" /etc/nbdtab && put_on_disk "$work/fstab" /etc/fstab
+}
+
+# serve_disks PORT
+serve_disks() {
+	nbdkit -f -v -i 127.0.0.1 -p "$1" file dir="$work/disks" >>"$work/disks.log" 2>&1 &
+	outside_pids+=($!)
+}
+
+# in_order WORDS...: the console has them, each after the one before
+in_order() {
+	local words line=0 next
+
+	for words; do
+		next=$(grep -an -- "$words" "$work/console" | awk -F: -v line="$line" '$1 > line { print $1; exit }')
+		[ -n "$next" ] || { echo "not on the console, or too early: $words"; tail -n 60 "$work/console"; return 1; }
+		line=$next
+	done
+}
+
 stop_server() {
 	kill -9 "$server"
 	wait "$server" 2>/dev/null
@@ -70,13 +130,13 @@ await_off() {
 	await 'reboot: Power down'
 }
 
-# goodbyes: connections that ended with one; those of answers() sent nothing
+# goodbyes [LOG]: connections that ended with one; those of answers() sent nothing
 goodbyes() {
-	grep -c 'client sent NBD_CMD_DISC' "$work/server.log"
+	grep -c 'client sent NBD_CMD_DISC' "${1:-$work/server.log}"
 }
 
 connections() {
-	grep -c 'handshake complete' "$work/server.log"
+	grep -c 'handshake complete' "${1:-$work/server.log}"
 }
 
 # nothing_broken: neither in the guest's kernel nor on the disk
@@ -92,8 +152,8 @@ outage() {
 	serve
 }
 
-# said_goodbye: each connection of the last server
+# said_goodbye [LOG]: each connection of the last server, or of that with this log
 said_goodbye() {
-	echo "$(connections) connections, $(goodbyes) goodbyes"
-	[ "$(connections)" != 0 ] && [ "$(connections)" = "$(goodbyes)" ]
+	echo "$(connections "$@") connections, $(goodbyes "$@") goodbyes"
+	[ "$(connections "$@")" != 0 ] && [ "$(connections "$@")" = "$(goodbyes "$@")" ]
 }
