@@ -20,6 +20,7 @@ SBINDIR ?= $(PREFIX)/sbin
 MANDIR ?= $(PREFIX)/share/man
 COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 UNITDIR ?= $(PREFIX)/lib/systemd/system
+UDEVDIR ?= $(PREFIX)/lib/udev/rules.d
 GENERATORDIR ?= $(PREFIX)/lib/systemd/system-generators
 LIBDIR ?= $(PREFIX)/lib/nbd
 # Where dracut looks, if it is there.
@@ -133,10 +134,13 @@ install-client: client
 	install -d $(DESTDIR)$(GENERATORDIR)
 	sed 's|@SBINDIR@|$(SBINDIR)|' system/nbd-generator.sh.in >$(DESTDIR)$(GENERATORDIR)/nbd-generator
 	chmod 755 $(DESTDIR)$(GENERATORDIR)/nbd-generator
+	install -d $(DESTDIR)$(UDEVDIR)
+	sed 's|@SBINDIR@|$(SBINDIR)|' system/59-nbd.rules.in >$(DESTDIR)$(UDEVDIR)/59-nbd.rules
 	$(if $(DESTDIR),,$(RELOAD))
 
-# systemd, where it runs
-RELOAD = if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+# systemd and udev, where they run
+RELOAD = if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi; \
+	if [ -e /run/udev/control ]; then udevadm control --reload; fi
 
 # What makes an initramfs that boots from a network block device.
 .PHONY: install-boot
@@ -168,6 +172,7 @@ uninstall:
 		$(addprefix $(DESTDIR)$(MANDIR)/man5/,$(notdir $(MAN5))) \
 		$(DESTDIR)$(COMPLETIONDIR)/nbd-client \
 		$(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) \
+		$(DESTDIR)$(UDEVDIR)/59-nbd.rules \
 		$(DESTDIR)$(GENERATORDIR)/nbd-generator $(DESTDIR)$(LIBDIR)/nbd-boot.sh \
 		$(addprefix $(DESTDIR)$(INITRAMFSDIR)/,hooks/nbd-boot \
 			scripts/local-top/nbd-boot scripts/local-bottom/nbd-boot)

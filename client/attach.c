@@ -20,6 +20,7 @@
 #include "process.h"
 #include "serve.h"
 #include "store.h"
+#include "udev.h"
 
 static void fill_config(struct nbd_kernel_config *c, const struct nbd_kernel *k,
 			const struct nbd_params *params)
@@ -233,6 +234,7 @@ static int attach_device(struct nbd_kernel *k, const struct nbd_params *params,
 	if (!nbd_kernel_knows(k, NBD_ATTR_READ_AHEAD))
 		nbd_device_set_read_ahead(params, reply.index);
 	nbd_device_make_ready(reply.index);
+	nbd_udev_refresh(reply.index);
 	return 0;
 }
 

@@ -22,12 +22,13 @@ enum nbd_action {
 	NBD_ACTION_VERSION,
 	NBD_ACTION_COMPLETION,
 	NBD_ACTION_LIST_TAB,
+	NBD_ACTION_UDEV,
 };
 
 /**
  * struct nbd_command - the whole command line
  * @action:	what to do
- * @device:	argument of -check, -disconnect or -attach; points into argv
+ * @device:	argument of -check, -disconnect, -udev or -attach; points into argv
  * @tab:	device whose parameters are in nbdtab; points into argv, or NULL
  * @tab_file:	the file, NULL for the usual one
  * @force:	detach even if the device is in use

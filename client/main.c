@@ -19,6 +19,7 @@
 #include "replace.h"
 #include "report.h"
 #include "status.h"
+#include "udev.h"
 #include "uri.h"
 
 static int run_check(const struct nbd_command *cmd, struct nbd_err *err)
@@ -50,6 +51,16 @@ static int run_detach(const struct nbd_command *cmd, struct nbd_err *err)
 	int ret = nbd_device_parse(cmd->device, &index, err);
 
 	return ret ? ret : nbd_detach(index, cmd->force, err);
+}
+
+static int run_udev(const struct nbd_command *cmd, struct nbd_err *err)
+{
+	s32 index;
+	int ret = nbd_device_parse(cmd->device, &index, err);
+
+	if (!ret)
+		nbd_udev_print(index, stdout);
+	return ret;
 }
 
 /* Before any server is bothered; and their paths are kept for those who reconnect. */
@@ -93,6 +104,8 @@ static int run(struct nbd_command *cmd, int argc, char **argv, struct nbd_err *e
 		return nbd_info(&cmd->params, cmd->json, stdout, err);
 	case NBD_ACTION_LIST_TAB:
 		return nbd_list_tab(cmd, argc, argv, stdout, err);
+	case NBD_ACTION_UDEV:
+		return run_udev(cmd, err);
 	case NBD_ACTION_HELP:
 		nbd_options_help(stdout);
 		return 0;

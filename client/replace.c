@@ -25,6 +25,7 @@
 #include "store.h"
 #include "target.h"
 #include "tls.h"
+#include "udev.h"
 
 /**
  * struct replacing - one switch-over
@@ -416,6 +417,8 @@ int nbd_replace(const struct nbd_params *params, struct nbd_err *err)
 		ret = check_now(&kernel, params, err);
 		if (!ret)
 			ret = replace_in(&kernel, params, b, err);
+		if (!ret)
+			nbd_udev_refresh(params->index);
 		nbd_kernel_close(&kernel);
 	}
 	free(b);

@@ -27,6 +27,7 @@
 #include "serve.h"
 #include "settings.h"
 #include "store.h"
+#include "udev.h"
 
 /* How long NBD_DO_IT may take to begin, and how often to look. */
 #define START_WAIT_MS 5000
@@ -422,6 +423,7 @@ static int report(struct service *s, int end, FILE *out, struct nbd_err *err)
 		return ret;
 	nbd_device_set_read_ahead(&s->record->params, service_index(s));
 	nbd_device_make_ready(service_index(s));
+	nbd_udev_refresh(service_index(s));
 	fflush(out);
 	return 0;
 }

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Links in /dev/disk.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "device.h"
+#include "keeper.h"
+#include "store.h"
+#include "udev.h"
+
+#define RULE "59-nbd.rules"
+#define CONTROL "/run/udev/control"
+/* How long udev may take, and how often that is looked at. */
+#define UDEV_WAIT_MS 5000
+#define UDEV_LOOK_MS 10
+/* What is longer than that is no name of a link, for -partN follows it. */
+#define LINK_NAME_MAX 240
+
+/*
+ * Characters that udev replaces in the names of links, and the slash, become \xNN, which
+ * it keeps.
+ */
+static void print_encoded(const char *text, size_t len, FILE *out)
+{
+	static const char plain[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "abcdefghijklmnopqrstuvwxyz#+-.:=@_";
+	size_t i;
+
+	for (i = 0; i < len; i++) {
+		if (text[i] && strchr(plain, text[i]))
+			fputc(text[i], out);
+		else
+			fprintf(out, "\\x%02x", (unsigned char)text[i]);
+	}
+}
+
+/* The server that was asked for first, and the export. */
+static void print_path(const struct nbd_params *p, FILE *out)
+{
+	const struct nbd_server *server = &p->servers[0];
+
+	fputs("nbd-", out);
+	print_encoded(server->host, server->host_len, out);
+	if (server->family != NBD_UNIX) {
+		fputc(':', out);
+		print_encoded(server->port, strlen(server->port), out);
+	}
+	if (p->export_name && *p->export_name) {
+		fputc('-', out);
+		print_encoded(p->export_name, strlen(p->export_name), out);
+	}
+}
+
+/*
+ * The properties of a record, to be freed; NULL without one. The last line is that by which
+ * udev's database tells of which attachment and server it is.
+ */
+static char *record_properties(s32 index)
+{
+	char *text = NULL, *path = NULL;
+	struct nbd_record record;
+	size_t size, len = 0;
+	FILE *f;
+
+	if (nbd_keeper_find_record(index, &record, NULL))
+		return NULL;
+	f = open_memstream(&path, &len);
+	if (f) {
+		print_path(&record.params, f);
+		fclose(f);
+	}
+	f = path ? open_memstream(&text, &size) : NULL;
+	if (f) {
+		if (len <= LINK_NAME_MAX)
+			fprintf(f, "ID_PATH=%s\n", path);
+		fprintf(f, "NBD_RECORD=%llu-%.*s\n",
+			record.keeper ?: record.session_id ?: record.pid,
+			LINK_NAME_MAX, path);
+		fclose(f);
+	}
+	free(path);
+	nbd_record_free(&record);
+	return text;
+}
+
+static void print_identifier(s32 index, FILE *out)
+{
+	char path[64], text[NBD_BACKEND_MAX + 2];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/block/nbd%d/backend", index);
+	f = fopen(path, "re");
+	if (!f)
+		return;
+	if (fgets(text, sizeof(text), f) && *text != '\n') {
+		fputs("NBD_IDENTIFIER=", out);
+		print_encoded(text, strcspn(text, "\n"), out);
+		fputc('\n', out);
+	}
+	fclose(f);
+}
+
+void nbd_udev_print(s32 index, FILE *out)
+{
+	char *properties = record_properties(index);
+
+	print_identifier(index, out);
+	if (properties)
+		fputs(properties, out);
+	free(properties);
+}
+
+/* The first that is there counts; one that is a link to /dev/null takes the rule away. */
+static bool has_rule(void)
+{
+	static const char *const folders[] = {
+		"/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib",
+	};
+	char path[64];
+	struct stat st;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(folders); i++) {
+		snprintf(path, sizeof(path), "%s/udev/rules.d/" RULE, folders[i]);
+		if (!stat(path, &st))
+			return S_ISREG(st.st_mode) && st.st_size;
+	}
+	return false;
+}
+
+static bool has_line(const char *path, const char *wanted)
+{
+	FILE *f = fopen(path, "re");
+	bool found = false;
+	char *line = NULL;
+	size_t size = 0;
+
+	while (f && !found && getline(&line, &size, f) >= 0)
+		found = !strcmp(line, wanted);
+	free(line);
+	if (f)
+		fclose(f);
+	return found;
+}
+
+/* Whether udev's database has that line of a device; also if there is no such device. */
+static bool udev_knows(const char *sysfs, const char *line)
+{
+	unsigned int major, minor;
+	char path[320];
+	bool is_there;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/dev", sysfs);
+	f = fopen(path, "re");
+	if (!f)
+		return true;
+	is_there = fscanf(f, "%u:%u", &major, &minor) == 2;
+	fclose(f);
+	snprintf(path, sizeof(path), "/run/udev/data/b%u:%u", major, minor);
+	return !is_there || has_line(path, line);
+}
+
+/* Calls @fn with the folders of the disk and of its partitions, as long as it returns true. */
+static bool for_each_folder(s32 index, bool (*fn)(const char *sysfs, const char *line),
+			    const char *line)
+{
+	char path[64 + NAME_MAX], prefix[24];
+	bool good;
+	struct dirent *e;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/sys/block/nbd%d", index);
+	snprintf(prefix, sizeof(prefix), "nbd%dp", index);
+	good = fn(path, line);
+	dir = opendir(path);
+	while (good && dir && (e = readdir(dir))) {
+		if (strncmp(e->d_name, prefix, strlen(prefix)))
+			continue;
+		snprintf(path, sizeof(path), "/sys/block/nbd%d/%s", index, e->d_name);
+		good = fn(path, line);
+	}
+	if (dir)
+		closedir(dir);
+	return good;
+}
+
+static bool trigger(const char *sysfs, const char *line)
+{
+	char path[320];
+	int fd;
+
+	if (udev_knows(sysfs, line))
+		return true;
+	snprintf(path, sizeof(path), "%s/uevent", sysfs);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return true;
+	dprintf(fd, "change");
+	close(fd);
+	return true;
+}
+
+static void wait_for_udev(s32 index, const char *line)
+{
+	s64 deadline = nbd_now_ms() + UDEV_WAIT_MS;
+	char path[NBD_DEVICE_PATH_MAX];
+
+	for_each_folder(index, trigger, line);
+	while (!for_each_folder(index, udev_knows, line)) {
+		if (!nbd_poll_timeout(deadline)) {
+			fprintf(stderr,
+				"nbd-client: %s is attached, but udev has not made its links within %d s\n",
+				nbd_device_path(index, path), UDEV_WAIT_MS / 1000);
+			return;
+		}
+		poll(NULL, 0, UDEV_LOOK_MS);
+	}
+}
+
+void nbd_udev_refresh(s32 index)
+{
+	char *properties, *line = NULL;
+
+	if (access(CONTROL, F_OK) || !has_rule())
+		return;
+	properties = record_properties(index);
+	if (properties && asprintf(&line, "E:%s", strstr(properties, "NBD_RECORD=")) >= 0)
+		wait_for_udev(index, line);
+	free(line);
+	free(properties);
+}

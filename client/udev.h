@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Links in /dev/disk: what udev's rule (system/59-nbd.rules.in) asks, and that udev has
+ * made them before a device is said to be ready.
+ */
+#ifndef NBD_UDEV_H
+#define NBD_UDEV_H
+
+#include <stdio.h>
+
+#include "error.h"
+#include "util.h"
+
+/**
+ * nbd_udev_print - properties of an attached device, for the rule
+ * @index:	device
+ * @out:	gets "NAME=VALUE" lines
+ *
+ * ID_PATH, "nbd-HOST:PORT-NAME", and NBD_RECORD, which another attachment or server has
+ * otherwise, if the record here is of what is attached; NBD_IDENTIFIER if the driver has one. All
+ * are encoded as names of links, a slash included.
+ */
+void nbd_udev_print(s32 index, FILE *out);
+
+/*
+ * Has udev look at the device and its partitions once more if it has not seen the record,
+ * and waits until it has. Does nothing where udev does not run, or has no such rule. That
+ * udev takes too long is told on standard error.
+ */
+void nbd_udev_refresh(s32 index);
+
+#endif /* NBD_UDEV_H */
