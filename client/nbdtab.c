@@ -2,14 +2,80 @@
 /*
  * /etc/nbdtab.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "nbdtab.h"
 
 /* Device, host, export, options. */
 #define FIELDS 4
+
+static int is_conf(const struct dirent *e)
+{
+	const char *end = strrchr(e->d_name, '.');
+
+	return e->d_name[0] != '.' && end && !strcmp(end, ".conf");
+}
+
+static int add_file(struct nbd_tab_files *files, char *path, struct nbd_err *err)
+{
+	char **grown = path ? reallocarray(files->path, files->n + 1, sizeof(*grown)) : NULL;
+
+	if (!grown) {
+		free(path);
+		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
+	}
+	files->path = grown;
+	files->path[files->n++] = path;
+	return 0;
+}
+
+static int add_folder(struct nbd_tab_files *files, const char *folder, struct nbd_err *err)
+{
+	struct dirent **entries = NULL;
+	int i, n = scandir(folder, &entries, is_conf, alphasort), ret = 0;
+	char *path;
+
+	if (n < 0 && errno != ENOENT)
+		return nbd_fail(err, NBD_EXIT_FAILURE, errno, "%s cannot be read: %s", folder,
+				strerror(errno));
+	for (i = 0; i < n; i++) {
+		if (!ret && asprintf(&path, "%s/%s", folder, entries[i]->d_name) < 0)
+			path = NULL;
+		if (!ret)
+			ret = add_file(files, path, err);
+		free(entries[i]);
+	}
+	free(entries);
+	return ret;
+}
+
+int nbd_tab_files_find(struct nbd_tab_files *files, const char *file, const char *folder,
+		       struct nbd_err *err)
+{
+	bool is_there = !access(file, F_OK);
+	int ret = 0;
+
+	memset(files, 0, sizeof(*files));
+	if (is_there)
+		ret = add_file(files, strdup(file), err);
+	if (!ret && folder)
+		ret = add_folder(files, folder, err);
+	if (!ret && !files->n)
+		ret = add_file(files, strdup(file), err);
+	return ret;
+}
+
+void nbd_tab_files_free(struct nbd_tab_files *files)
+{
+	while (files->n)
+		free(files->path[--files->n]);
+	free(files->path);
+	files->path = NULL;
+}
 
 int nbd_tab_bad(const struct nbd_tab *tab, struct nbd_err *err)
 {
@@ -37,6 +103,29 @@ static int split_line(char *text, char *field[FIELDS])
 	return n;
 }
 
+/* The number of a backslash and three octal digits, or 0. */
+static unsigned char octal_code(const char *text)
+{
+	if (text[0] != '\\' || strspn(text + 1, "01234567") < 3 || text[1] > '3')
+		return 0;
+	return (text[1] - '0') << 6 | (text[2] - '0') << 3 | (text[3] - '0');
+}
+
+/* As in fstab: that is the character of that number. */
+static char *decode(char *word)
+{
+	char *from = word, *to = word;
+	unsigned char code;
+
+	while (*from) {
+		code = octal_code(from);
+		*to++ = code ?: *from;
+		from += code ? 4 : 1;
+	}
+	*to = '\0';
+	return word;
+}
+
 static const char *short_name(const char *device)
 {
 	return strncmp(device, "/dev/", 5) ? device : device + 5;
@@ -50,8 +139,8 @@ static int take_line(struct nbd_tab *tab, char *const field[FIELDS], int fields,
 			 "a definition has three or four fields: DEVICE HOST EXPORT [OPTIONS]");
 		return nbd_tab_bad(tab, err);
 	}
-	tab->server = field[1];
-	tab->export = field[2];
+	tab->server = decode(field[1]);
+	tab->export = decode(field[2]);
 	tab->options = field[3];
 	return 0;
 }
@@ -107,7 +196,6 @@ int nbd_tab_names_read(struct nbd_tab_names *names, FILE *file, struct nbd_err *
 	size_t size = 0;
 	int ret = 0;
 
-	memset(names, 0, sizeof(*names));
 	while (!ret && getline(&text, &size, file) >= 0)
 		if (split_line(text, field) && !has_name(names, short_name(field[0])))
 			ret = add_name(names, short_name(field[0]), err);
@@ -137,7 +225,9 @@ bool nbd_tab_option(struct nbd_tab *tab, char **name, char **value)
 			return false;
 	} while (!**name || **name == '_');
 	*value = strchr(*name, '=');
-	if (*value)
+	if (*value) {
 		*(*value)++ = '\0';
+		decode(*value);
+	}
 	return true;
 }

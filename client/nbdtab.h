@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * /etc/nbdtab, nbdtab(5): one device a line, "nbd0 HOST EXPORT [OPTIONS]". This takes the
- * line apart; what the words mean is for whoever reads them (options.h).
+ * /etc/nbdtab and the files beside it, nbdtab(5): one device a line, "nbd0 HOST EXPORT
+ * [OPTIONS]". This takes the line apart; what the words mean is for whoever reads them
+ * (options.h).
  */
 #ifndef NBD_NBDTAB_H
 #define NBD_NBDTAB_H
@@ -12,6 +13,28 @@
 #include "error.h"
 
 #define NBD_TAB_NAME_MAX 256
+
+/**
+ * struct nbd_tab_files - what is read, the first first
+ * @path:	the files
+ * @n:		how many
+ */
+struct nbd_tab_files {
+	char **path;
+	unsigned int n;
+};
+
+/**
+ * nbd_tab_files_find - which files there are
+ * @files:	filled in; nbd_tab_files_free() it, on failure too
+ * @file:	is the first if it is there, or if nothing else is
+ * @folder:	the others are those in it whose names end in ".conf", in the order of their
+ *		names; NULL for none
+ * @err:	says why not
+ */
+int nbd_tab_files_find(struct nbd_tab_files *files, const char *file, const char *folder,
+		       struct nbd_err *err);
+void nbd_tab_files_free(struct nbd_tab_files *files);
 
 /**
  * struct nbd_tab - the definition of one device
@@ -56,13 +79,17 @@ struct nbd_tab_names {
 	unsigned int n;
 };
 
-/* In the order of the lines, whether these are right or not; -ENOMEM. Free @names anyway. */
+/*
+ * Adds those of a file to @names, which is empty at first, in the order of the lines, whether
+ * these are right or not; -ENOMEM.
+ */
 int nbd_tab_names_read(struct nbd_tab_names *names, FILE *file, struct nbd_err *err);
 void nbd_tab_names_free(struct nbd_tab_names *names);
 
 /*
  * The next option, each once; false when there is none left. @value is NULL without a "=".
- * Those that begin with an underscore are the administrator's own, and left out.
+ * Those that begin with an underscore are the administrator's own, and left out. "\\040" and its
+ * like are decoded, here and in the fields.
  */
 bool nbd_tab_option(struct nbd_tab *tab, char **name, char **value);
 

@@ -519,10 +519,13 @@ int nbd_options_apply_tab(struct nbd_command *cmd, FILE *file, const char *name,
 {
 	const char *port = NBD_DEFAULT_PORT;
 	struct nbd_tab tab;
+	s32 index;
 	int ret = nbd_tab_read(&tab, cmd->tab, file, name, err);
 
 	if (!ret) {
-		ret = apply_tab_name(&cmd->params, tab.export, err);
+		ret = nbd_device_parse(cmd->tab, &index, err);
+		if (!ret)
+			ret = apply_tab_name(&cmd->params, tab.export, err);
 		if (!ret)
 			ret = apply_tab_options(cmd, &tab, &port, err);
 		if (!ret)
@@ -535,30 +538,53 @@ int nbd_options_apply_tab(struct nbd_command *cmd, FILE *file, const char *name,
 }
 
 /* What messages call it is in @name, NBD_TAB_NAME_MAX bytes. */
-static int open_tab(const struct nbd_command *cmd, char *name, FILE **file,
-		    struct nbd_err *err)
+static int open_tab(const char *path, char *name, FILE **file, struct nbd_err *err)
 {
-	const char *path = cmd->tab_file ? cmd->tab_file : NBDTAB;
-
 	nbd_sanitize(name, NBD_TAB_NAME_MAX, path, strlen(path));
 	*file = fopen(path, "re");
 	if (*file)
 		return 0;
 	return nbd_fail(err, NBD_EXIT_FAILURE, errno,
-			"%s: no server was given, and that file, which could name it, cannot be read: %s",
+			"%s, which says where devices are attached from, cannot be read: %s",
 			name, strerror(errno));
 }
 
-static int read_tab(struct nbd_command *cmd, struct nbd_err *err)
+static int find_tabs(const struct nbd_command *cmd, struct nbd_tab_files *files,
+		     struct nbd_err *err)
+{
+	return cmd->tab_file ? nbd_tab_files_find(files, cmd->tab_file, NULL, err) :
+			       nbd_tab_files_find(files, NBDTAB, NBDTAB ".d", err);
+}
+
+static int read_tab(struct nbd_command *cmd, const char *path, struct nbd_err *err)
 {
 	char name[NBD_TAB_NAME_MAX];
 	FILE *file;
-	int ret = open_tab(cmd, name, &file, err);
+	int ret = open_tab(path, name, &file, err);
 
 	if (ret)
-		return ret;
+		return ret == -ENOENT ? -EINVAL : ret;
 	ret = nbd_options_apply_tab(cmd, file, name, err);
 	fclose(file);
+	return ret;
+}
+
+/* The first file with the device counts; if none has it, the first one is told of. */
+static int read_tabs(struct nbd_command *cmd, struct nbd_err *err)
+{
+	struct nbd_tab_files files;
+	struct nbd_err other;
+	unsigned int i;
+	int ret = find_tabs(cmd, &files, err);
+
+	if (!ret)
+		ret = read_tab(cmd, files.path[0], err);
+	for (i = 1; ret == -ENOENT && i < files.n; i++) {
+		ret = read_tab(cmd, files.path[i], &other);
+		if (ret != -ENOENT)
+			*err = other;
+	}
+	nbd_tab_files_free(&files);
 	return ret;
 }
 
@@ -570,14 +596,13 @@ static int apply_tab(struct nbd_command *cmd, int argc, char **argv,
 		     struct nbd_err *err)
 {
 	struct arguments args = { 0 };
-	s32 index = cmd->params.index;
 	int ret;
 
 	nbd_params_free(&cmd->params);
 	nbd_params_init(&cmd->params);
-	cmd->params.index = index;
-	cmd->params.given = NBD_GIVEN_INDEX;
-	ret = read_tab(cmd, err);
+	ret = read_tabs(cmd, err);
+	if (!ret)
+		ret = take_device(cmd, cmd->tab, err);
 	return ret ? ret : parse_argv(cmd, &args, argc, argv, err);
 }
 
@@ -616,23 +641,33 @@ int nbd_options_parse_tab(struct nbd_command *cmd, const char *device, int argc,
 	int ret = parse_begin(cmd, &args, argc, argv, err);
 
 	cmd->tab = device;
-	if (!ret)
-		ret = take_device(cmd, device, err);
 	return ret ? ret : parse_end(cmd, argc, argv, err);
+}
+
+static int read_names(const char *path, struct nbd_tab_names *names, struct nbd_err *err)
+{
+	char name[NBD_TAB_NAME_MAX];
+	FILE *file;
+	int ret = open_tab(path, name, &file, err);
+
+	if (ret)
+		return ret;
+	ret = nbd_tab_names_read(names, file, err);
+	fclose(file);
+	return ret;
 }
 
 int nbd_options_tab_names(const struct nbd_command *cmd, struct nbd_tab_names *names,
 			  struct nbd_err *err)
 {
-	char name[NBD_TAB_NAME_MAX];
-	FILE *file;
-	int ret = open_tab(cmd, name, &file, err);
+	struct nbd_tab_files files;
+	int ret = find_tabs(cmd, &files, err);
+	unsigned int i;
 
 	memset(names, 0, sizeof(*names));
-	if (ret)
-		return ret;
-	ret = nbd_tab_names_read(names, file, err);
-	fclose(file);
+	for (i = 0; !ret && i < files.n; i++)
+		ret = read_names(files.path[i], names, err);
+	nbd_tab_files_free(&files);
 	return ret;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* nbdtab(5). */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/nbd-netlink.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -24,6 +25,7 @@ static const char file[] =
 	"nbd8 host exp bs=1000\n"
 	"nbd9 host exp bs\n"
 	"nbd12 host disk#1 timeout=7 #bs=512\n"
+	"nbd13 /run/with\\040blank my\\040disk\\134x\\9\\000 unix,identifier=a\\054b\\011c\n"
 	"/dev/nbd11 host -";	/* no line end */
 
 static int read_tab(struct nbd_command *cmd, const char *device,
@@ -172,7 +174,7 @@ static void test_names(void)
 {
 	static const char text[] = "# no\n/dev/nbd1 host a\n\nnbd0 host\nnbd1 host b\n nbd11 #\n";
 	FILE *f = fmemopen((void *)text, sizeof(text) - 1, "r");
-	struct nbd_tab_names names;
+	struct nbd_tab_names names = { 0 };
 	struct nbd_err err;
 
 	tap_test("nbdtab: the devices");
@@ -185,6 +187,58 @@ static void test_names(void)
 		expect_text(names.name[2], "nbd11");
 	}
 	nbd_tab_names_free(&names);
+}
+
+static void make_file(const char *folder, const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	close(open(path, O_CREAT | O_WRONLY, 0600));
+}
+
+static void expect_files(const char *folder, const char *file, const char *const *names)
+{
+	struct nbd_tab_files files;
+	struct nbd_err err;
+	unsigned int n = 0;
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", folder, file);
+	expect_number(nbd_tab_files_find(&files, path, folder, &err), 0);
+	for (; names[n] && n < files.n; n++) {
+		snprintf(path, sizeof(path), "%s/%s", folder, names[n]);
+		expect_text(files.path[n], path);
+	}
+	expect(!names[n]);
+	expect_number(files.n, n);
+	nbd_tab_files_free(&files);
+}
+
+/* The file, then those of the folder in the order of their names; nothing else in it. */
+static void test_files(void)
+{
+	static const char *const all[] = { "nbdtab", "10-a.conf", "20-b.conf", NULL };
+	static const char *const others[] = { "10-a.conf", "20-b.conf", NULL };
+	static const char *const none[] = { "missing", NULL };
+	static const char *const made[] = {
+		"nbdtab", "20-b.conf", "10-a.conf", ".hidden.conf", "c.conf.dpkg-new", "README",
+	};
+	char folder[] = "/tmp/test-nbdtab.XXXXXX", path[128];
+	size_t i;
+
+	tap_test("nbdtab: the files");
+	expect(mkdtemp(folder));
+	expect_files(folder, "missing", none);
+	for (i = 0; i < ARRAY_SIZE(made); i++)
+		make_file(folder, made[i]);
+	expect_files(folder, "nbdtab", all);
+	expect_files(folder, "missing", others);
+	for (i = 0; i < ARRAY_SIZE(made); i++) {
+		snprintf(path, sizeof(path), "%s/%s", folder, made[i]);
+		unlink(path);
+	}
+	rmdir(folder);
 }
 
 static struct nbd_command *parse_of_tab(struct nbd_command *cmd, const char *device,
@@ -218,7 +272,8 @@ static void test_one_of_all(void)
 	expect(!parse_of_tab(&cmd, "nbd4", "nbd4 host exp bs=1", &err));
 	expect_words(err.text, "line 1: -block-size");
 	nbd_command_free(&cmd);
-	expect(!parse_of_tab(&cmd, "disk", "disk host exp", &err));
+	expect(!parse_of_tab(&cmd, "disk", "nbd0 host\ndisk host exp", &err));
+	expect_words(err.text, "line 2: ");
 	expect_words(err.text, "disk");
 	nbd_command_free(&cmd);
 }
@@ -288,12 +343,20 @@ void test_nbdtab(void)
 	expect(!p->export_name);
 	nbd_command_free(&cmd);
 
+	tap_test("nbdtab: characters that a field cannot have");
+	expect_number(read_tab(&cmd, "nbd13", &err), 0);
+	expect_text(p->servers[0].host, "/run/with blank");
+	expect_text(p->export_name, "my disk\\x\\9\\000");
+	expect_text(p->identifier, "a,b\tc");
+	nbd_command_free(&cmd);
+
 	refuse("nbd6", -EINVAL, "tab, line 10: a definition has three or four");
 	refuse("nbd7", -EINVAL, "tab, line 11: a definition has three or four");
 	refuse("nbd8", -EINVAL, "tab, line 12: -block-size: \"1000\"");
 	refuse("nbd9", -EINVAL, "tab, line 13: option \"bs\" needs a value");
 	refuse("nbd99", -ENOENT, "no definition of nbd99");
 	test_names();
+	test_files();
 	test_one_of_all();
 	test_precedence();
 }

@@ -161,4 +161,31 @@ test_detach_in_use() {
 	assert_equal "$(attached)" ""
 }
 
+# Files beside nbdtab, with names that need care, and one that has a word too many.
+test_folder() {
+	modprobe nbd
+	mkdir disks
+	truncate -s 16M disks/a 'disks/with blank#,'
+	transport=tcp start_nbdkit file dir=disks
+	use_devices 0 1 2
+	mkdir -p /etc/nbdtab.d
+	cleanup_fn rm -rf /etc/nbdtab /etc/nbdtab.d
+	echo "nbd0 $(line a)" >/etc/nbdtab.d/20-second.conf
+	expect_status 1 "$NBD_CLIENT" nbd1
+	assert_match "$output" "20-second.conf has no definition of nbd1"
+	"$NBD_CLIENT" nbd0
+	"$NBD_CLIENT" -detach-all
+
+	echo "nbd1 $(line 'with\040blank#\054')" >/etc/nbdtab
+	printf '%s\n' "nbd1 $(line a)" "nbd2 127.0.0.1 a port=$port no comment" "nbd0 $(line b)" \
+		>/etc/nbdtab.d/30-third.conf
+	echo "nbd2 $(line a)" >/etc/nbdtab.d/left-alone
+	expect_status 1 "$NBD_CLIENT" -a
+	assert_equal "$(attached)" "nbd0 nbd1 "
+	assert_match "$output" "nbd2: /etc/nbdtab.d/30-third.conf, line 2: a definition has three or four"
+	dev=/dev/nbd1
+	assert_equal "$(status_field export)" "with blank#,"
+	"$NBD_CLIENT" -detach-all
+}
+
 run_tests
