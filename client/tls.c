@@ -43,6 +43,7 @@
  * @params:	of the attachment
  * @fd:		its socket
  * @host:	what the server's certificate must be for
+ * @wanted:	what else it must be; the library looks there
  * @alert:	number of the server's last alert, or -1
  * @writes:	the library waits for the stream to take bytes
  * @done:	the handshake is over
@@ -55,6 +56,7 @@ struct nbd_tls {
 	const struct nbd_params *params;
 	int fd;
 	char host[NBD_HOST_MAX + 1];
+	gnutls_typed_vdata_st wanted[2];
 	int alert;
 	bool writes;
 	bool done;
@@ -200,13 +202,21 @@ static int set_priority(struct nbd_tls *tls, struct nbd_err *err)
 			nbd_gnutls.strerror(code));
 }
 
+/* That the certificate is one for this name, and for a server: a client's is not. */
 static void verify(struct nbd_tls *tls)
 {
+	static char purpose[] = GNUTLS_KP_TLS_WWW_SERVER;
+
+	tls->wanted[0].type = GNUTLS_DT_DNS_HOSTNAME;
+	tls->wanted[0].data = (unsigned char *)tls->host;
+	tls->wanted[1].type = GNUTLS_DT_KEY_PURPOSE_OID;
+	tls->wanted[1].data = (unsigned char *)purpose;
 	if (!is_address(tls->host))
 		nbd_gnutls.server_name_set(tls->session, GNUTLS_NAME_DNS, tls->host,
 					   strlen(tls->host));
 	if (!tls->params->tls_insecure)
-		nbd_gnutls.session_set_verify_cert(tls->session, tls->host, 0);
+		nbd_gnutls.session_set_verify_cert2(tls->session, tls->wanted,
+						     ARRAY_SIZE(tls->wanted), 0);
 }
 
 static int set_credentials(struct nbd_tls *tls, struct nbd_err *err)
@@ -368,6 +378,9 @@ static int not_verified(const struct nbd_tls *tls, struct nbd_err *err)
 				"the server's certificate is not valid yet: is this machine's clock right?");
 	if (status & GNUTLS_CERT_UNEXPECTED_OWNER)
 		return wrong_name(tls, names, err);
+	if (status & GNUTLS_CERT_PURPOSE_MISMATCH)
+		return nbd_fail(err, NBD_EXIT_TLS, EACCES,
+				"the server's certificate is not one for a server (certtool's template needs tls_www_server)");
 	return other_fault(status, err);
 }
 

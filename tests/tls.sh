@@ -50,11 +50,12 @@ make_certificates() {
 	make_certificate self self "${server[@]}"
 	make_certificate expired ca "${server[@]:0:5}" 'activation_date = "2020-01-01"' \
 		'expiration_date = "2021-01-01"'
+	make_certificate misused ca "${server[@]/tls_www_server/tls_www_client}"
 	make_certificate elsewhere ca tls_www_server signing_key \
 		"dns_name = elsewhere.example" "expiration_days = 30"
 	make_certificate client ca tls_www_client signing_key "expiration_days = 30"
 	certtool --get-dh-params --sec-param=medium --outfile dh-params.pem 2>/dev/null
-	for name in server foreign self expired elsewhere; do server_folder "$name"; done
+	for name in server foreign self expired misused elsewhere; do server_folder "$name"; done
 	mkdir psk
 	ln -s ../dh-params.pem psk/dh-params.pem
 	psktool -u nbd -p psk/keys.psk >/dev/null

@@ -30,14 +30,15 @@ struct identity {
 	gnutls_x509_privkey_t key;
 };
 
-static struct identity authority, stranger, server, foreign, by_itself, expired, early, other;
+static struct identity authority, stranger, server, foreign, by_itself, expired, early, other,
+	misused;
 
 /*
  * NULL for @signer: by itself. Without @host: an authority. From @since to @until, in seconds
- * from now.
+ * from now. NULL for @purpose: for any.
  */
 static void make(struct identity *id, const struct identity *signer, const char *name,
-		 bool host, time_t since, time_t until)
+		 bool host, time_t since, time_t until, const char *purpose)
 {
 	static const unsigned char address[] = { 127, 0, 0, 1 };
 	static unsigned char serial = 1;
@@ -64,6 +65,8 @@ static void make(struct identity *id, const struct identity *signer, const char 
 		gnutls_x509_crt_set_subject_alt_name(id->crt, GNUTLS_SAN_IPADDRESS, address,
 						     sizeof(address), GNUTLS_FSAN_APPEND);
 	}
+	if (purpose)
+		gnutls_x509_crt_set_key_purpose_oid(id->crt, purpose, 0);
 	if (!signer)
 		signer = id;
 	gnutls_x509_crt_sign2(id->crt, signer->crt, signer->key, GNUTLS_DIG_SHA256, 0);
@@ -71,20 +74,22 @@ static void make(struct identity *id, const struct identity *signer, const char 
 
 static void make_all(void)
 {
-	make(&authority, NULL, "authority", false, -DAY, DAY);
-	make(&stranger, NULL, "stranger", false, -DAY, DAY);
-	make(&server, &authority, "server.example", true, -DAY, DAY);
-	make(&foreign, &stranger, "server.example", true, -DAY, DAY);
-	make(&by_itself, NULL, "server.example", true, -DAY, DAY);
-	make(&expired, &authority, "server.example", true, -2 * DAY, -DAY);
-	make(&early, &authority, "server.example", true, DAY, 2 * DAY);
-	make(&other, &authority, "other.example", true, -DAY, DAY);
+	make(&authority, NULL, "authority", false, -DAY, DAY, NULL);
+	make(&stranger, NULL, "stranger", false, -DAY, DAY, NULL);
+	make(&server, &authority, "server.example", true, -DAY, DAY, GNUTLS_KP_TLS_WWW_SERVER);
+	make(&foreign, &stranger, "server.example", true, -DAY, DAY, NULL);
+	make(&by_itself, NULL, "server.example", true, -DAY, DAY, NULL);
+	make(&expired, &authority, "server.example", true, -2 * DAY, -DAY, NULL);
+	make(&early, &authority, "server.example", true, DAY, 2 * DAY, NULL);
+	make(&misused, &authority, "server.example", true, -DAY, DAY, GNUTLS_KP_TLS_WWW_CLIENT);
+	make(&other, &authority, "other.example", true, -DAY, DAY, NULL);
 }
 
 static void free_all(void)
 {
 	struct identity *const all[] = {
 		&authority, &stranger, &server, &foreign, &by_itself, &expired, &early, &other,
+		&misused,
 	};
 	size_t i;
 
@@ -150,6 +155,8 @@ static const struct scenario {
 	  .words = "has expired" },
 	{ .what = "not valid yet", .identity = &early, .host = "server.example",
 	  .words = "not valid yet" },
+	{ .what = "a client's certificate", .identity = &misused, .host = "server.example",
+	  .words = "is not one for a server" },
 	{ .what = "nothing is verified", .identity = &by_itself, .host = "server.example",
 	  .insecure = true },
 	{ .what = "a client without a certificate", .identity = &server,

@@ -64,6 +64,8 @@ test_wrong_certificates() {
 	refused 'has expired' "${server_args[@]}" "${ca_args[@]}"
 	tls_nbdkit self memory 64M
 	refused 'signed by nobody but itself' "${server_args[@]}" "${ca_args[@]}"
+	tls_nbdkit misused memory 64M
+	refused 'is not one for a server' "${server_args[@]}" "${ca_args[@]}"
 	transport=tcp start_nbdkit memory 64M
 	refused 'TLS was asked for, and the server does not do it' "${server_args[@]}" "${ca_args[@]}"
 	refused 'the kernel encrypts TCP only' -unix "$PWD/socket" -x
