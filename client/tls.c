@@ -45,6 +45,7 @@
  * @host:	what the server's certificate must be for
  * @wanted:	what else it must be; the library looks there
  * @alert:	number of the server's last alert, or -1
+ * @fault:	what the library has said of a record that it could not make sense of, or 0
  * @writes:	the library waits for the stream to take bytes
  * @done:	the handshake is over
  * @heard:	the server has said something inside
@@ -58,6 +59,7 @@ struct nbd_tls {
 	char host[NBD_HOST_MAX + 1];
 	gnutls_typed_vdata_st wanted[2];
 	int alert;
+	int fault;
 	bool writes;
 	bool done;
 	bool heard;
@@ -104,8 +106,11 @@ static ssize_t outcome(struct nbd_tls *tls, ssize_t n)
 	if (n == GNUTLS_E_AGAIN || n == GNUTLS_E_INTERRUPTED ||
 	    n == GNUTLS_E_WARNING_ALERT_RECEIVED)
 		return -EAGAIN;
-	return n == GNUTLS_E_PREMATURE_TERMINATION || n == GNUTLS_E_PUSH_ERROR ||
-	       n == GNUTLS_E_PULL_ERROR ? -ECONNRESET : -EPROTO;
+	if (n == GNUTLS_E_PREMATURE_TERMINATION || n == GNUTLS_E_PUSH_ERROR ||
+	    n == GNUTLS_E_PULL_ERROR)
+		return -ECONNRESET;
+	tls->fault = n;
+	return -EPROTO;
 }
 
 static ssize_t inside_recv(struct nbd_transport *t, void *data, size_t len)
@@ -440,6 +445,10 @@ bool nbd_tls_explain(const struct nbd_tls *tls, struct nbd_err *err)
 {
 	if (tls->alert > GNUTLS_A_CLOSE_NOTIFY)
 		alerted(tls->alert, err);
+	else if (tls->fault)
+		nbd_fail(err, NBD_EXIT_TLS, EPROTO,
+			 "what the server sends is no TLS, or was changed on its way: %s",
+			 nbd_gnutls.strerror(tls->fault));
 	else if (!tls->heard && err->status == NBD_EXIT_CONNECT)
 		broken_off(tls, "it closed the connection at its end", err);
 	else

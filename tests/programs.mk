@@ -3,11 +3,13 @@
 # build/tests/, where the selftests find them.
 
 TEST_CFLAGS = -std=gnu11 -Wall -Wextra -O2 -g -D_FILE_OFFSET_BITS=64 -Iuapi
-TEST_PROGRAMS := cached datagrams faults handshakes holder hostile journal keeplock kfuzz lean \
-	letters races rawclient reconfigure scenarios uapi-probe urgent
+TEST_PROGRAMS := cached datagrams faults forger handshakes holder hostile journal keeplock kfuzz \
+	lean letters races rawclient reconfigure scenarios uapi-probe urgent
 
 cached_SOURCES := tests/tools/cached.c
 datagrams_SOURCES := tests/tools/datagrams.c
+forger_SOURCES := $(wildcard tests/servers/forger/*.c)
+forger_LIBS = -lgnutls
 hostile_SOURCES := $(wildcard tests/servers/hostile/*.c)
 journal_SOURCES := tests/soak/journal.c
 keeplock_SOURCES := tests/tools/keeplock.c
