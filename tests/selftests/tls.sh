@@ -43,6 +43,11 @@ refused() {
 	assert_equal "$(connected_devices)" "" "attached devices"
 }
 
+# None of these depends on the driver.
+for name in wrong_certificates clients shared_keys list manual; do
+	ours_only[test_$name]=1
+done
+
 # What is wrong with the server's certificate is said, and nothing is ever sent in clear.
 test_wrong_certificates() {
 	make_certificates
