@@ -74,7 +74,7 @@ kbuild:
 	@ln -sfn $(abspath uapi) $(OUT)/uapi
 	$(if $(NBD_KUNIT),@mkdir -p $(OUT)/tests && cp -rsf $(abspath tests/kunit) $(OUT)/tests/)
 	$(Q)$(MAKE) -C $(KDIR) M=$(abspath $(OUT)) \
-		NBD_KUNIT=$(NBD_KUNIT) KCFLAGS="$(EXTRA_CFLAGS)" \
+		NBD_KUNIT=$(NBD_KUNIT) NBD_RELEASE=$(RELEASE) KCFLAGS="$(EXTRA_CFLAGS)" \
 		$(if $(wildcard $(KDIR)/vmlinux),,CONFIG_DEBUG_INFO_BTF_MODULES=) \
 		$(if $(CROSS),CROSS_COMPILE=$(CROSS)-) \
 		$(KBUILD_ARGS) modules

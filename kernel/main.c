@@ -105,4 +105,6 @@ module_exit(nbd_exit);
 
 MODULE_DESCRIPTION("Network Block Device");
 MODULE_LICENSE("GPL");
+/* DKMS puts no module in the place of one of the same version, nor one without beside such. */
+MODULE_VERSION(NBD_RELEASE);
 MODULE_ALIAS_BLOCKDEV_MAJOR(NBD_MAJOR);
