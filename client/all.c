@@ -197,7 +197,8 @@ static void run_children(const struct work *work, const struct nbd_tab_names *na
 		if (!pid)
 			run_child(work, names->name[i]);
 		if (pid < 0)
-			fprintf(stderr, "nbd-client: a line of nbdtab is left out: cannot make a process: %s\n",
+			fprintf(stderr,
+				"nbd-client: a line of nbdtab is left out: cannot make a process: %s\n",
 				strerror(errno));
 		child[i] = pid < 0 ? NBD_EXIT_FAILURE : -pid;
 		running += pid > 0;

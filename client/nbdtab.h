@@ -15,7 +15,7 @@
 #define NBD_TAB_NAME_MAX 256
 
 /**
- * struct nbd_tab_files - what is read, the first first
+ * struct nbd_tab_files - what is read, in this order
  * @path:	the files
  * @n:		how many
  */
