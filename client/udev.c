@@ -2,6 +2,7 @@
 /*
  * Links in /dev/disk.
  */
+#include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -30,12 +31,11 @@
  */
 static void print_encoded(const char *text, size_t len, FILE *out)
 {
-	static const char plain[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				    "abcdefghijklmnopqrstuvwxyz#+-.:=@_";
 	size_t i;
 
 	for (i = 0; i < len; i++) {
-		if (text[i] && strchr(plain, text[i]))
+		if (isalnum((unsigned char)text[i]) ||
+		    (text[i] && strchr("#+-.:=@_", text[i])))
 			fputc(text[i], out);
 		else
 			fprintf(out, "\\x%02x", (unsigned char)text[i]);
@@ -59,36 +59,24 @@ static void print_path(const struct nbd_params *p, FILE *out)
 	}
 }
 
-/*
- * The properties of a record, to be freed; NULL without one. The last line is that by which
- * udev's database tells of which attachment and server it is.
- */
-static char *record_properties(s32 index)
+static void print_record(s32 index, FILE *out)
 {
-	char *text = NULL, *path = NULL;
 	struct nbd_record record;
-	size_t size, len = 0;
+	char *path = NULL;
+	size_t len = 0;
 	FILE *f;
 
 	if (nbd_keeper_find_record(index, &record, NULL))
-		return NULL;
+		return;
 	f = open_memstream(&path, &len);
 	if (f) {
 		print_path(&record.params, f);
 		fclose(f);
 	}
-	f = path ? open_memstream(&text, &size) : NULL;
-	if (f) {
-		if (len <= LINK_NAME_MAX)
-			fprintf(f, "ID_PATH=%s\n", path);
-		fprintf(f, "NBD_RECORD=%llu-%.*s\n",
-			record.keeper ?: record.session_id ?: record.pid,
-			LINK_NAME_MAX, path);
-		fclose(f);
-	}
+	if (path && len <= LINK_NAME_MAX)
+		fprintf(out, "ID_PATH=%s\n", path);
 	free(path);
 	nbd_record_free(&record);
-	return text;
 }
 
 static void print_identifier(s32 index, FILE *out)
@@ -110,12 +98,8 @@ static void print_identifier(s32 index, FILE *out)
 
 void nbd_udev_print(s32 index, FILE *out)
 {
-	char *properties = record_properties(index);
-
 	print_identifier(index, out);
-	if (properties)
-		fputs(properties, out);
-	free(properties);
+	print_record(index, out);
 }
 
 /* The first that is there counts; one that is a link to /dev/null takes the rule away. */
@@ -169,9 +153,10 @@ static bool udev_knows(const char *sysfs, const char *line)
 	return !is_there || has_line(path, line);
 }
 
+typedef bool (*folder_fn)(const char *sysfs, const char *line);
+
 /* Calls @fn with the folders of the disk and of its partitions, as long as it returns true. */
-static bool for_each_folder(s32 index, bool (*fn)(const char *sysfs, const char *line),
-			    const char *line)
+static bool visit_folders(s32 index, folder_fn fn, const char *line)
 {
 	char path[64 + NAME_MAX], prefix[24];
 	bool good;
@@ -193,29 +178,38 @@ static bool for_each_folder(s32 index, bool (*fn)(const char *sysfs, const char 
 	return good;
 }
 
-static bool trigger(const char *sysfs, const char *line)
+/* @event: in the form of sysfs, see there "uevent" */
+static bool trigger(const char *sysfs, const char *event)
 {
 	char path[320];
 	int fd;
 
-	if (udev_knows(sysfs, line))
-		return true;
 	snprintf(path, sizeof(path), "%s/uevent", sysfs);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		return true;
-	dprintf(fd, "change");
+	dprintf(fd, "%s", event);
 	close(fd);
 	return true;
 }
 
-static void wait_for_udev(s32 index, const char *line)
+/*
+ * udev deals with the events of a device one after the other. So whatever it has to do yet,
+ * partitions that come and go among that, is done when it has noted the last one's number.
+ */
+void nbd_udev_refresh(s32 index)
 {
 	s64 deadline = nbd_now_ms() + UDEV_WAIT_MS;
-	char path[NBD_DEVICE_PATH_MAX];
+	char path[NBD_DEVICE_PATH_MAX], event[96], line[48];
+	u64 number = nbd_keeper_new();
 
-	for_each_folder(index, trigger, line);
-	while (!for_each_folder(index, udev_knows, line)) {
+	if (access(CONTROL, F_OK) || !has_rule())
+		return;
+	snprintf(event, sizeof(event), "change 00000000-0000-0000-%04llx-%012llx NBDSEEN=%llu",
+		 number >> 48, number & (BIT_ULL(48) - 1), number);
+	snprintf(line, sizeof(line), "E:NBD_SEEN=%llu\n", number);
+	visit_folders(index, trigger, event);
+	while (!visit_folders(index, udev_knows, line)) {
 		if (!nbd_poll_timeout(deadline)) {
 			fprintf(stderr,
 				"nbd-client: %s is attached, but udev has not made its links within %d s\n",
@@ -224,17 +218,4 @@ static void wait_for_udev(s32 index, const char *line)
 		}
 		poll(NULL, 0, UDEV_LOOK_MS);
 	}
-}
-
-void nbd_udev_refresh(s32 index)
-{
-	char *properties, *line = NULL;
-
-	if (access(CONTROL, F_OK) || !has_rule())
-		return;
-	properties = record_properties(index);
-	if (properties && asprintf(&line, "E:%s", strstr(properties, "NBD_RECORD=")) >= 0)
-		wait_for_udev(index, line);
-	free(line);
-	free(properties);
 }

@@ -16,14 +16,13 @@
  * @index:	device
  * @out:	gets "NAME=VALUE" lines
  *
- * ID_PATH, "nbd-HOST:PORT-NAME", and NBD_RECORD, which another attachment or server has
- * otherwise, if the record here is of what is attached; NBD_IDENTIFIER if the driver has one. All
- * are encoded as names of links, a slash included.
+ * ID_PATH, "nbd-HOST:PORT-NAME", if the record here is of what is attached; NBD_IDENTIFIER if
+ * the driver has one. Both are encoded as names of links, a slash included.
  */
 void nbd_udev_print(s32 index, FILE *out);
 
 /*
- * Has udev look at the device and its partitions once more if it has not seen the record,
+ * Has udev look at the device and its partitions once more, now that the record is there,
  * and waits until it has. Does nothing where udev does not run, or has no such rule. That
  * udev takes too long is told on standard error.
  */

@@ -50,7 +50,7 @@ no_links() {
 
 variants[test_links]="mode:netlink,ioctl"
 test_links() {
-	local transport=tcp path round options=(-identifier vm/1)
+	local transport=tcp path options=(-identifier vm/1)
 
 	[ "$mode" = netlink ] || options=(-nonetlink)
 	modprobe nbd
@@ -58,7 +58,7 @@ test_links() {
 	start_disks
 	path=by-path/nbd-127.0.0.1:$port-one
 	use_device nbd3
-	for round in 1 2 3; do
+	for _ in 1 2 3; do
 		"$NBD_CLIENT" "${options[@]}" -N one 127.0.0.1 "$port" "$dev" 2>messages
 		leads "$path" "$dev"
 		leads "$path-part1" "${dev}p1"
@@ -115,8 +115,6 @@ test_strange_names() {
 
 # Nobody waits for links that a rule in the administrator's folder has taken away.
 test_masked() {
-	local begin
-
 	modprobe nbd
 	install_rule
 	mkdir -p /etc/udev/rules.d
