@@ -85,6 +85,11 @@ static void print_size(FILE *out, u64 size)
 	static const char units[] = "KMGTPE";
 	unsigned int shift = 0;
 
+	if (!size) {
+		/* as nbd-server, which opens an image for whoever attaches it */
+		fputs("    size: 0 bytes (or told only when attached)\n", out);
+		return;
+	}
 	fprintf(out, "    size: %llu bytes", size);
 	while (shift < 60 && size >> (shift + 10))
 		shift += 10;

@@ -14,6 +14,8 @@ static struct nbd_offered exports[] = {
 	  .export = { 511, 0x8003, true, 1, 4096, U32_MAX } },
 	{ .name = "plain", .name_len = 5, .text = "", .known = true,
 	  .export = { 1536, 1, false } },
+	{ .name = "closed", .name_len = 6, .text = "", .known = true,
+	  .export = { 0, 1, false } },
 	{ .name = "secret", .name_len = 6, .text = "", .refusal = "the server is shy" },
 };
 
@@ -30,6 +32,7 @@ static const char list_text[] =
 	"disk\\x1b[2J: a \"good\" disk\\x0a\n"
 	"\n"
 	"plain\n"
+	"closed\n"
 	"secret\n";
 
 static const char info_text[] =
@@ -46,6 +49,9 @@ static const char info_text[] =
 	"    block sizes: minimum 1, preferred 4096, no maximum\n"
 	"export \"plain\"\n"
 	"    size: 1536 bytes (1.5 KiB)\n"
+	"    flags: none\n"
+	"export \"closed\"\n"
+	"    size: 0 bytes (or told only when attached)\n"
 	"    flags: none\n"
 	"export \"secret\"\n"
 	"    not described: the server is shy\n";
