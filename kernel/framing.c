@@ -31,6 +31,18 @@ static enum nbd_step read_part(struct nbd_framing *f, enum nbd_part part, __u8 *
 	return NBD_STEP_READ;
 }
 
+static enum nbd_step chunk_part(struct nbd_framing *f);
+
+/* The same of a chunk's header; what was taken ahead is where it belongs. */
+static enum nbd_step read_header(struct nbd_framing *f, enum nbd_part part, __u8 *end, __u32 n)
+{
+	__u32 there = n < f->ahead ? n : f->ahead;
+
+	f->ahead -= there;
+	read_part(f, part, end, n - there);
+	return f->left ? NBD_STEP_READ : chunk_part(f);
+}
+
 static enum nbd_step framing_header(struct nbd_framing *f)
 {
 	f->verdict = nbd_wire_decode(&f->header, &f->reply);
@@ -39,8 +51,8 @@ static enum nbd_step framing_header(struct nbd_framing *f)
 	if (!f->structured || f->verdict != NBD_REPLY_STRUCTURED)
 		return NBD_STEP_GIVE_UP;
 	f->verdict = NBD_REPLY_OK;
-	return read_part(f, NBD_PART_CHUNK, f->raw + NBD_CHUNK_SIZE,
-			 NBD_CHUNK_SIZE - NBD_REPLY_SIZE);
+	return read_header(f, NBD_PART_CHUNK, f->raw + NBD_CHUNK_SIZE,
+			   NBD_CHUNK_SIZE - NBD_REPLY_SIZE);
 }
 
 static enum nbd_step framing_finish(struct nbd_framing *f)
@@ -232,7 +244,7 @@ enum nbd_step nbd_framing_expect_chunk(struct nbd_framing *f, __u64 from, __u32 
 	if (!len && !(f->chunk.type & NBD_CHUNK_IS_ERROR))
 		return give_up(f, NBD_CHUNK_CONTENT);
 	f->rest = f->chunk.length - fixed;
-	return read_part(f, NBD_PART_FIXED, f->raw + NBD_CHUNK_SIZE + fixed, fixed);
+	return read_header(f, NBD_PART_FIXED, f->raw + NBD_CHUNK_SIZE + fixed, fixed);
 }
 
 enum nbd_step nbd_framing_proceed(struct nbd_framing *f)
@@ -244,6 +256,10 @@ enum nbd_step nbd_framing_proceed(struct nbd_framing *f)
 
 enum nbd_step nbd_framing_advance(struct nbd_framing *f, __u32 n)
 {
+	if (n > f->left) {
+		f->ahead = n - f->left;
+		n = f->left;
+	}
 	f->left -= n;
 	if (f->payload)
 		f->offset += n;

@@ -9,6 +9,10 @@
  * nbd_framing.offset of the request if nbd_framing_in_payload(); says so to
  * nbd_framing_advance(); and does what the step is that this returns.
  *
+ * Parts of a header that most probably follow each other need not be taken one by one: a
+ * reader that can give bytes back takes up to nbd_framing_wanted(), and gives back
+ * nbd_framing_unread() when the step is done.
+ *
  * What a reply is followed by depends on the request that it answers, and requests are not
  * known here: the reader looks it up when it is told to, and gives what has to be known of it
  * to nbd_framing_expect(), or to nbd_framing_expect_chunk() if nbd_framing_is_chunk().
@@ -89,6 +93,7 @@ struct nbd_framing_error {
  * @structured:	structured replies were agreed on
  * @part:	enum nbd_part
  * @end:	where the present part ends, if it is no payload
+ * @ahead:	bytes that were taken behind the present part and are in no part yet
  * @offset:	of payload or a hole: where in the request the next byte belongs
  * @reply:	the reply of which this is part, from NBD_STEP_LOOK_UP on and still at
  *		NBD_STEP_FINISH
@@ -112,6 +117,7 @@ struct nbd_framing {
 	bool structured;
 	__u8 part;
 	__u8 *end;
+	__u32 ahead;
 	__u32 offset;
 	struct nbd_wire_reply reply;
 	enum nbd_verdict verdict;
@@ -128,12 +134,13 @@ struct nbd_framing {
 /* At the beginning of a stream. @f must not move from here on. */
 void nbd_framing_init(struct nbd_framing *f, bool structured);
 
-/* The reader took @n bytes of the present part, from 1 to @left. */
+/* The reader took @n bytes, from 1 to @left or, of a header, nbd_framing_wanted(). */
 enum nbd_step nbd_framing_advance(struct nbd_framing *f, __u32 n);
 
 /*
  * The answer to NBD_STEP_LOOK_UP: a success of the request brings @len bytes of payload, 0
- * if it is no READ. The next step is NBD_STEP_READ, NBD_STEP_FINISH or NBD_STEP_GIVE_UP.
+ * if it is no READ. The next step is NBD_STEP_READ, NBD_STEP_FINISH or NBD_STEP_GIVE_UP;
+ * of a chunk any but NBD_STEP_LOOK_UP.
  */
 enum nbd_step nbd_framing_expect(struct nbd_framing *f, __u32 len);
 
@@ -167,6 +174,23 @@ static inline bool nbd_framing_in_payload(const struct nbd_framing *f)
 static inline void *nbd_framing_head(struct nbd_framing *f)
 {
 	return f->end - f->left;
+}
+
+/* At most so many bytes of a header are of use: of the present part, or of the next ones, too. */
+static inline __u32 nbd_framing_wanted(const struct nbd_framing *f)
+{
+	if (f->structured && f->part == NBD_PART_REPLY)
+		return f->left + NBD_CHUNK_SIZE + NBD_CHUNK_DATA_SIZE - NBD_REPLY_SIZE;
+	return f->left;
+}
+
+/* So many of the bytes that were taken last are of no part that was read. */
+static inline __u32 nbd_framing_unread(struct nbd_framing *f)
+{
+	__u32 n = f->ahead;
+
+	f->ahead = 0;
+	return n;
 }
 
 /* So many bytes may come before payload that is worth to be received by itself. */

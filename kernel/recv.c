@@ -259,13 +259,13 @@ static int rx_advance(struct nbd_conn *conn, unsigned int len)
 	}
 }
 
-/* Takes bytes of one part, at most @len, to where they belong: how many, or -EIO. */
+/* Takes bytes of one part or header, at most @len, to where they belong: how many, or -EIO. */
 static int rx_take(struct nbd_conn *conn, struct nbd_source *src, unsigned int len)
 {
 	struct nbd_rx *rx = &conn->rx;
 
 	if (!nbd_framing_in_payload(&rx->framing)) {
-		len = min_t(unsigned int, len, rx->framing.left);
+		len = min_t(unsigned int, len, nbd_framing_wanted(&rx->framing));
 		source_copy(src, nbd_framing_head(&rx->framing), len);
 		return len;
 	}
@@ -281,6 +281,7 @@ static int rx_take(struct nbd_conn *conn, struct nbd_source *src, unsigned int l
 static int nbd_recv_bytes(struct nbd_conn *conn, struct nbd_source *src, unsigned int len)
 {
 	unsigned int end = src->offset + len;
+	struct nbd_rx *rx = &conn->rx;
 	int ret;
 
 	while (src->offset < end) {
@@ -289,6 +290,7 @@ static int nbd_recv_bytes(struct nbd_conn *conn, struct nbd_source *src, unsigne
 			ret = rx_advance(conn, ret);
 		if (ret)
 			return ret;
+		src->offset -= nbd_framing_unread(&rx->framing);
 	}
 	return 0;
 }

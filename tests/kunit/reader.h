@@ -83,10 +83,11 @@ static inline enum nbd_step reader_look_up(struct reader *r)
 	return nbd_framing_expect(&r->framing, q->len);
 }
 
-/* Whether all of the present part, which is no payload, is in memory of the framing's. */
+/* Whether all that may be taken of a header or text is put in memory of the framing's. */
 static inline bool reader_has_room(struct reader *r)
 {
-	const __u8 *from = nbd_framing_head(&r->framing), *end = from + r->framing.left;
+	const __u8 *from = nbd_framing_head(&r->framing);
+	const __u8 *end = from + nbd_framing_wanted(&r->framing);
 	const __u8 *text = (const __u8 *)r->framing.error.text;
 	const __u8 *raw = r->framing.raw;
 
@@ -134,7 +135,10 @@ static inline __u32 reader_read(struct reader *r, const __u8 *bytes, __u32 len)
 			r->outside = true;
 			break;
 		}
-		n = r->framing.left < len - done ? r->framing.left : len - done;
+		n = nbd_framing_in_payload(&r->framing) ? r->framing.left :
+							  nbd_framing_wanted(&r->framing);
+		if (n > len - done)
+			n = len - done;
 		memcpy(place, bytes + done, n);
 		done += n;
 		step = nbd_framing_advance(&r->framing, n);
@@ -146,6 +150,7 @@ static inline __u32 reader_read(struct reader *r, const __u8 *bytes, __u32 len)
 			r->current_one->finished++;
 			r->current_one->error = r->framing.reply.error;
 		}
+		done -= nbd_framing_unread(&r->framing);
 	}
 	return done;
 }
