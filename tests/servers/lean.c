@@ -38,11 +38,23 @@
 /* Replies sent at a time; two vectors each. */
 #define BATCH		256
 
+/* Header of a READ's data where structured replies were agreed on. */
+struct data_header {
+	struct nbd_chunk chunk;
+	uint64_t offset;
+} __packed;
+
+union reply_header {
+	struct nbd_reply simple;
+	struct data_header data;
+};
+
 /**
  * struct conn - one connection
  * @fd:		its socket
  * @flags:	MSG_DONTWAIT, or 0 if it has a thread of its own
  * @want_out:	the socket was full
+ * @structured:	READs are answered in chunks, one each
  * @in:		received and not yet parsed: in[in_pos..in_len)
  * @write_at:	where the rest of a WRITE's payload goes
  * @write_left:	bytes of it that are still to come
@@ -54,12 +66,13 @@ struct conn {
 	int fd;
 	int flags;
 	bool want_out;
+	bool structured;
 	size_t in_pos, in_len;
 	uint8_t *write_at;
 	size_t write_left;
 	struct nbd_reply write_reply;
 	unsigned int n_replies, n_iov, iov_pos;
-	struct nbd_reply replies[BATCH];
+	union reply_header replies[BATCH];
 	struct iovec iov[2 * BATCH];
 	uint8_t in[IN_BYTES];
 };
@@ -76,6 +89,8 @@ static uint8_t *scratch;
 
 static int epoll_fd;
 static bool threads;
+/* Agree to structured replies. */
+static bool knows_chunks;
 
 /* --- negotiation: blocking, for it happens once --- */
 
@@ -140,7 +155,7 @@ static bool send_export(int fd, bool no_zeroes)
 }
 
 /* 1: the transmission begins, 0: another option follows, -1: the client is gone. */
-static int serve_option(int fd, bool no_zeroes)
+static int serve_option(int fd, bool no_zeroes, bool *structured)
 {
 	struct nbd_option head;
 	uint8_t data[4096];
@@ -159,14 +174,18 @@ static int serve_option(int fd, bool no_zeroes)
 		return send_infos(fd, option) ? 1 : -1;
 	case NBD_OPT_INFO:
 		return send_infos(fd, option) ? 0 : -1;
+	case NBD_OPT_STRUCTURED:
+		if (!knows_chunks)
+			break;
+		*structured = true;
+		return send_option_reply(fd, option, NBD_REP_ACK, NULL, 0) ? 0 : -1;
 	case NBD_OPT_ABORT:
 		return -1;
-	default:
-		return send_option_reply(fd, option, NBD_REP_ERR_UNSUP, NULL, 0) ? 0 : -1;
 	}
+	return send_option_reply(fd, option, NBD_REP_ERR_UNSUP, NULL, 0) ? 0 : -1;
 }
 
-static bool negotiate(int fd)
+static bool negotiate(int fd, bool *structured)
 {
 	struct nbd_greeting greeting = {
 		.magic = htobe64(NBD_INIT_MAGIC),
@@ -179,7 +198,7 @@ static bool negotiate(int fd)
 	if (!write_full(fd, &greeting, sizeof(greeting)) || !read_full(fd, &flags, sizeof(flags)))
 		return false;
 	while (!ret)
-		ret = serve_option(fd, be32toh(flags) & NBD_HS_NO_ZEROES);
+		ret = serve_option(fd, be32toh(flags) & NBD_HS_NO_ZEROES, structured);
 	return ret > 0;
 }
 
@@ -240,21 +259,39 @@ static int flush_replies(struct conn *conn)
 	return 1;
 }
 
-static void add_reply(struct conn *conn, const struct nbd_reply *reply, void *data, size_t len)
-{
-	struct nbd_reply *slot = &conn->replies[conn->n_replies++];
-	struct iovec *iov = &conn->iov[conn->n_iov++];
-
-	*slot = *reply;
-	iov->iov_base = slot;
-	iov->iov_len = sizeof(*slot);
-	if (len)
-		conn->iov[conn->n_iov++] = (struct iovec) { data, len };
-}
-
 static uint8_t *place(uint64_t offset)
 {
 	return discard ? scratch : image + offset;
+}
+
+static union reply_header *add_header(struct conn *conn, size_t len)
+{
+	union reply_header *slot = &conn->replies[conn->n_replies++];
+
+	conn->iov[conn->n_iov++] = (struct iovec) { slot, len };
+	return slot;
+}
+
+static void add_reply(struct conn *conn, const struct nbd_reply *reply)
+{
+	add_header(conn, sizeof(*reply))->simple = *reply;
+}
+
+static void add_data(struct conn *conn, const struct nbd_reply *reply, uint64_t offset,
+		     uint32_t len)
+{
+	if (conn->structured)
+		add_header(conn, sizeof(struct data_header))->data = (struct data_header) {
+			.chunk.magic = htobe32(NBD_STRUCTURED_MAGIC),
+			.chunk.flags = htobe16(CHUNK_DONE),
+			.chunk.type = htobe16(CHUNK_DATA),
+			.chunk.cookie = reply->cookie,
+			.chunk.length = htobe32(sizeof(offset) + len),
+			.offset = htobe64(offset),
+		};
+	else
+		add_reply(conn, reply);
+	conn->iov[conn->n_iov++] = (struct iovec) { place(offset), len };
 }
 
 /* Take what is in the buffer of the WRITE's payload; the rest is received in place. */
@@ -288,7 +325,7 @@ static bool serve_request(struct conn *conn, const struct nbd_request *wire)
 		return false;
 	switch (type) {
 	case NBD_CMD_READ:
-		add_reply(conn, &reply, place(offset), len);
+		add_data(conn, &reply, offset, len);
 		return true;
 	case NBD_CMD_WRITE:
 		begin_write(conn, offset, len);
@@ -302,7 +339,7 @@ static bool serve_request(struct conn *conn, const struct nbd_request *wire)
 			memset(place(offset), 0, len);
 		break;
 	}
-	add_reply(conn, &reply, NULL, 0);
+	add_reply(conn, &reply);
 	return true;
 }
 
@@ -355,7 +392,7 @@ static ssize_t receive(struct conn *conn)
 	conn->write_left -= direct;
 	conn->in_len += n - direct;
 	if (!conn->write_left)
-		add_reply(conn, &conn->write_reply, NULL, 0);
+		add_reply(conn, &conn->write_reply);
 	return n;
 }
 
@@ -437,6 +474,7 @@ static bool start_conn(struct conn *conn)
 static void accept_conn(int listener, bool is_unix)
 {
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	bool structured = false;
 	struct conn *conn;
 	int one = 1;
 
@@ -444,7 +482,7 @@ static void accept_conn(int listener, bool is_unix)
 		return;
 	if (!is_unix)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	conn = negotiate(fd) ? malloc(sizeof(*conn)) : NULL;
+	conn = negotiate(fd, &structured) ? malloc(sizeof(*conn)) : NULL;
 	if (!conn) {
 		close(fd);
 		return;
@@ -452,6 +490,7 @@ static void accept_conn(int listener, bool is_unix)
 	memset(conn, 0, offsetof(struct conn, replies));
 	conn->fd = fd;
 	conn->flags = threads ? 0 : MSG_DONTWAIT;
+	conn->structured = structured;
 	if (!start_conn(conn))
 		conn_close(conn);
 }
@@ -517,11 +556,12 @@ static void serve(int listener, bool is_unix)
 }
 
 static const char usage[] =
-"usage: lean [-s BYTES] [-n] [-t] [-P] -p PORT | -u PATH\n"
+"usage: lean [-s BYTES] [-n] [-t] [-P] [-S] -p PORT | -u PATH\n"
 "  -s BYTES  size of the export, K M G T known (1G)\n"
 "  -n        store nothing: WRITEs are received and dropped, READs give old bytes\n"
 "  -t        a thread for each connection\n"
 "  -P        touch all memory first\n"
+"  -S        structured replies, if the client asks for them\n"
 "  -p PORT   TCP, on the loopback address\n"
 "  -u PATH   AF_UNIX\n";
 
@@ -544,7 +584,7 @@ int main(int argc, char **argv)
 	bool populate = false;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "s:ntPp:u:")) != -1)
+	while ((opt = getopt(argc, argv, "s:ntPSp:u:")) != -1)
 		switch (opt) {
 		case 's':
 			image_size = parse_size(optarg);
@@ -557,6 +597,9 @@ int main(int argc, char **argv)
 			break;
 		case 'P':
 			populate = true;
+			break;
+		case 'S':
+			knows_chunks = true;
 			break;
 		case 'p':
 			port = strtoul(optarg, NULL, 0);
