@@ -467,6 +467,13 @@ static void warn_error(struct nbd_session *session, struct nbd_cmd *cmd, u32 err
 		 error, where, told && told->len ? ": " : "", told ? told->text : "");
 }
 
+static void warn_refusal(struct nbd_session *session, struct nbd_cmd *cmd,
+			 const struct nbd_framing_error *told)
+{
+	nbd_warn(session->nbd, "server refuses %s, not using it any more%s%s\n",
+		 nbd_cmd_name(cmd), told && told->len ? ": " : "", told ? told->text : "");
+}
+
 void nbd_session_report_error(struct nbd_session *session, struct nbd_cmd *cmd, u32 error,
 			      const struct nbd_framing_error *told)
 {
@@ -474,10 +481,10 @@ void nbd_session_report_error(struct nbd_session *session, struct nbd_cmd *cmd, 
 	struct request_queue *q = rq->q;
 
 	if (cmd->status == BLK_STS_NOTSUPP && req_op(rq) == REQ_OP_DISCARD) {
-		nbd_warn(session->nbd, "server refuses TRIM, not using it any more\n");
+		warn_refusal(session, cmd, told);
 		blk_queue_disable_discard(q);
 	} else if (cmd->status == BLK_STS_NOTSUPP && req_op(rq) == REQ_OP_WRITE_ZEROES) {
-		nbd_warn(session->nbd, "server refuses WRITE_ZEROES, not using it any more\n");
+		warn_refusal(session, cmd, told);
 		blk_queue_disable_write_zeroes(q);
 	} else {
 		warn_error(session, cmd, error, told);

@@ -66,6 +66,19 @@ test_error_text() {
 	detach
 }
 
+# The same of a command that is not used any more then.
+test_refusal_text() {
+	local text='server refuses TRIM, not using it any more: the server is \?\[31mhostile$'
+
+	start_hostile --size 16M --structured --do "structured type=trim" \
+		--do "err e=95 type=trim"
+	attach "${server_args[@]}"
+	expect_log "$text"
+	blkdiscard -o 1M -l 1M "$dev"		# the block layer calls that a success
+	assert_equal "$(log_since_mark | grep -cE "$text")" 1 "lines in the log"
+	detach
+}
+
 # Each connection as its server has it: the one device moves between them.
 test_other_server() {
 	truncate -s 16M image
