@@ -80,6 +80,8 @@ static const struct scenario fixed[] = {
 	  "chunks from the end of a read" },
 	{ "chunk-odd", TX, "read", 1, "ok", "split n=32 order=odd" READ,
 	  "every other chunk first, as many as may be apart" },
+	{ "chunk-scattered", TX, "read", 1, "drop", "split n=64 order=odd" READ,
+	  "more chunks than may be apart" },
 	{ "chunk-drip", TX, "read", 1, "ok", "split n=9 order=odd" READ "\ndrip" READ " n=1",
 	  "chunks in pieces of one byte" },
 	{ "chunk-interleave", TX, "reads", 1, "ok",
