@@ -69,6 +69,8 @@ test_fallocate() {
 	compare
 	server_saw ' Zero id=.* offset=0x1000000 '
 	server_did_not_see ' Zero id=.* trim=1'
+	# no caller can say that it would rather do without (nbd-client(8), NOTES)
+	server_did_not_see ' Zero id=.* fast=1'
 	detach
 }
 
@@ -83,6 +85,25 @@ test_not_offered() {
 	zeroes_wanted 16 8
 	compare
 	assert_equal "$(ctl "get unoffered")" 0 "requests that were not offered"
+	detach
+}
+
+# A server that offers zeroes and cannot do them: they are written, and where that is not
+# wanted the caller is told.
+test_zeroes_refused() {
+	start_hostile --size 32M --do "err e=95 type=zeroes count=0"
+	attach "${server_args[@]}"
+	fill
+	expect_log "server refuses WRITE_ZEROES, not using it any more"
+	allow_log "operation not supported error, dev $name"
+	blkdiscard -z -o 8M -l 8M "$dev"
+	fallocate --zero-range --offset 20M --length 4M "$dev"
+	expect_failure fallocate --punch-hole --offset 28M --length 4M "$dev"
+	assert_match "$output" "unsupported"
+	zeroes_wanted 8 8
+	zeroes_wanted 20 4
+	compare
+	assert_equal "$(log_since_mark | grep -c 'server refuses WRITE_ZEROES')" 1 "lines in the log"
 	detach
 }
 
