@@ -508,11 +508,11 @@ static int listen_unix(const char *path)
 	return fd;
 }
 
-static int listen_tcp(unsigned int port)
+static int listen_tcp(struct in_addr address, unsigned int port)
 {
 	struct sockaddr_in addr = {
 		.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		.sin_addr = address,
 		.sin_port = htons(port),
 	};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -556,13 +556,14 @@ static void serve(int listener, bool is_unix)
 }
 
 static const char usage[] =
-"usage: lean [-s BYTES] [-n] [-t] [-P] [-S] -p PORT | -u PATH\n"
+"usage: lean [-s BYTES] [-n] [-t] [-P] [-S] [-a ADDR] -p PORT | -u PATH\n"
 "  -s BYTES  size of the export, K M G T known (1G)\n"
 "  -n        store nothing: WRITEs are received and dropped, READs give old bytes\n"
 "  -t        a thread for each connection\n"
 "  -P        touch all memory first\n"
 "  -S        structured replies, if the client asks for them\n"
-"  -p PORT   TCP, on the loopback address\n"
+"  -p PORT   TCP\n"
+"  -a ADDR   IPv4 address to listen on (127.0.0.1)\n"
 "  -u PATH   AF_UNIX\n";
 
 static uint64_t parse_size(const char *text)
@@ -579,12 +580,13 @@ static uint64_t parse_size(const char *text)
 
 int main(int argc, char **argv)
 {
+	struct in_addr address = { htonl(INADDR_LOOPBACK) };
 	unsigned int port = 0;
 	const char *path = NULL;
 	bool populate = false;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "s:ntPSp:u:")) != -1)
+	while ((opt = getopt(argc, argv, "s:ntPSa:p:u:")) != -1)
 		switch (opt) {
 		case 's':
 			image_size = parse_size(optarg);
@@ -600,6 +602,10 @@ int main(int argc, char **argv)
 			break;
 		case 'S':
 			knows_chunks = true;
+			break;
+		case 'a':
+			if (!inet_aton(optarg, &address))
+				errx(2, "%s is not an address", optarg);
 			break;
 		case 'p':
 			port = strtoul(optarg, NULL, 0);
@@ -619,5 +625,5 @@ int main(int argc, char **argv)
 		scratch = reserve(SCRATCH_BYTES, populate);
 	else
 		image = reserve(image_size, populate);
-	serve(path ? listen_unix(path) : listen_tcp(port), path);
+	serve(path ? listen_unix(path) : listen_tcp(address, port), path);
 }
