@@ -3,10 +3,32 @@
 #include <linux/blk-mq.h>
 #include "conn.h"
 #include "issue.h"
+#include "order.h"
 #include "queue.h"
 #include "retry.h"
 #include "session.h"
 #include "slots.h"
+
+/*
+ * The connection among @share that takes @cmd, which is not the caller's any more then; the
+ * one that @hint names is asked first. Under RCU.
+ */
+static struct nbd_conn *slots_offer(struct nbd_slots *slots, struct nbd_share share,
+				    struct nbd_cmd *cmd, unsigned int hint)
+{
+	struct nbd_conn *conn;
+	unsigned int i;
+
+	hint %= share.nr;
+	for (i = 0; i < share.nr; i++) {
+		conn = rcu_dereference(slots->conn[share.first + hint]);
+		if (conn && nbd_conn_enqueue(conn, cmd))
+			return conn;
+		if (++hint == share.nr)
+			hint = 0;
+	}
+	return NULL;
+}
 
 /*
  * Offers @cmd to the connections, the one that @hint names first. If one takes it,
@@ -17,27 +39,25 @@ static bool session_offer(struct nbd_session *session, struct nbd_cmd *cmd, unsi
 			  struct nbd_conn **taker)
 {
 	struct nbd_slots *slots = rcu_dereference(session->slots);
+	struct nbd_share all = { .nr = slots->nr }, own = all;
 	struct nbd_conn *conn;
-	unsigned int i;
 
 	if (unlikely(cmd->suspect)) {
 		conn = nbd_session_reserve(session, slots);
 		hint = conn ? conn->slot : 0;
-	} else if (session->spread) {
+	} else {
+		own = nbd_order_share(cmd, slots->nr);
 		/* Few queues, many connections: let the tag choose. */
-		hint += cmd->index;
+		if (session->spread)
+			hint += cmd->index;
 	}
-	hint %= slots->nr;
-	for (i = 0; i < slots->nr; i++) {
-		conn = rcu_dereference(slots->conn[hint]);
-		if (conn && nbd_conn_enqueue(conn, cmd)) {
-			*taker = refcount_inc_not_zero(&conn->refs) ? conn : NULL;
-			return true;
-		}
-		if (++hint == slots->nr)
-			hint = 0;
-	}
-	return false;
+	conn = slots_offer(slots, own, cmd, hint);
+	if (unlikely(!conn && own.nr < all.nr))
+		conn = slots_offer(slots, all, cmd, hint);
+	if (!conn)
+		return false;
+	*taker = refcount_inc_not_zero(&conn->refs) ? conn : NULL;
+	return true;
 }
 
 /* Parks @cmd unless a connection came since @epoch (-EAGAIN) or none will (-EIO). */

@@ -6,6 +6,7 @@
 #include "conn.h"
 #include "device.h"
 #include "issue.h"
+#include "order.h"
 #include "queue.h"
 #include "retry.h"
 #include "session.h"
@@ -105,6 +106,7 @@ static blk_status_t cmd_prepare(struct nbd_session *session, struct request *rq)
 	cmd->slow = false;
 	cmd->overdue = false;
 	nbd_suspect_init(cmd);
+	cmd->apart = nbd_order_comes_apart(session, cmd);
 	cmd->started = jiffies;
 	if (type == NBD_CMD_FLUSH) {
 		from = 0;
@@ -112,40 +114,6 @@ static blk_status_t cmd_prepare(struct nbd_session *session, struct request *rq)
 	}
 	nbd_wire_encode(&cmd->header, type, request_flags(session, rq, type), 0, from, cmd->len);
 	return BLK_STS_OK;
-}
-
-static blk_status_t nbd_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq_queue_data *bd)
-{
-	struct nbd_device *nbd = hctx->queue->queuedata;
-	struct request *rq = bd->rq;
-	struct nbd_cmd *cmd = blk_mq_rq_to_pdu(rq);
-	struct nbd_conn *conn = NULL;
-	struct nbd_session *session;
-	bool last = bd->last;
-	blk_status_t status;
-
-	rcu_read_lock();
-	session = rcu_dereference(nbd->session);
-	status = session ? cmd_prepare(session, rq) : BLK_STS_IOERR;
-	if (likely(status == BLK_STS_OK)) {
-		trace_nbd_send_request(&cmd->header, nbd->index, rq);
-		blk_mq_start_request(rq);
-		if (!nbd_session_issue(session, cmd, hctx->queue_num, &conn))
-			status = BLK_STS_IOERR;
-		/* The requests of a batch are on several connections then. */
-		last |= READ_ONCE(session->spread);
-	}
-	/* The block layer ends it with that, without asking again. */
-	if (unlikely(status != BLK_STS_OK && session))
-		atomic64_inc(&session->counters.failed);
-	rcu_read_unlock();
-
-	if (conn) {
-		if (last)
-			nbd_conn_submit(conn);
-		nbd_conn_put(conn);
-	}
-	return status;
 }
 
 /* The block layer could not submit the request that would have been the last. */
@@ -157,6 +125,45 @@ static void nbd_commit_rqs(struct blk_mq_hw_ctx *hctx)
 		return;
 	nbd_session_flush(session);
 	nbd_session_put(session);
+}
+
+static blk_status_t nbd_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq_queue_data *bd)
+{
+	struct nbd_device *nbd = hctx->queue->queuedata;
+	struct request *rq = bd->rq;
+	struct nbd_cmd *cmd = blk_mq_rq_to_pdu(rq);
+	struct nbd_conn *conn = NULL;
+	struct nbd_session *session;
+	bool apart = false, spread = false;
+	blk_status_t status;
+
+	rcu_read_lock();
+	session = rcu_dereference(nbd->session);
+	status = session ? cmd_prepare(session, rq) : BLK_STS_IOERR;
+	if (likely(status == BLK_STS_OK)) {
+		trace_nbd_send_request(&cmd->header, nbd->index, rq);
+		blk_mq_start_request(rq);
+		/* While the command is ours. */
+		apart = cmd->apart;
+		if (!nbd_session_issue(session, cmd, hctx->queue_num, &conn))
+			status = BLK_STS_IOERR;
+		spread = READ_ONCE(session->spread);
+	}
+	/* The block layer ends it with that, without asking again. */
+	if (unlikely(status != BLK_STS_OK && session))
+		atomic64_inc(&session->counters.failed);
+	rcu_read_unlock();
+
+	/* The requests of a batch are on several connections then. */
+	if (conn) {
+		if (bd->last || spread || apart)
+			nbd_conn_submit(conn);
+		nbd_conn_put(conn);
+	}
+	/* Others of the batch may not have been apart, and were to go out with this one. */
+	if (unlikely(apart && bd->last && !spread))
+		nbd_commit_rqs(hctx);
+	return status;
 }
 
 static void nbd_complete_rq(struct request *rq)

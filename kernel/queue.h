@@ -62,6 +62,7 @@ struct nbd_session;
  * @status:	result, once known
  * @is_write:	payload goes out
  * @is_read:	payload comes in
+ * @apart:	the other kind comes, too, and each has connections of its own, see order.h
  * @slow:	was counted and logged as slow
  * @suspect:	connections died under it: it is sent again alone, see suspect.h
  * @overdue:	the connection that it was on was given up for its silence, while others lived
@@ -90,6 +91,7 @@ struct nbd_cmd {
 	blk_status_t status;
 	bool is_write;
 	bool is_read;
+	bool apart;
 	bool slow;
 	bool suspect;
 	bool overdue;

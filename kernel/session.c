@@ -48,6 +48,8 @@ static struct nbd_session *session_alloc(struct nbd_device *nbd,
 	session->nr_table = nbd->tag_set.nr_hw_queues * nbd->tag_set.queue_depth;
 	spin_lock_init(&session->lock);
 	session->since = jiffies;
+	session->short_until = jiffies;
+	session->long_until = jiffies;
 	INIT_LIST_HEAD(&session->parked);
 	INIT_LIST_HEAD(&session->retiring);
 	INIT_DELAYED_WORK(&session->dead_work, session_dead_work);

@@ -93,8 +93,8 @@ struct nbd_counters {
  * @changed:	woken when @state or @unburied change
  * @timed_out:	a connection was given up because of a timeout
  * @leaving:	the machine goes down: no connection comes, nothing fails; under @lock
- * @short_until: jiffies until when short requests are expected, see order.h; written without a
- *		lock
+ * @short_until: jiffies until when short requests are expected, see order.h
+ * @long_until:	the same for long writes; both are written without a lock
  * @writes:	NBD_WRITE_STRICT: acknowledged writes; @flushed: how many of them the
  *		last successful flush covers; @doubt: how many there were when a
  *		connection died
@@ -134,6 +134,7 @@ struct nbd_session {
 	wait_queue_head_t changed;
 	bool timed_out;
 	unsigned long short_until;
+	unsigned long long_until;
 	bool leaving;
 	atomic64_t writes;
 	atomic64_t flushed;

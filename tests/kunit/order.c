@@ -34,6 +34,7 @@ static int order_init(struct kunit *test)
 	desk->conn->session = kunit_kzalloc(test, sizeof(*desk->conn->session), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, desk->conn->session);
 	desk->conn->session->short_until = jiffies;
+	desk->conn->session->long_until = jiffies;
 	test->priv = desk;
 	return 0;
 }
@@ -203,6 +204,49 @@ static void mixed_no_more(struct kunit *test)
 	EXPECT_SENDING(test, a, b);
 }
 
+/* Whoever comes when the other kind has come is apart; after a pause nobody is. */
+static void comes_apart(struct kunit *test)
+{
+	struct desk *desk = test->priv;
+	struct nbd_session *session = desk->conn->session;
+	struct nbd_cmd *a = come(desk, MIB), *r;
+
+	KUNIT_EXPECT_FALSE(test, nbd_order_comes_apart(session, a));
+	r = come(desk, 0);
+	KUNIT_EXPECT_TRUE(test, nbd_order_comes_apart(session, r));
+	KUNIT_EXPECT_TRUE(test, nbd_order_comes_apart(session, a));
+	session->short_until = jiffies;
+	KUNIT_EXPECT_FALSE(test, nbd_order_comes_apart(session, a));
+	session->long_until = jiffies;
+	KUNIT_EXPECT_FALSE(test, nbd_order_comes_apart(session, r));
+}
+
+/* However many slots there are each kind has some, and none belongs to nobody. */
+static void shares(struct kunit *test)
+{
+	struct desk *desk = test->priv;
+	struct nbd_cmd *r = come(desk, 0), *a = come(desk, MIB);
+	struct nbd_share few, many;
+	unsigned int nr;
+
+	for (nr = 1; nr <= 9; nr++) {
+		r->apart = false;
+		a->apart = false;
+		few = nbd_order_share(r, nr);
+		many = nbd_order_share(a, nr);
+		KUNIT_EXPECT_TRUE(test, !few.first && few.nr == nr);
+		KUNIT_EXPECT_TRUE(test, !many.first && many.nr == nr);
+		r->apart = true;
+		a->apart = true;
+		few = nbd_order_share(r, nr);
+		many = nbd_order_share(a, nr);
+		KUNIT_EXPECT_EQ(test, few.first, 0U);
+		KUNIT_EXPECT_GT(test, few.nr, 0U);
+		KUNIT_EXPECT_EQ(test, many.first + many.nr, nr);
+		KUNIT_EXPECT_EQ(test, many.first, nr > 1 ? few.nr : 0U);
+	}
+}
+
 /* The parts are the write: in order, without gaps, each with a name of its own. */
 static void parts(struct kunit *test)
 {
@@ -285,6 +329,8 @@ static struct kunit_case order_cases[] = {
 	KUNIT_CASE(between_parts),
 	KUNIT_CASE(no_starvation),
 	KUNIT_CASE(mixed_no_more),
+	KUNIT_CASE(comes_apart),
+	KUNIT_CASE(shares),
 	KUNIT_CASE(parts),
 	KUNIT_CASE(largest),
 	KUNIT_CASE(answers),

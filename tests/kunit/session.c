@@ -58,6 +58,35 @@ static void issued_without_connection(struct kunit *test)
 	rig_expect_end(test, r, BLK_STS_OK);
 }
 
+/* A command that is apart stays with its kind as long as one of those connections lives. */
+static void apart(struct kunit *test)
+{
+	struct rig *rig = rig_new(test, 4, NBD_DEAD_CONN_FOREVER, NBD_WRITE_BACK);
+	struct nbd_request header;
+	struct rig_request *r;
+	struct nbd_conn *conn;
+	unsigned int i;
+
+	for (i = 0; i < 3; i++) {
+		r = rig_request(test, REQ_OP_WRITE);
+		r->cmd->apart = true;
+		KUNIT_ASSERT_TRUE(test, rig_issue(rig, r));
+		conn = rig_owner(rig, r);
+		KUNIT_ASSERT_NOT_NULL(test, conn);
+		if (i < 2)
+			KUNIT_EXPECT_LT(test, conn->slot, 2U);
+		else
+			KUNIT_EXPECT_GE(test, conn->slot, 2U);
+		nbd_conn_flush(conn);
+		/* The peers have the numbers of the slots. */
+		KUNIT_ASSERT_TRUE(test, rig_receive(rig, conn->slot, &header));
+		KUNIT_EXPECT_EQ(test, header.cookie, r->cmd->header.cookie);
+		rig_reply(test, conn->slot, be64_to_cpu(header.cookie), 0);
+		rig_expect_end(test, r, BLK_STS_OK);
+		rig_kill(rig, conn, -EPIPE);
+	}
+}
+
 static void no_wait(struct kunit *test)
 {
 	struct rig *rig = rig_new(test, 1, 0, NBD_WRITE_BACK);
@@ -599,6 +628,7 @@ static void refused(struct kunit *test)
 static struct kunit_case session_cases[] = {
 	KUNIT_CASE(parked_and_sent_again),
 	KUNIT_CASE(issued_without_connection),
+	KUNIT_CASE(apart),
 	KUNIT_CASE(no_wait),
 	KUNIT_CASE(wait_ends),
 	KUNIT_CASE(wait_ends_for_replaced),

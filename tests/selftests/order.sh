@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Short requests do not wait behind long writes that have not begun, which go out in parts
-# then; and such a write is one to who made it.
-. "$(dirname "$0")/../lib.sh"
+# then; and such a write is one to who made it. Of several connections each kind has its own.
+. "$(dirname "$0")/../survive.sh"
 dealt_out=1
 
 # start_slow: a server that takes one request after the other, slowly, and notes them in
@@ -36,6 +36,14 @@ keep_reading() {
 stop_reading() {
 	touch enough
 	wait "$reader" 2>/dev/null || true
+}
+
+# read_on: short requests, one after the other and without a pause, to the test's end
+read_on() {
+	fio --name=read "--filename=$dev" --rw=randread --bs=4k --size=1M --iodepth=1 --thread \
+		--ioengine=io_uring --direct=1 --time_based --runtime=1h >fio.read 2>&1 &
+	reader=$!
+	cleanup_fn stop_process "$reader"
 }
 
 # all_under_way N: writes
@@ -152,6 +160,93 @@ test_data_of_file_system() {
 	umount mnt
 	[ "$(parts)" -gt 8 ] || fail "no write went out in parts"
 	stop_reading
+	detach
+}
+
+has_read() {
+	grep -q ' Read .*count=0x1000 ' requests
+}
+
+# among_others: after the first write, the reads, the writes, and those of the writes that came
+# over connections that had more than a tenth of the reads
+among_others() {
+	awk '
+		{ match($0, /connection=[0-9]+/); c = substr($0, RSTART, RLENGTH) }
+		/ Write / { writes[c]++; all_writes++ }
+		/ Read .*count=0x1000 / && all_writes { reads[c]++; all_reads++ }
+		END {
+			for (c in writes)
+				if (reads[c] * 10 > all_reads)
+					n += writes[c]
+			print all_reads + 0, all_writes + 0, n + 0
+		}' requests
+}
+
+# A few writes may come there: when this machine stands still no read is expected any more.
+ours_only[test_kinds_apart]=1
+timeouts[test_kinds_apart]=120
+test_kinds_apart() {
+	local transport=tcp reader reads writes shared
+
+	start_slow
+	attach "${server_args[@]}" -connections 4
+	: >requests
+	read_on
+	wait_for 20 has_read
+	write_long 32
+	stop_process "$reader"
+	read -r reads writes shared < <(among_others)
+	assert_within "$reads" 20 1000000 "reads beside the writes"
+	assert_within "$writes" 32 256 "writes"
+	assert_within "$shared" 0 $((writes / 8)) "writes on the connections of the reads"
+	detach
+}
+
+# submit_together: three reads, then two with a long write, each three at once. The reads go
+# where this processor's always go, the write to another connection.
+submit_together() {
+	printf '%s\n' "fio version 2 iolog" "$dev add" "$dev open" \
+		"$dev read "{0,4096,8192}" 4096" "$dev read "{0,4096}" 4096" \
+		"$dev write 1048576 1048576" "$dev close" >batches
+	taskset -c 0 fio --name=replay --read_iolog=batches --ioengine=io_uring --direct=1 \
+		--thread --iodepth=3 --iodepth_batch_submit=3 --iodepth_batch_complete_min=3 \
+		>fio.replay 2>&1
+}
+
+# No request waits for a later one to be sent with.
+timeouts[test_both_in_one_batch]=60
+test_both_in_one_batch() {
+	local i
+
+	start_nbdkit memory 64M
+	attach "${server_args[@]}" -connections 2
+	for ((i = 0; i < 3; i++)); do
+		submit_together
+	done
+	detach
+}
+
+# What was on it goes to others, whatever their kind; and the next one takes its place.
+ours_only[test_one_of_four_dies]=1
+timeouts[test_one_of_four_dies]=300
+test_one_of_four_dies() {
+	local i transport=tcp reader conn
+
+	allow_log 'connection [0-9]+ lost'
+	start_hostile --size 64M --flags has,flush,fua,multi
+	attach "${server_args[@]}" -connections 4
+	read_on
+	start_load "$dev"
+	for ((i = 1; i <= 4; i++)); do
+		wait_for 60 has_passed "$i"
+		conn=$(ctl conns | sed -nE 's/^conn=([1-9][0-9]*) .*/\1/p' | head -n 1)
+		ctl "kill conn=$conn how=rst"
+		wait_for 60 has_live 4
+	done
+	end_load
+	kill -0 "$reader"
+	stop_process "$reader"
+	assert_equal "$(counter failed)" 0 "requests that failed"
 	detach
 }
 
