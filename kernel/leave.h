@@ -12,8 +12,8 @@
  *
  * Connections retire: what the server has is answered, and then a flush, a second at most.
  * Then they say goodbye, if the socket takes that at once and is at a message boundary, and
- * wait for the server's end of the stream, a second at most; all of them at the same time. So the machine
- * is held up for two seconds at most, by however many servers are dead.
+ * wait for the server's end of the stream, a second at most; all of them at the same time.
+ * So the machine is held up for two seconds at most, by however many servers are dead.
  *
  * It is not undone. If the machine does not go down after all, its devices wait for ever.
  */
