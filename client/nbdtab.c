@@ -178,15 +178,14 @@ static bool has_name(const struct nbd_tab_names *names, const char *name)
 static int add_name(struct nbd_tab_names *names, const char *name, struct nbd_err *err)
 {
 	char **grown = reallocarray(names->name, names->n + 1, sizeof(*grown));
-	char *copy = strdup(name);
 
-	if (grown)
-		names->name = grown;
-	if (!grown || !copy) {
-		free(copy);
+	if (!grown)
 		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
-	}
-	names->name[names->n++] = copy;
+	names->name = grown;
+	grown[names->n] = strdup(name);
+	if (!grown[names->n])
+		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
+	names->n++;
 	return 0;
 }
 

@@ -48,7 +48,7 @@ kill_server() {
 }
 
 check() {
-	said_goodbye && nothing_broken && cat "$work/fsck"
+	said_goodbye "$work/server.log" && nothing_broken && cat "$work/fsck"
 }
 
 begin=${EPOCHREALTIME/[.,]/} begun=$EPOCHREALTIME

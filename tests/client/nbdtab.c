@@ -245,7 +245,7 @@ static struct nbd_command *parse_of_tab(struct nbd_command *cmd, const char *dev
 					const char *line, struct nbd_err *err)
 {
 	char path[] = "/tmp/test-nbdtab.XXXXXX", program[] = "nbd-client";
-	char *argv[] = { program, "-a", "-nbdtab", path, "-timeout", "9", NULL };
+	char *argv[7] = { program, "-a", "-nbdtab", path, "-timeout", "9", NULL };
 	int fd = mkstemp(path), ret;
 
 	dprintf(fd, "%s\n", line);

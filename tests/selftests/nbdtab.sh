@@ -38,7 +38,7 @@ line() {
 # There and back, twice.
 variants[test_all]="mode:netlink,ioctl"
 test_all() {
-	local name option= lines=6
+	local name option="" lines=6
 
 	[ "$mode" = netlink ] || option=,nonetlink lines=4
 	start_exports
