@@ -4,6 +4,8 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,33 +22,43 @@ static int is_conf(const struct dirent *e)
 	return e->d_name[0] != '.' && end && !strcmp(end, ".conf");
 }
 
-static int add_file(struct nbd_tab_files *files, char *path, struct nbd_err *err)
+/* Appends what @format says to *@list, which has *@n strings. */
+static int __printf(4, 5)
+add_string(char ***list, unsigned int *n, struct nbd_err *err, const char *format, ...)
 {
-	char **grown = path ? reallocarray(files->path, files->n + 1, sizeof(*grown)) : NULL;
+	char **grown = reallocarray(*list, *n + 1, sizeof(*grown));
+	va_list args;
+	int len = -1;
 
-	if (!grown) {
-		free(path);
-		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
+	if (grown) {
+		*list = grown;
+		va_start(args, format);
+		len = vasprintf(&grown[*n], format, args);
+		va_end(args);
 	}
-	files->path = grown;
-	files->path[files->n++] = path;
+	if (len < 0)
+		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
+	(*n)++;
 	return 0;
+}
+
+static int add_file(struct nbd_tab_files *files, const char *path, struct nbd_err *err)
+{
+	return add_string(&files->path, &files->n, err, "%s", path);
 }
 
 static int add_folder(struct nbd_tab_files *files, const char *folder, struct nbd_err *err)
 {
 	struct dirent **entries = NULL;
 	int i, n = scandir(folder, &entries, is_conf, alphasort), ret = 0;
-	char *path;
 
 	if (n < 0 && errno != ENOENT)
 		return nbd_fail(err, NBD_EXIT_FAILURE, errno, "%s cannot be read: %s", folder,
 				strerror(errno));
 	for (i = 0; i < n; i++) {
-		if (!ret && asprintf(&path, "%s/%s", folder, entries[i]->d_name) < 0)
-			path = NULL;
 		if (!ret)
-			ret = add_file(files, path, err);
+			ret = add_string(&files->path, &files->n, err, "%s/%s", folder,
+					 entries[i]->d_name);
 		free(entries[i]);
 	}
 	free(entries);
@@ -61,11 +73,11 @@ int nbd_tab_files_find(struct nbd_tab_files *files, const char *file, const char
 
 	memset(files, 0, sizeof(*files));
 	if (is_there)
-		ret = add_file(files, strdup(file), err);
+		ret = add_file(files, file, err);
 	if (!ret && folder)
 		ret = add_folder(files, folder, err);
 	if (!ret && !files->n)
-		ret = add_file(files, strdup(file), err);
+		ret = add_file(files, file, err);
 	return ret;
 }
 
@@ -175,20 +187,6 @@ static bool has_name(const struct nbd_tab_names *names, const char *name)
 	return i < names->n;
 }
 
-static int add_name(struct nbd_tab_names *names, const char *name, struct nbd_err *err)
-{
-	char **grown = reallocarray(names->name, names->n + 1, sizeof(*grown));
-
-	if (!grown)
-		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
-	names->name = grown;
-	grown[names->n] = strdup(name);
-	if (!grown[names->n])
-		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
-	names->n++;
-	return 0;
-}
-
 int nbd_tab_names_read(struct nbd_tab_names *names, FILE *file, struct nbd_err *err)
 {
 	char *field[FIELDS], *text = NULL;
@@ -197,7 +195,8 @@ int nbd_tab_names_read(struct nbd_tab_names *names, FILE *file, struct nbd_err *
 
 	while (!ret && getline(&text, &size, file) >= 0)
 		if (split_line(text, field) && !has_name(names, short_name(field[0])))
-			ret = add_name(names, short_name(field[0]), err);
+			ret = add_string(&names->name, &names->n, err, "%s",
+					 short_name(field[0]));
 	free(text);
 	return ret;
 }
