@@ -182,47 +182,58 @@ among_others() {
 		}' requests
 }
 
-# A few writes may come there: when this machine stands still no read is expected any more.
+# writes_come_apart: a few may come there
+writes_come_apart() {
+	local reads writes shared
+
+	: >requests
+	wait_for 20 has_read
+	write_long 32
+	read -r reads writes shared < <(among_others)
+	echo "$reads reads, $writes writes, $shared of them on the connections of the reads"
+	[ "$reads" -ge 20 ] && [ "$writes" -ge 32 ] && [ "$shared" -le $((writes / 8)) ]
+}
+
+# When this machine stands still no read is expected any more, and the writes that come then
+# go anywhere: so not each round has to pass.
 ours_only[test_kinds_apart]=1
-timeouts[test_kinds_apart]=120
+timeouts[test_kinds_apart]=200
 test_kinds_apart() {
-	local transport=tcp reader reads writes shared
+	local transport=tcp reader rounds=5
 
 	start_slow
 	attach "${server_args[@]}" -connections 4
 	: >requests
 	read_on
-	wait_for 20 has_read
-	write_long 32
+	until writes_come_apart; do
+		rounds=$((rounds - 1))
+		[ $rounds != 0 ] || fail "writes go where reads go"
+	done
 	stop_process "$reader"
-	read -r reads writes shared < <(among_others)
-	assert_within "$reads" 20 1000000 "reads beside the writes"
-	assert_within "$writes" 32 256 "writes"
-	assert_within "$shared" 0 $((writes / 8)) "writes on the connections of the reads"
 	detach
 }
 
-# submit_together: three reads, then two with a long write, each three at once. The reads go
-# where this processor's always go, the write to another connection.
+# submit_together LINE...: three reads, then what these lines say, each three at once
 submit_together() {
 	printf '%s\n' "fio version 2 iolog" "$dev add" "$dev open" \
-		"$dev read "{0,4096,8192}" 4096" "$dev read "{0,4096}" 4096" \
-		"$dev write 1048576 1048576" "$dev close" >batches
+		"$dev read "{0,4096,8192}" 4096" "${@/#/$dev }" "$dev close" >batches
 	taskset -c 0 fio --name=replay --read_iolog=batches --ioengine=io_uring --direct=1 \
 		--thread --iodepth=3 --iodepth_batch_submit=3 --iodepth_batch_complete_min=3 \
 		>fio.replay 2>&1
 }
 
-# No request waits for a later one to be sent with.
+# No request waits for a later one to be sent with. Two reads go where this processor's always
+# go, and are not sent at once; the write, with which they were to go, goes to another
+# connection. Which is the last one of a batch depends on the kernel; one behind more than 128 KiB
+# is in the next batch.
 timeouts[test_both_in_one_batch]=60
 test_both_in_one_batch() {
-	local i
+	local reads=("read 0 4096" "read 4096 4096") write="write 1048576 65536"
 
 	start_nbdkit memory 64M
 	attach "${server_args[@]}" -connections 2
-	for ((i = 0; i < 3; i++)); do
-		submit_together
-	done
+	submit_together "${reads[@]}" "$write"
+	submit_together "$write" "${reads[@]}"
 	detach
 }
 
