@@ -213,13 +213,13 @@ test_kinds_apart() {
 	detach
 }
 
-# submit_together LINE...: three reads, then what these lines say, each three at once
+# submit_together LINE...: behind some reads, one after the other, what these lines say at once
 submit_together() {
-	printf '%s\n' "fio version 2 iolog" "$dev add" "$dev open" \
-		"$dev read "{0,4096,8192}" 4096" "${@/#/$dev }" "$dev close" >batches
-	taskset -c 0 fio --name=replay --read_iolog=batches --ioengine=io_uring --direct=1 \
-		--thread --iodepth=3 --iodepth_batch_submit=3 --iodepth_batch_complete_min=3 \
-		>fio.replay 2>&1
+	printf '%s\n' "fio version 2 iolog" "$dev add" "$dev open" "${@/#/$dev }" "$dev close" >batch
+	taskset -c 0 fio --ioengine=io_uring --direct=1 --thread \
+		--name=reads "--filename=$dev" --rw=read --bs=4k --size=32k \
+		--name=batch --stonewall --read_iolog=batch --iodepth=$# --iodepth_batch_submit=$# \
+		--iodepth_batch_complete_min=$# >fio.replay 2>&1
 }
 
 # No request waits for a later one to be sent with. Two reads go where this processor's always
@@ -228,12 +228,14 @@ submit_together() {
 # is in the next batch.
 timeouts[test_both_in_one_batch]=60
 test_both_in_one_batch() {
-	local reads=("read 0 4096" "read 4096 4096") write="write 1048576 65536"
+	local reads=("read 0 4096" "read 8192 4096") write="write 1048576 65536" i
 
 	start_nbdkit memory 64M
 	attach "${server_args[@]}" -connections 2
-	submit_together "${reads[@]}" "$write"
-	submit_together "$write" "${reads[@]}"
+	for ((i = 0; i < 2; i++)); do
+		submit_together "${reads[@]}" "$write"
+		submit_together "$write" "${reads[@]}"
+	done
 	detach
 }
 
