@@ -4,7 +4,7 @@
 
 TEST_CFLAGS = -std=gnu11 -Wall -Wextra -O2 -g -D_FILE_OFFSET_BITS=64 -Iuapi
 TEST_PROGRAMS := cached datagrams faults forger handshakes holder hostile journal keeplock kfuzz \
-	lean letters races rawclient reconfigure scenarios uapi-probe urgent
+	lean letters races rawclient reconfigure scenarios together uapi-probe urgent
 
 cached_SOURCES := tests/tools/cached.c
 datagrams_SOURCES := tests/tools/datagrams.c
@@ -38,6 +38,7 @@ races_LIBS = -pthread
 reconfigure_SOURCES := tests/tools/reconfigure.c $(LIBRARY) tests/library/report/quiet.c
 reconfigure_LIBS = -pthread
 rawclient_SOURCES := tests/bench/rawclient.c
+together_SOURCES := tests/tools/together.c
 urgent_SOURCES := tests/tools/urgent.c
 
 TEST_OBJECTS :=

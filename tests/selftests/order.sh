@@ -213,29 +213,14 @@ test_kinds_apart() {
 	detach
 }
 
-# submit_together LINE...: behind some reads, one after the other, what these lines say at once
-submit_together() {
-	printf '%s\n' "fio version 2 iolog" "$dev add" "$dev open" "${@/#/$dev }" "$dev close" >batch
-	taskset -c 0 fio --ioengine=io_uring --direct=1 --thread \
-		--name=reads "--filename=$dev" --rw=read --bs=4k --size=32k \
-		--name=batch --stonewall --read_iolog=batch --iodepth=$# --iodepth_batch_submit=$# \
-		--iodepth_batch_complete_min=$# >fio.replay 2>&1
-}
-
 # No request waits for a later one to be sent with. Two reads go where this processor's always
 # go, and are not sent at once; the write, with which they were to go, goes to another
-# connection. Which is the last one of a batch depends on the kernel; one behind more than 128 KiB
-# is in the next batch.
+# connection.
 timeouts[test_both_in_one_batch]=60
 test_both_in_one_batch() {
-	local reads=("read 0 4096" "read 8192 4096") write="write 1048576 65536" i
-
 	start_nbdkit memory 64M
 	attach "${server_args[@]}" -connections 2
-	for ((i = 0; i < 2; i++)); do
-		submit_together "${reads[@]}" "$write"
-		submit_together "$write" "${reads[@]}"
-	done
+	together "$dev" 0
 	detach
 }
 
