@@ -426,6 +426,7 @@ tab_attach() {
 # start_for_tab ARGUMENTS...: nbdkit's
 start_for_tab() {
 	start_nbdkit "$@"
+	cleanup_fn rm -f /etc/nbdtab
 	if [ "${transport:-unix}" = unix ]; then
 		ln -s "$socket" /tmp/nbdtab.socket	# without spaces
 		cleanup_fn rm /tmp/nbdtab.socket
