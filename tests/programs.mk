@@ -38,8 +38,8 @@ races_LIBS = -pthread
 reconfigure_SOURCES := tests/tools/reconfigure.c $(LIBRARY) tests/library/report/quiet.c
 reconfigure_LIBS = -pthread
 rawclient_SOURCES := tests/bench/rawclient.c
-together_SOURCES := tests/tools/together.c
-urgent_SOURCES := tests/tools/urgent.c
+together_SOURCES := tests/tools/together.c tests/tools/batch.c
+urgent_SOURCES := tests/tools/urgent.c tests/tools/batch.c
 
 TEST_OBJECTS :=
 

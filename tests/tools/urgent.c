@@ -13,15 +13,14 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
-#include <linux/aio_abi.h>
 
-#define BATCH	16	/* more than the driver sends one by one */
+#include "batch.h"
+
+#define BATCH	BATCH_MAX	/* more than the driver sends one by one */
 #define ROUNDS	20
 #define BLOCK	4096
 
@@ -31,16 +30,6 @@ static void set_scheduler(int policy, int priority)
 
 	if (sched_setscheduler(0, policy, &param))
 		err(1, "sched_setscheduler");
-}
-
-static void stay_on(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set))
-		err(1, "CPU %d", cpu);
 }
 
 /* A real-time task of that priority that never sleeps; it ends with its parent. */
@@ -58,43 +47,19 @@ static pid_t start_hog(int priority)
 	_exit(0);
 }
 
-static void submit_batch(aio_context_t aio, int fd, uint8_t *buffer, unsigned int round)
+static void submit_reads(aio_context_t aio, int fd, uint8_t *buffer, unsigned int round)
 {
-	struct iocb iocbs[BATCH] = { }, *list[BATCH];
+	struct iocb iocbs[BATCH] = { };
 	unsigned int i;
-	long nr;
 
 	for (i = 0; i < BATCH; i++) {
 		iocbs[i].aio_fildes = fd;
 		iocbs[i].aio_lio_opcode = IOCB_CMD_PREAD;
 		iocbs[i].aio_buf = (uintptr_t)(buffer + i * BLOCK);
 		iocbs[i].aio_nbytes = BLOCK;
-		/* Not next to each other, or they become one request. */
 		iocbs[i].aio_offset = (round * BATCH + i) * 2 * BLOCK;
-		list[i] = &iocbs[i];
 	}
-	nr = syscall(SYS_io_submit, aio, (long)BATCH, list);
-	if (nr != BATCH)
-		err(1, "io_submit: %ld", nr);
-}
-
-/* Waits for a batch, asleep or not. */
-static void reap_batch(aio_context_t aio, bool asleep)
-{
-	struct timespec none = { };
-	struct io_event events[BATCH];
-	long got = 0, nr, i;
-
-	while (got < BATCH) {
-		nr = syscall(SYS_io_getevents, aio, asleep ? 1L : 0L, (long)BATCH, events,
-			     asleep ? NULL : &none);
-		if (nr < 0)
-			err(1, "io_getevents");
-		for (i = 0; i < nr; i++)
-			if (events[i].res != BLOCK)
-				errx(1, "a read returned %lld", (long long)events[i].res);
-		got += nr;
-	}
+	batch_submit(aio, iocbs, BATCH);
 }
 
 static void read_in_realtime(aio_context_t aio, int fd, uint8_t *buffer)
@@ -105,8 +70,8 @@ static void read_in_realtime(aio_context_t aio, int fd, uint8_t *buffer)
 	set_scheduler(SCHED_FIFO, 50);
 	hog = start_hog(10);
 	for (round = 0; round < ROUNDS; round++) {
-		submit_batch(aio, fd, buffer, round);
-		reap_batch(aio, true);
+		submit_reads(aio, fd, buffer, round);
+		batch_reap(aio, BATCH, true);
 	}
 	kill(hog, SIGKILL);
 }
@@ -116,17 +81,17 @@ static void read_overtaken(aio_context_t aio, int fd, uint8_t *buffer)
 	unsigned int round;
 
 	for (round = 0; round < ROUNDS; round++) {
-		submit_batch(aio, fd, buffer, round);
+		submit_reads(aio, fd, buffer, round);
 		/* Who overtakes it is itself: nobody else could say when it is to end. */
 		set_scheduler(SCHED_FIFO, 50);
-		reap_batch(aio, false);
+		batch_reap(aio, BATCH, false);
 		set_scheduler(SCHED_OTHER, 0);
 	}
 }
 
 int main(int argc, char **argv)
 {
-	aio_context_t aio = 0;
+	aio_context_t aio;
 	void *buffer;
 	int fd;
 
@@ -137,9 +102,8 @@ int main(int argc, char **argv)
 		err(1, "%s", argv[1]);
 	if (posix_memalign(&buffer, BLOCK, BATCH * BLOCK))
 		err(1, "memory");
-	if (syscall(SYS_io_setup, (long)BATCH, &aio))
-		err(1, "io_setup");
-	stay_on(atoi(argv[2]));
+	aio = batch_setup();
+	batch_stay_on(atoi(argv[2]));
 	if (!strcmp(argv[3], "realtime"))
 		read_in_realtime(aio, fd, buffer);
 	else
