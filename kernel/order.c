@@ -72,6 +72,9 @@ void nbd_order_note_sent(struct nbd_conn *conn, const struct nbd_cmd *cmd, size_
 {
 	lockdep_assert_held(&conn->tx_mutex);
 
+	/* What was dispatched at once may take long: short ones keep off as long as it goes out. */
+	if (nbd_is_long(cmd))
+		nbd_order_expect(&conn->session->long_until);
 	if (!conn->overtakable)
 		return;
 	if (nbd_is_long(cmd))

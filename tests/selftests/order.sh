@@ -199,7 +199,7 @@ writes_come_apart() {
 ours_only[test_kinds_apart]=1
 timeouts[test_kinds_apart]=200
 test_kinds_apart() {
-	local transport=tcp reader rounds=5
+	local transport=tcp reader rounds=10
 
 	start_slow
 	attach "${server_args[@]}" -connections 4
