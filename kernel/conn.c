@@ -424,9 +424,7 @@ static void nbd_conn_excuse(struct timer_list *timer)
 /* Ends the transmit side and the workers. The receiver has no callbacks any more. */
 static void conn_drain(struct nbd_conn *conn)
 {
-	mutex_lock(&conn->tx_mutex);
-	conn->tx_closed = true;
-	mutex_unlock(&conn->tx_mutex);
+	nbd_conn_close(conn);
 	cancel_work_sync(&conn->tx_work);
 	cancel_work_sync(&conn->tx_wait);
 	cancel_work_sync(&conn->rx_work);
