@@ -76,16 +76,23 @@ static void take_status(void *arg, const struct nbd_status *status)
 	*(struct nbd_status *)arg = *status;
 }
 
-int nbd_keeper_find_record(s32 index, struct nbd_record *record, struct nbd_err *err)
+static int read_status(s32 index, struct nbd_status *status, struct nbd_err *err)
 {
-	struct nbd_status status = { .index = -1 };
 	struct nbd_kernel kernel;
 	int ret = nbd_kernel_open(&kernel, false, err);
 
 	if (ret)
 		return ret;
-	ret = nbd_kernel_status(&kernel, index, take_status, &status, err);
+	ret = nbd_kernel_status(&kernel, index, take_status, status, err);
 	nbd_kernel_close(&kernel);
+	return ret;
+}
+
+int nbd_keeper_find_record(s32 index, struct nbd_record *record, struct nbd_err *err)
+{
+	struct nbd_status status = { .index = -1 };
+	int ret = read_status(index, &status, err);
+
 	if (!ret)
 		ret = nbd_record_read(record, index, err);
 	if (ret || nbd_keeper_record_counts(record, &status))
@@ -99,15 +106,11 @@ const char *nbd_care_hint(s32 index, char *buf, size_t size)
 {
 	struct nbd_status status = { .index = -1 };
 	struct nbd_record record;
-	struct nbd_kernel kernel;
 	char text[NBD_CARE_TEXT_MAX];
 	bool here = false;
 
 	*buf = '\0';
-	if (nbd_kernel_open(&kernel, false, NULL))
-		return buf;
-	nbd_kernel_status(&kernel, index, take_status, &status, NULL);
-	nbd_kernel_close(&kernel);
+	read_status(index, &status, NULL);
 	if (status.index != index || !status.session_id)
 		return buf;
 	if (!nbd_record_read(&record, index, NULL)) {
