@@ -140,6 +140,22 @@ char *nbd_device_path(s32 index, char *buf)
 	return buf;
 }
 
+bool nbd_device_attribute(s32 index, const char *name, char *text, int size)
+{
+	char path[64];
+	FILE *file;
+	bool ok;
+
+	snprintf(path, sizeof(path), "/sys/block/nbd%d/%s", index, name);
+	file = nbd_folder_fopen(path, "re");
+	if (!file)
+		return false;
+	ok = fgets(text, size, file);
+	fclose(file);
+	text[strcspn(text, "\n")] = '\0';
+	return ok;
+}
+
 int nbd_device_pid(s32 index, pid_t *pid)
 {
 	char path[64];

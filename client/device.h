@@ -37,6 +37,12 @@ bool nbd_device_exists(s32 index);
 /* "/dev/nbd3" in @buf of NBD_DEVICE_PATH_MAX bytes; returns @buf. */
 char *nbd_device_path(s32 index, char *buf);
 
+/*
+ * The first line of /sys/block/nbd3/@name, without its end, into @text of @size bytes; false if
+ * there is none.
+ */
+bool nbd_device_attribute(s32 index, const char *name, char *text, int size);
+
 /* /sys/block/nbd3/pid: 0 and *@pid, -ENOENT when it is not attached. */
 int nbd_device_pid(s32 index, pid_t *pid);
 

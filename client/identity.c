@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "device.h"
 #include "error.h"
 #include "folders.h"
 #include "identity.h"
@@ -82,22 +83,6 @@ u64 nbd_identity_parse(struct nbd_identity *id, FILE *file)
 	return seq;
 }
 
-static bool read_attribute(s32 index, const char *name, char *text, int size)
-{
-	char path[64];
-	FILE *file;
-	bool ok;
-
-	snprintf(path, sizeof(path), "/sys/block/nbd%d/%s", index, name);
-	file = nbd_folder_fopen(path, "re");
-	if (!file)
-		return false;
-	ok = fgets(text, size, file);
-	fclose(file);
-	text[strcspn(text, "\n")] = '\0';
-	return ok;
-}
-
 void nbd_identity_of_device(struct nbd_identity *id, s32 index)
 {
 	char number[32], seq_now[32] = "", path[64];
@@ -105,7 +90,7 @@ void nbd_identity_of_device(struct nbd_identity *id, s32 index)
 	u64 seq;
 
 	memset(id, 0, sizeof(*id));
-	if (!read_attribute(index, "dev", number, sizeof(number)))
+	if (!nbd_device_attribute(index, "dev", number, sizeof(number)))
 		return;
 	snprintf(path, sizeof(path), "/run/udev/data/b%s", number);
 	file = nbd_folder_fopen(path, "re");
@@ -113,7 +98,7 @@ void nbd_identity_of_device(struct nbd_identity *id, s32 index)
 		return;
 	seq = nbd_identity_parse(id, file);
 	fclose(file);
-	if (seq && read_attribute(index, "diskseq", seq_now, sizeof(seq_now)) &&
+	if (seq && nbd_device_attribute(index, "diskseq", seq_now, sizeof(seq_now)) &&
 	    strtoull(seq_now, NULL, 10) != seq)
 		memset(id, 0, sizeof(*id));
 }

@@ -81,19 +81,13 @@ static void print_record(s32 index, FILE *out)
 
 static void print_identifier(s32 index, FILE *out)
 {
-	char path[64], text[NBD_BACKEND_MAX + 2];
-	FILE *f;
+	char text[NBD_BACKEND_MAX + 2];
 
-	snprintf(path, sizeof(path), "/sys/block/nbd%d/backend", index);
-	f = fopen(path, "re");
-	if (!f)
+	if (!nbd_device_attribute(index, "backend", text, sizeof(text)) || !*text)
 		return;
-	if (fgets(text, sizeof(text), f) && *text != '\n') {
-		fputs("NBD_IDENTIFIER=", out);
-		print_encoded(text, strcspn(text, "\n"), out);
-		fputc('\n', out);
-	}
-	fclose(f);
+	fputs("NBD_IDENTIFIER=", out);
+	print_encoded(text, strlen(text), out);
+	fputc('\n', out);
 }
 
 void nbd_udev_print(s32 index, FILE *out)
@@ -149,8 +143,10 @@ static bool udev_knows(const char *sysfs, const char *line)
 		return true;
 	is_there = fscanf(f, "%u:%u", &major, &minor) == 2;
 	fclose(f);
+	if (!is_there)
+		return true;
 	snprintf(path, sizeof(path), "/run/udev/data/b%u:%u", major, minor);
-	return !is_there || has_line(path, line);
+	return has_line(path, line);
 }
 
 typedef bool (*folder_fn)(const char *sysfs, const char *line);
@@ -159,22 +155,24 @@ typedef bool (*folder_fn)(const char *sysfs, const char *line);
 static bool visit_folders(s32 index, folder_fn fn, const char *line)
 {
 	char path[64 + NAME_MAX], prefix[24];
-	bool good;
 	struct dirent *e;
+	bool good = true;
 	DIR *dir;
 
 	snprintf(path, sizeof(path), "/sys/block/nbd%d", index);
 	snprintf(prefix, sizeof(prefix), "nbd%dp", index);
-	good = fn(path, line);
+	if (!fn(path, line))
+		return false;
 	dir = opendir(path);
-	while (good && dir && (e = readdir(dir))) {
+	if (!dir)
+		return true;
+	while (good && (e = readdir(dir))) {
 		if (strncmp(e->d_name, prefix, strlen(prefix)))
 			continue;
 		snprintf(path, sizeof(path), "/sys/block/nbd%d/%s", index, e->d_name);
 		good = fn(path, line);
 	}
-	if (dir)
-		closedir(dir);
+	closedir(dir);
 	return good;
 }
 
