@@ -181,7 +181,7 @@ static void reap(int *child, unsigned int n)
 }
 
 /* @child: process ids, negative, which become exit statuses. */
-static void run_children(const struct work *work, const struct nbd_tab_names *names,
+static void run_children(const struct work *work, const struct nbd_tab_list *names,
 			 int *child)
 {
 	unsigned int i, running = 0;
@@ -195,7 +195,7 @@ static void run_children(const struct work *work, const struct nbd_tab_names *na
 		}
 		pid = fork();
 		if (!pid)
-			run_child(work, names->name[i]);
+			run_child(work, names->text[i]);
 		if (pid < 0)
 			fprintf(stderr,
 				"nbd-client: a line of nbdtab is left out: cannot make a process: %s\n",
@@ -207,7 +207,7 @@ static void run_children(const struct work *work, const struct nbd_tab_names *na
 		reap(child, names->n);
 }
 
-static int run_all(const struct work *work, const struct nbd_tab_names *names,
+static int run_all(const struct work *work, const struct nbd_tab_list *names,
 		   struct nbd_err *err)
 {
 	int *child = calloc(names->n + 1, sizeof(*child));
@@ -231,12 +231,12 @@ static int run_all(const struct work *work, const struct nbd_tab_names *names,
 
 static int work_through(const struct work *work, struct nbd_err *err)
 {
-	struct nbd_tab_names names;
+	struct nbd_tab_list names;
 	int ret = nbd_options_tab_names(work->cmd, &names, err);
 
 	if (!ret)
 		ret = run_all(work, &names, err);
-	nbd_tab_names_free(&names);
+	nbd_tab_list_free(&names);
 	return ret;
 }
 
@@ -284,12 +284,12 @@ static void list_one(const char *device, int argc, char **argv, FILE *out)
 int nbd_list_tab(const struct nbd_command *cmd, int argc, char **argv, FILE *out,
 		 struct nbd_err *err)
 {
-	struct nbd_tab_names names;
+	struct nbd_tab_list names;
 	int ret = nbd_options_tab_names(cmd, &names, err);
 	unsigned int i;
 
 	for (i = 0; !ret && i < names.n; i++)
-		list_one(names.name[i], argc, argv, out);
-	nbd_tab_names_free(&names);
+		list_one(names.text[i], argc, argv, out);
+	nbd_tab_list_free(&names);
 	return ret;
 }

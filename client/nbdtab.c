@@ -22,32 +22,27 @@ static int is_conf(const struct dirent *e)
 	return e->d_name[0] != '.' && end && !strcmp(end, ".conf");
 }
 
-/* Appends what @format says to *@list, which has *@n strings. */
-static int __printf(4, 5)
-add_string(char ***list, unsigned int *n, struct nbd_err *err, const char *format, ...)
+/* Appends what @format says. */
+static int __printf(3, 4)
+add_text(struct nbd_tab_list *list, struct nbd_err *err, const char *format, ...)
 {
-	char **grown = reallocarray(*list, *n + 1, sizeof(*grown));
+	char **grown = reallocarray(list->text, list->n + 1, sizeof(*grown));
 	va_list args;
 	int len = -1;
 
 	if (grown) {
-		*list = grown;
+		list->text = grown;
 		va_start(args, format);
-		len = vasprintf(&grown[*n], format, args);
+		len = vasprintf(&grown[list->n], format, args);
 		va_end(args);
 	}
 	if (len < 0)
 		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
-	(*n)++;
+	list->n++;
 	return 0;
 }
 
-static int add_file(struct nbd_tab_files *files, const char *path, struct nbd_err *err)
-{
-	return add_string(&files->path, &files->n, err, "%s", path);
-}
-
-static int add_folder(struct nbd_tab_files *files, const char *folder, struct nbd_err *err)
+static int add_folder(struct nbd_tab_list *files, const char *folder, struct nbd_err *err)
 {
 	struct dirent **entries = NULL;
 	int i, n = scandir(folder, &entries, is_conf, alphasort), ret = 0;
@@ -57,15 +52,14 @@ static int add_folder(struct nbd_tab_files *files, const char *folder, struct nb
 				strerror(errno));
 	for (i = 0; i < n; i++) {
 		if (!ret)
-			ret = add_string(&files->path, &files->n, err, "%s/%s", folder,
-					 entries[i]->d_name);
+			ret = add_text(files, err, "%s/%s", folder, entries[i]->d_name);
 		free(entries[i]);
 	}
 	free(entries);
 	return ret;
 }
 
-int nbd_tab_files_find(struct nbd_tab_files *files, const char *file, const char *folder,
+int nbd_tab_files_find(struct nbd_tab_list *files, const char *file, const char *folder,
 		       struct nbd_err *err)
 {
 	bool is_there = !access(file, F_OK);
@@ -73,20 +67,20 @@ int nbd_tab_files_find(struct nbd_tab_files *files, const char *file, const char
 
 	memset(files, 0, sizeof(*files));
 	if (is_there)
-		ret = add_file(files, file, err);
+		ret = add_text(files, err, "%s", file);
 	if (!ret && folder)
 		ret = add_folder(files, folder, err);
 	if (!ret && !files->n)
-		ret = add_file(files, file, err);
+		ret = add_text(files, err, "%s", file);
 	return ret;
 }
 
-void nbd_tab_files_free(struct nbd_tab_files *files)
+void nbd_tab_list_free(struct nbd_tab_list *list)
 {
-	while (files->n)
-		free(files->path[--files->n]);
-	free(files->path);
-	files->path = NULL;
+	while (list->n)
+		free(list->text[--list->n]);
+	free(list->text);
+	list->text = NULL;
 }
 
 int nbd_tab_bad(const struct nbd_tab *tab, struct nbd_err *err)
@@ -178,16 +172,16 @@ int nbd_tab_read(struct nbd_tab *tab, const char *device, FILE *file, const char
 			name, device);
 }
 
-static bool has_name(const struct nbd_tab_names *names, const char *name)
+static bool has_name(const struct nbd_tab_list *names, const char *name)
 {
 	unsigned int i = 0;
 
-	while (i < names->n && strcmp(names->name[i], name))
+	while (i < names->n && strcmp(names->text[i], name))
 		i++;
 	return i < names->n;
 }
 
-int nbd_tab_names_read(struct nbd_tab_names *names, FILE *file, struct nbd_err *err)
+int nbd_tab_names_read(struct nbd_tab_list *names, FILE *file, struct nbd_err *err)
 {
 	char *field[FIELDS], *text = NULL;
 	size_t size = 0;
@@ -195,18 +189,9 @@ int nbd_tab_names_read(struct nbd_tab_names *names, FILE *file, struct nbd_err *
 
 	while (!ret && getline(&text, &size, file) >= 0)
 		if (split_line(text, field) && !has_name(names, short_name(field[0])))
-			ret = add_string(&names->name, &names->n, err, "%s",
-					 short_name(field[0]));
+			ret = add_text(names, err, "%s", short_name(field[0]));
 	free(text);
 	return ret;
-}
-
-void nbd_tab_names_free(struct nbd_tab_names *names)
-{
-	while (names->n)
-		free(names->name[--names->n]);
-	free(names->name);
-	names->name = NULL;
 }
 
 void nbd_tab_free(struct nbd_tab *tab)

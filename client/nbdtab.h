@@ -15,26 +15,28 @@
 #define NBD_TAB_NAME_MAX 256
 
 /**
- * struct nbd_tab_files - what is read, in this order
- * @path:	the files
+ * struct nbd_tab_list - files to be read, in this order, or devices that these define, each
+ * once: "nbd0", as it is in the file but for "/dev/"
+ * @text:	their names
  * @n:		how many
  */
-struct nbd_tab_files {
-	char **path;
+struct nbd_tab_list {
+	char **text;
 	unsigned int n;
 };
 
+void nbd_tab_list_free(struct nbd_tab_list *list);
+
 /**
  * nbd_tab_files_find - which files there are
- * @files:	filled in; nbd_tab_files_free() it, on failure too
+ * @files:	filled in; nbd_tab_list_free() it, on failure too
  * @file:	is the first if it is there, or if nothing else is
  * @folder:	the others are those in it whose names end in ".conf", in the order of their
  *		names; NULL for none
  * @err:	says why not
  */
-int nbd_tab_files_find(struct nbd_tab_files *files, const char *file, const char *folder,
+int nbd_tab_files_find(struct nbd_tab_list *files, const char *file, const char *folder,
 		       struct nbd_err *err);
-void nbd_tab_files_free(struct nbd_tab_files *files);
 
 /**
  * struct nbd_tab - the definition of one device
@@ -69,22 +71,11 @@ int nbd_tab_read(struct nbd_tab *tab, const char *device, FILE *file, const char
 		 struct nbd_err *err);
 void nbd_tab_free(struct nbd_tab *tab);
 
-/**
- * struct nbd_tab_names - the devices that are defined, each once
- * @name:	"nbd0", as it is in the file but for "/dev/"
- * @n:		how many
- */
-struct nbd_tab_names {
-	char **name;
-	unsigned int n;
-};
-
 /*
- * Adds those of a file to @names, which is empty at first, in the order of the lines, whether
- * these are right or not; -ENOMEM.
+ * Adds the devices of a file to @names, which is empty at first, in the order of the lines,
+ * whether these are right or not; -ENOMEM.
  */
-int nbd_tab_names_read(struct nbd_tab_names *names, FILE *file, struct nbd_err *err);
-void nbd_tab_names_free(struct nbd_tab_names *names);
+int nbd_tab_names_read(struct nbd_tab_list *names, FILE *file, struct nbd_err *err);
 
 /*
  * The next option, each once; false when there is none left. @value is NULL without a "=".

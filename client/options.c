@@ -549,7 +549,7 @@ static int open_tab(const char *path, char *name, FILE **file, struct nbd_err *e
 			name, strerror(errno));
 }
 
-static int find_tabs(const struct nbd_command *cmd, struct nbd_tab_files *files,
+static int find_tabs(const struct nbd_command *cmd, struct nbd_tab_list *files,
 		     struct nbd_err *err)
 {
 	return cmd->tab_file ? nbd_tab_files_find(files, cmd->tab_file, NULL, err) :
@@ -572,19 +572,19 @@ static int read_tab(struct nbd_command *cmd, const char *path, struct nbd_err *e
 /* The first file with the device counts; if none has it, the first one is told of. */
 static int read_tabs(struct nbd_command *cmd, struct nbd_err *err)
 {
-	struct nbd_tab_files files;
+	struct nbd_tab_list files;
 	struct nbd_err other;
 	unsigned int i;
 	int ret = find_tabs(cmd, &files, err);
 
 	if (!ret)
-		ret = read_tab(cmd, files.path[0], err);
+		ret = read_tab(cmd, files.text[0], err);
 	for (i = 1; ret == -ENOENT && i < files.n; i++) {
-		ret = read_tab(cmd, files.path[i], &other);
+		ret = read_tab(cmd, files.text[i], &other);
 		if (ret != -ENOENT)
 			*err = other;
 	}
-	nbd_tab_files_free(&files);
+	nbd_tab_list_free(&files);
 	return ret;
 }
 
@@ -644,7 +644,7 @@ int nbd_options_parse_tab(struct nbd_command *cmd, const char *device, int argc,
 	return ret ? ret : parse_end(cmd, argc, argv, err);
 }
 
-static int read_names(const char *path, struct nbd_tab_names *names, struct nbd_err *err)
+static int read_names(const char *path, struct nbd_tab_list *names, struct nbd_err *err)
 {
 	char name[NBD_TAB_NAME_MAX];
 	FILE *file;
@@ -657,17 +657,17 @@ static int read_names(const char *path, struct nbd_tab_names *names, struct nbd_
 	return ret;
 }
 
-int nbd_options_tab_names(const struct nbd_command *cmd, struct nbd_tab_names *names,
+int nbd_options_tab_names(const struct nbd_command *cmd, struct nbd_tab_list *names,
 			  struct nbd_err *err)
 {
-	struct nbd_tab_files files;
+	struct nbd_tab_list files;
 	int ret = find_tabs(cmd, &files, err);
 	unsigned int i;
 
 	memset(names, 0, sizeof(*names));
 	for (i = 0; !ret && i < files.n; i++)
-		ret = read_names(files.path[i], names, err);
-	nbd_tab_files_free(&files);
+		ret = read_names(files.text[i], names, err);
+	nbd_tab_list_free(&files);
 	return ret;
 }
 

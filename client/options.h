@@ -44,7 +44,7 @@ int nbd_options_parse_tab(struct nbd_command *cmd, const char *device, int argc,
 			  struct nbd_err *err);
 
 /* The devices in the file that @cmd names; 0 or a negative errno. Free @names anyway. */
-int nbd_options_tab_names(const struct nbd_command *cmd, struct nbd_tab_names *names,
+int nbd_options_tab_names(const struct nbd_command *cmd, struct nbd_tab_list *names,
 			  struct nbd_err *err);
 void nbd_command_free(struct nbd_command *cmd);
 

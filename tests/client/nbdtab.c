@@ -174,7 +174,7 @@ static void test_names(void)
 {
 	static const char text[] = "# no\n/dev/nbd1 host a\n\nnbd0 host\nnbd1 host b\n nbd11 #\n";
 	FILE *f = fmemopen((void *)text, sizeof(text) - 1, "r");
-	struct nbd_tab_names names = { 0 };
+	struct nbd_tab_list names = { 0 };
 	struct nbd_err err;
 
 	tap_test("nbdtab: the devices");
@@ -182,11 +182,11 @@ static void test_names(void)
 	fclose(f);
 	expect_number(names.n, 3);
 	if (names.n == 3) {
-		expect_text(names.name[0], "nbd1");
-		expect_text(names.name[1], "nbd0");
-		expect_text(names.name[2], "nbd11");
+		expect_text(names.text[0], "nbd1");
+		expect_text(names.text[1], "nbd0");
+		expect_text(names.text[2], "nbd11");
 	}
-	nbd_tab_names_free(&names);
+	nbd_tab_list_free(&names);
 }
 
 static void make_file(const char *folder, const char *name)
@@ -199,7 +199,7 @@ static void make_file(const char *folder, const char *name)
 
 static void expect_files(const char *folder, const char *file, const char *const *names)
 {
-	struct nbd_tab_files files;
+	struct nbd_tab_list files;
 	struct nbd_err err;
 	unsigned int n = 0;
 	char path[128];
@@ -208,11 +208,11 @@ static void expect_files(const char *folder, const char *file, const char *const
 	expect_number(nbd_tab_files_find(&files, path, folder, &err), 0);
 	for (; names[n] && n < files.n; n++) {
 		snprintf(path, sizeof(path), "%s/%s", folder, names[n]);
-		expect_text(files.path[n], path);
+		expect_text(files.text[n], path);
 	}
 	expect(!names[n]);
 	expect_number(files.n, n);
-	nbd_tab_files_free(&files);
+	nbd_tab_list_free(&files);
 }
 
 /* The file, then those of the folder in the order of their names; nothing else in it. */
