@@ -555,8 +555,20 @@ find_mounts() {
 	done </proc/mounts
 }
 
+# find_configuration: sets configuration to the files that say how the system uses the driver
+find_configuration() {
+	local path
+
+	configuration=()
+	for path in /etc/nbd* /etc/nbdtab.d/* /etc/modprobe.d/* /etc/udev/rules.d/* /etc/netns/*; do
+		[ ! -e "$path" ] || configuration+=("$path")
+	done
+}
+
 # remember_world: what is there before the test
 remember_world() {
+	find_configuration
+	configuration_before=("${configuration[@]}")
 	find_processes
 	processes_before=("${!processes[@]}")
 	threads_before=$threads
@@ -565,7 +577,7 @@ remember_world() {
 }
 
 # find_leftovers: sets leftovers to one line for each thing that is left, and
-# left_processes to the process ids among them
+# left_processes and left_configuration to the process ids and files among them
 find_leftovers() {
 	local path pid refs=0 line
 
@@ -592,6 +604,13 @@ find_leftovers() {
 	for path in "${mounts[@]}"; do
 		leftovers+=("mount $path")
 	done
+	find_configuration
+	left_configuration=()
+	for path in "${configuration[@]}"; do
+		[[ " ${configuration_before[*]} " != *" $path "* ]] || continue
+		left_configuration+=("$path")
+		leftovers+=("file $path")
+	done
 	[ ! -e /sys/module/nbd/refcnt ] || read -r refs </sys/module/nbd/refcnt
 	[ "$refs" = 0 ] || leftovers+=("$refs references to the module")
 }
@@ -617,6 +636,7 @@ remove_leftovers() {
 	for path in "${mounts[@]}"; do
 		umount "$path"
 	done
+	rm -rf "${left_configuration[@]}"
 	for name in $(connected_devices); do
 		timeout 20 "$NBD_CLIENT" -d "/dev/$name"
 	done

@@ -413,6 +413,7 @@ test_version_and_help() {
 tab() {
 	printf '# devices\n\nnbd1 nowhere.invalid none\nnbd0\t%s any  %s # with a comment\n' \
 		"$tab_server" "$1" >/etc/nbdtab
+	cleanup_fn rm -f /etc/nbdtab
 }
 
 # tab_attach OPTIONS: with `nbd-client nbd0`, and nothing to complain of
@@ -426,7 +427,6 @@ tab_attach() {
 # start_for_tab ARGUMENTS...: nbdkit's
 start_for_tab() {
 	start_nbdkit "$@"
-	cleanup_fn rm -f /etc/nbdtab
 	if [ "${transport:-unix}" = unix ]; then
 		ln -s "$socket" /tmp/nbdtab.socket	# without spaces
 		cleanup_fn rm /tmp/nbdtab.socket
