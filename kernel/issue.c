@@ -8,6 +8,7 @@
 #include "retry.h"
 #include "session.h"
 #include "slots.h"
+#include "spread.h"
 
 /*
  * The connection among @share that takes @cmd, which is not the caller's any more then; the
@@ -47,9 +48,8 @@ static bool session_offer(struct nbd_session *session, struct nbd_cmd *cmd, unsi
 		hint = conn ? conn->slot : 0;
 	} else {
 		own = nbd_order_share(cmd, slots->nr);
-		/* Few queues, many connections: let the tag choose. */
 		if (session->spread)
-			hint += cmd->index;
+			hint = nbd_spread_choose(session, slots, own, cmd);
 	}
 	conn = slots_offer(slots, own, cmd, hint);
 	if (unlikely(!conn && own.nr < all.nr))

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Requests that come together, on one connection of many. */
+#include <linux/percpu.h>
+#include <linux/sched.h>
+#include "conn.h"
+#include "order.h"
+#include "queue.h"
+#include "session.h"
+#include "slots.h"
+#include "spread.h"
+
+/* So many requests in a row go to one connection: what is worth a message of its own. */
+#define NBD_RUN_MAX	32
+/* A task that submits so many before it sleeps has got as many replies at once. */
+#define NBD_RUN_LONG	4
+/* So many connections are compared. */
+#define NBD_RUN_TRIES	8u
+
+/**
+ * struct nbd_run - requests of one task that come together
+ * @session:	theirs; compared only
+ * @task:	who submits them; compared only
+ * @slept:	how often it had slept then
+ * @slot:	what they go to, modulo how many there are
+ * @nr:		how many there were
+ *
+ * Each CPU has one. A task that is moved to another CPU, or two at the same time on one,
+ * spoil the choice, nothing else.
+ */
+struct nbd_run {
+	const struct nbd_session *session;
+	const struct task_struct *task;
+	unsigned long slept;
+	unsigned int slot;
+	unsigned int nr;
+};
+
+static DEFINE_PER_CPU(struct nbd_run, nbd_runs);
+
+/* Whether the current task has submitted the last request, too, and has not slept since. */
+static bool run_goes_on(const struct nbd_run *run, const struct nbd_session *session)
+{
+	return READ_ONCE(run->session) == session && READ_ONCE(run->task) == current &&
+	       READ_ONCE(run->slept) == current->nvcsw;
+}
+
+/* How many requests the connection in slot @i of @share carries; a dead one is not chosen. */
+static unsigned int slot_load(struct nbd_slots *slots, struct nbd_share share, unsigned int i)
+{
+	struct nbd_conn *conn = rcu_dereference(slots->conn[share.first + i % share.nr]);
+
+	return conn ? READ_ONCE(conn->inflight) : UINT_MAX;
+}
+
+/* The slot with the least load, of @slot and some after it; @slot if none has less. */
+static unsigned int slot_of_least_load(struct nbd_slots *slots, struct nbd_share share,
+				       unsigned int slot)
+{
+	unsigned int least = slot_load(slots, share, slot), best = slot, i, load;
+
+	for (i = 1; i < min(share.nr, NBD_RUN_TRIES) && least; i++) {
+		load = slot_load(slots, share, slot + i);
+		if (load < least) {
+			least = load;
+			best = slot + i;
+		}
+	}
+	return best;
+}
+
+/*
+ * Where a run goes that comes after one of @nr requests, in @slot. One that is as long as that
+ * keeps together wherever it goes, so it goes on if nobody else is there. Replies that come
+ * one by one are those of servers that work on one request at a time.
+ */
+static unsigned int run_place(struct nbd_slots *slots, struct nbd_share share, unsigned int slot,
+			      unsigned int nr)
+{
+	if (nr < NBD_RUN_LONG)
+		return slot_of_least_load(slots, share, slot);
+	return slot + (slot_load(slots, share, slot) && !slot_load(slots, share, slot + 1));
+}
+
+unsigned int nbd_spread_choose(const struct nbd_session *session, struct nbd_slots *slots,
+			       struct nbd_share share, const struct nbd_cmd *cmd)
+{
+	struct nbd_run *run = raw_cpu_ptr(&nbd_runs);
+	unsigned int slot = READ_ONCE(run->slot), nr = READ_ONCE(run->nr);
+
+	if (run_goes_on(run, session)) {
+		if (nr < NBD_RUN_MAX && cmd->len < NBD_LONG_BYTES) {
+			WRITE_ONCE(run->nr, nr + 1);
+			return slot;
+		}
+		slot++;
+	} else {
+		WRITE_ONCE(run->session, session);
+		WRITE_ONCE(run->task, current);
+		WRITE_ONCE(run->slept, current->nvcsw);
+		slot = run_place(slots, share, slot, nr);
+	}
+	WRITE_ONCE(run->slot, slot);
+	WRITE_ONCE(run->nr, 1);
+	return slot;
+}
