@@ -25,11 +25,9 @@ static void nbd_conn_request_timeout(struct timer_list *timer);
 static void nbd_conn_excuse(struct timer_list *timer);
 static void nbd_conn_bury(struct work_struct *work);
 
-static void conn_init(struct nbd_conn *conn, struct nbd_session *session, unsigned int slot,
-		      unsigned int nr_table)
+static void conn_init(struct nbd_conn *conn, struct nbd_session *session, unsigned int slot)
 {
 	conn->slot = slot;
-	conn->nr_table = nr_table;
 	refcount_set(&conn->refs, 1);
 	mutex_init(&conn->tx_mutex);
 	INIT_LIST_HEAD(&conn->sending);
@@ -54,16 +52,16 @@ static void conn_free(struct nbd_conn *conn)
 {
 	kfree(conn->rx_buf);
 	free_page((unsigned long)conn->tx_headers);
-	kvfree_rcu(conn, rcu);
+	kfree_rcu(conn, rcu);
 }
 
 struct nbd_conn *nbd_conn_create(struct nbd_session *session, unsigned int slot,
-				 unsigned int nr_table, const struct nbd_given *sock)
+				 const struct nbd_given *sock)
 {
 	struct nbd_conn *conn;
 	int err;
 
-	conn = kvzalloc(struct_size(conn, table, nr_table), GFP_NOIO | __GFP_NOWARN);
+	conn = kzalloc(sizeof(*conn), GFP_NOIO);
 	if (!conn) {
 		nbd_socket_put(sock->file);
 		return ERR_PTR(-ENOMEM);
@@ -81,7 +79,7 @@ struct nbd_conn *nbd_conn_create(struct nbd_session *session, unsigned int slot,
 		conn->rx_buf = NULL;
 	}
 	nbd_framing_init(&conn->rx.framing, sock->structured);
-	conn_init(conn, session, slot, nr_table);
+	conn_init(conn, session, slot);
 	return conn;
 }
 
@@ -145,6 +143,42 @@ static void conn_arm_excuse(struct nbd_conn *conn)
 		mod_timer(&conn->excuse, jiffies + NBD_EXCUSE_INTERVAL);
 }
 
+/* The command of that index, if the connection has it. */
+static struct nbd_cmd *conn_find(struct nbd_conn *conn, unsigned int index)
+{
+	struct nbd_entry *entry = &conn->session->table[index];
+
+	lockdep_assert_held(&conn->lock);
+
+	return READ_ONCE(entry->conn) == conn ? entry->cmd : NULL;
+}
+
+static bool conn_has(struct nbd_conn *conn, const struct nbd_cmd *cmd)
+{
+	return conn_find(conn, cmd->index) == cmd;
+}
+
+static void conn_enter(struct nbd_conn *conn, struct nbd_cmd *cmd)
+{
+	struct nbd_entry *entry = &conn->session->table[cmd->index];
+
+	lockdep_assert_held(&conn->lock);
+
+	entry->cmd = cmd;
+	WRITE_ONCE(entry->conn, conn);
+	WRITE_ONCE(conn->inflight, conn->inflight + 1);
+	WRITE_ONCE(conn->nr_long, conn->nr_long + nbd_is_long(cmd));
+}
+
+static void conn_remove(struct nbd_conn *conn, const struct nbd_cmd *cmd)
+{
+	lockdep_assert_held(&conn->lock);
+
+	WRITE_ONCE(conn->session->table[cmd->index].conn, NULL);
+	WRITE_ONCE(conn->inflight, conn->inflight - 1);
+	WRITE_ONCE(conn->nr_long, conn->nr_long - nbd_is_long(cmd));
+}
+
 bool nbd_conn_enqueue(struct nbd_conn *conn, struct nbd_cmd *cmd)
 {
 	spin_lock_bh(&conn->lock);
@@ -159,13 +193,11 @@ bool nbd_conn_enqueue(struct nbd_conn *conn, struct nbd_cmd *cmd)
 	cmd->status = BLK_STS_OK;
 	cmd->issued = jiffies;
 	nbd_cover_init(&cmd->cover);
-	conn->table[cmd->index] = cmd;
+	conn_enter(conn, cmd);
 	list_add_tail(&cmd->node, &conn->pending);
 	WRITE_ONCE(conn->nr_pending, conn->nr_pending + 1);
 	WRITE_ONCE(conn->pending_bytes, conn->pending_bytes + nbd_part_wire_len(cmd));
 	WRITE_ONCE(conn->requests, conn->requests + 1);
-	WRITE_ONCE(conn->inflight, conn->inflight + 1);
-	WRITE_ONCE(conn->nr_long, conn->nr_long + nbd_is_long(cmd));
 	conn_arm_request_timer(conn);
 	conn_arm_excuse(conn);
 	spin_unlock_bh(&conn->lock);
@@ -184,17 +216,15 @@ struct nbd_cmd *nbd_conn_take(struct nbd_conn *conn, u64 cookie)
 	u32 index = nbd_cookie_index(cookie);
 	struct nbd_cmd *cmd = NULL;
 
-	if (index >= conn->nr_table)
+	if (index >= conn->session->nr_table)
 		return NULL;
 	spin_lock_bh(&conn->lock);
 	if (conn->state == NBD_LIFE_RUNNING)
-		cmd = conn->table[index];
+		cmd = conn_find(conn, index);
 	if (cmd && !cmd_answered_by(conn, cmd, cookie))
 		cmd = NULL;
 	if (cmd && nbd_parts_answered(cmd)) {
-		conn->table[index] = NULL;
-		WRITE_ONCE(conn->inflight, conn->inflight - 1);
-		WRITE_ONCE(conn->nr_long, conn->nr_long - nbd_is_long(cmd));
+		conn_remove(conn, cmd);
 		if (cmd->is_read || conn->rx.framing.structured) {
 			conn->heard_before = conn->heard;
 			conn->receiving_since = cmd->issued;
@@ -235,11 +265,8 @@ void nbd_conn_give_back(struct nbd_conn *conn, struct nbd_cmd *cmd)
 {
 	spin_lock_bh(&conn->lock);
 	/* It has not left the table while parts of it are unanswered. */
-	if (!conn->table[cmd->index]) {
-		conn->table[cmd->index] = cmd;
-		WRITE_ONCE(conn->inflight, conn->inflight + 1);
-		WRITE_ONCE(conn->nr_long, conn->nr_long + nbd_is_long(cmd));
-	}
+	if (!conn_has(conn, cmd))
+		conn_enter(conn, cmd);
 	spin_unlock_bh(&conn->lock);
 }
 
@@ -252,7 +279,7 @@ bool nbd_conn_unoffer(struct nbd_conn *conn)
 	list_for_each_entry(cmd, &conn->sending, node) {
 		if (!atomic_read(&cmd->phase))
 			break;
-		if (conn->table[cmd->index] != cmd)
+		if (!conn_has(conn, cmd))
 			good = false;
 		else if (cmd->part)
 			good &= nbd_parts_unoffer(cmd);
@@ -292,8 +319,8 @@ static bool conn_deadline(struct nbd_conn *conn, unsigned long *deadline)
 		return false;
 	if (found)
 		oldest = conn->receiving_since;
-	for (i = 0; i < conn->nr_table; i++) {
-		cmd = conn->table[i];
+	for (i = 0; i < conn->session->nr_table; i++) {
+		cmd = conn_find(conn, i);
 		if (!cmd)
 			continue;
 		since = conn_owes_since(conn, cmd);
@@ -432,7 +459,7 @@ static void conn_drain(struct nbd_conn *conn)
 	timer_delete_sync(&conn->excuse);
 }
 
-/* Takes off a list what the table says is not the receiver's. */
+/* Takes off a list what is not in the table, and what is there will be found there. */
 static void conn_collect_list(struct nbd_conn *conn, struct list_head *list,
 			      struct list_head *cmds)
 {
@@ -440,7 +467,7 @@ static void conn_collect_list(struct nbd_conn *conn, struct list_head *list,
 
 	list_for_each_entry_safe(cmd, next, list, node) {
 		list_del_init(&cmd->node);
-		if (conn->table[cmd->index] != cmd)
+		if (!conn_has(conn, cmd))
 			list_add_tail(&cmd->node, cmds);
 	}
 }
@@ -454,16 +481,18 @@ static void conn_collect(struct nbd_conn *conn, struct list_head *cmds)
 	spin_lock_bh(&conn->lock);
 	WRITE_ONCE(conn->state, NBD_LIFE_BURIED);
 	/* Commands that are not sent to the end are on the lists; a reply may have come. */
-	if (cmd && conn->table[cmd->index] != cmd && atomic_read(&cmd->phase) & NBD_PHASE_SENT)
+	if (cmd && !conn_has(conn, cmd) && atomic_read(&cmd->phase) & NBD_PHASE_SENT)
 		list_add_tail(&cmd->node, cmds);
 	conn->rx.cmd = NULL;
 	conn_collect_list(conn, &conn->sending, cmds);
 	conn_collect_list(conn, &conn->bulk, cmds);
 	conn_collect_list(conn, &conn->pending, cmds);
-	for (i = 0; i < conn->nr_table; i++) {
-		if (conn->table[i])
-			list_add_tail(&conn->table[i]->node, cmds);
-		conn->table[i] = NULL;
+	for (i = 0; conn->inflight && i < conn->session->nr_table; i++) {
+		cmd = conn_find(conn, i);
+		if (!cmd)
+			continue;
+		conn_remove(conn, cmd);
+		list_add_tail(&cmd->node, cmds);
 	}
 	spin_unlock_bh(&conn->lock);
 }

@@ -163,13 +163,13 @@ struct nbd_conn_tls {
  * @talk:	with kernel TLS, what came beside the data; the receiver's
  * @tls:	with kernel TLS; written by the start, the sender and the receiver
  * @rx_work:	receives
- * @lock:	protects @state, @pending, @table, @generation, @retiring, @cause, @err;
- *		taken from softirq
+ * @lock:	protects @state, @pending, @generation, @retiring, @cause, @err, and the entries of
+ *		session->table that are this connection's; taken from softirq
  * @state:	enum nbd_conn_state
  * @pending:	commands that are to be sent, @nr_pending of them, @pending_bytes on the
  *		wire
  * @generation:	of the next cookie
- * @inflight:	commands in @table; as @nr_pending, written under @lock, read without
+ * @inflight:	its entries of session->table; as @nr_pending, written under @lock, read without
  * @nr_long:	long writes of these (order.h), likewise
  * @receiving:	the payload of a command is being received, which was issued at
  *		@receiving_since; @heard was @heard_before then; set under @lock, cleared by the
@@ -190,8 +190,6 @@ struct nbd_conn_tls {
  * @heard:	jiffies when it was last known to be good: started, or a reply came; under @lock
  * @requests:	issued on it; written under @lock
  * @replies:	whose headers have come; written by the receiver
- * @nr_table:	entries of @table
- * @table:	commands that this connection owns, by nbd_cmd.index
  */
 struct nbd_conn {
 	struct nbd_session *session;
@@ -224,7 +222,7 @@ struct nbd_conn {
 	struct nbd_conn_tls tls;
 	struct work_struct rx_work;
 
-	spinlock_t lock;	/* table and state, see above */
+	spinlock_t lock;	/* entries and state, see above */
 	enum nbd_conn_state state;
 	struct list_head pending;
 	unsigned int nr_pending;
@@ -250,20 +248,16 @@ struct nbd_conn {
 	u64 requests;
 	u64 replies;
 	struct rcu_head rcu;
-
-	unsigned int nr_table;
-	struct nbd_cmd *table[];
 };
 
 /* conn.c */
 
 /*
- * Takes over the file of @sock, reference included, in every case. @nr_table is the number of
- * commands that can be in flight. Returns the connection with the slot's
- * reference, or ERR_PTR: -ENOMEM, or as nbd_socket_claim().
+ * Takes over the file of @sock, reference included, in every case. Returns the connection with
+ * the slot's reference, or ERR_PTR: -ENOMEM, or as nbd_socket_claim().
  */
 struct nbd_conn *nbd_conn_create(struct nbd_session *session, unsigned int slot,
-				 unsigned int nr_table, const struct nbd_given *sock);
+				 const struct nbd_given *sock);
 
 /* Undoes nbd_conn_create() for a connection that was never started. */
 void nbd_conn_discard(struct nbd_conn *conn);

@@ -5,7 +5,7 @@
  * a link of 1 Gbit/s.
  *
  * The parts have consecutive cookies, the first one nbd_cmd.cookie, and one place in the
- * connection's table: the command is answered when all of them are. The transmit side sees
+ * session's table: the command is answered when all of them are. The transmit side sees
  * what is left of the command, from part nr_sent on; a command that is not divided is one
  * part.
  */

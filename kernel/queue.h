@@ -8,7 +8,7 @@
  *
  * block layer	not dispatched yet, or completed. The driver has nothing of it.
  *
- * connection	nbd_conn_enqueue() put it into the connection's table and on its
+ * connection	nbd_conn_enqueue() put it into the session's table and on its
  *		pending list, both under conn->lock. From there it moves to the
  *		sending list, which belongs to the holder of conn->tx_mutex. The
  *		transmit side and the receive side each let go of it once, in either
@@ -54,7 +54,7 @@ struct nbd_session;
  * @node:	on the pending or sending list of a connection, on session->parked, or
  *		on a list of the undertaker's
  * @cookie:	of the last issue; of its first part
- * @index:	place in the connection's table
+ * @index:	place in the session's table (nbd_session.table)
  * @started:	jiffies of the dispatch
  * @issued:	jiffies of the last issue on a connection
  * @phase:	NBD_PHASE_OFFERED, NBD_PHASE_SENT, NBD_PHASE_REPLIED

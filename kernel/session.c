@@ -39,13 +39,19 @@ static struct nbd_session *session_alloc(struct nbd_device *nbd,
 	session = kzalloc(sizeof(*session), GFP_NOIO);
 	if (!session)
 		return NULL;
+	session->nr_table = nbd->tag_set.nr_hw_queues * nbd->tag_set.queue_depth;
+	session->table = kvcalloc(session->nr_table, sizeof(*session->table),
+				  GFP_NOIO | __GFP_NOWARN);
+	if (!session->table) {
+		kfree(session);
+		return NULL;
+	}
 	session->nbd = nbd;
 	session->id = atomic64_inc_return(&session_ids);
 	refcount_set(&session->refs, 1);
 	session->params = *params;
 	session->params.backend = NULL;
 	session->pid = get_task_pid(current, PIDTYPE_PID);
-	session->nr_table = nbd->tag_set.nr_hw_queues * nbd->tag_set.queue_depth;
 	spin_lock_init(&session->lock);
 	session->since = jiffies;
 	session->short_until = jiffies;
@@ -65,6 +71,8 @@ static void session_free(struct nbd_session *session)
 	struct nbd_slots *slots = nbd_session_slots(session);
 
 	kfree_rcu(slots, rcu);
+	/* All connections are buried. */
+	kvfree(session->table);
 	kfree(session->params.backend);
 	put_pid(session->pid);
 	put_pid(session->keeper_pid);
@@ -136,8 +144,10 @@ err_socks:
 	nbd_socks_put(socks, nr);
 err_free:
 	kfree(slots);
-	if (session)
+	if (session) {
+		kvfree(session->table);
 		put_pid(session->pid);
+	}
 	kfree(session);
 	return ERR_PTR(err);
 }

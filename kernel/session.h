@@ -59,6 +59,20 @@ struct nbd_counters {
 };
 
 /**
+ * struct nbd_entry - which connection has a command
+ * @conn:	NULL if none; only a connection itself, under its lock, makes this that connection,
+ *		or anything else after it was. Others compare it with themselves and look no further
+ * @cmd:	the command, while @conn is one; that connection's, under its lock
+ *
+ * No two commands that are under way have the same index, so one table does for all
+ * connections, however many of these and of hardware queues there are.
+ */
+struct nbd_entry {
+	struct nbd_conn *conn;
+	struct nbd_cmd *cmd;
+};
+
+/**
  * struct nbd_session - one attachment
  * @nbd:	the device; outlives the session
  * @id:		names this attachment to userspace
@@ -68,7 +82,8 @@ struct nbd_counters {
  * @pid:	task that attached, counted
  * @ra_near:	pages of read-ahead for a server that is near; under nbd_device.lock
  * @ra_set:	what it was set to last, see readahead.h; under nbd_device.lock
- * @nr_table:	commands that can be in flight
+ * @nr_table:	commands that can be in flight, the entries of @table
+ * @table:	by nbd_cmd.index, which connection has the command
  * @lock:	protects @slots, @state, @live, @epoch, @spread, @parked, @retiring, @trial,
  *		@trial_at, @cause, @since, @keeper, @keeper_pid; nests inside RCU, conn->tx_mutex
  *		and the lock of the connection's socket, and only conn->lock nests inside it
@@ -111,6 +126,7 @@ struct nbd_session {
 	unsigned long ra_near;
 	unsigned long ra_set;
 	unsigned int nr_table;
+	struct nbd_entry *table;
 
 	spinlock_t lock;	/* slots and state, see above */
 	struct nbd_slots __rcu *slots;

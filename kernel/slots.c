@@ -56,7 +56,7 @@ int nbd_conns_create(struct nbd_session *session, struct nbd_given *socks,
 	int err;
 
 	for (i = 0; i < nr; i++) {
-		conns[i] = nbd_conn_create(session, i, session->nr_table, &socks[i]);
+		conns[i] = nbd_conn_create(session, i, &socks[i]);
 		if (IS_ERR(conns[i])) {
 			err = PTR_ERR(conns[i]);
 			nbd_extack_text(extack, create_complaint(err));

@@ -125,7 +125,7 @@ const char *nbd_verdict_text(enum nbd_verdict verdict);
 int nbd_wire_errno(__u32 error);
 
 /*
- * A cookie is the index of the command in its connection's table and a
+ * A cookie is the index of the command in its session's table and a
  * generation, which is never the same twice in 2^32 requests of a connection.
  */
 static inline __u64 nbd_cookie(__u32 generation, __u32 index)

@@ -664,8 +664,7 @@ bool nbd_conn_say(struct nbd_conn *conn, u16 type)
 	struct iov_iter iter;
 	bool said;
 
-	nbd_wire_encode(request, type, 0, nbd_cookie(type, conn->nr_table), 0, 0);
-	/* Not its page: a connection with a large table is not in one piece of memory. */
+	nbd_wire_encode(request, type, 0, nbd_cookie(type, conn->session->nr_table), 0, 0);
 	iov_iter_kvec(&iter, ITER_SOURCE, &vec, 1, sizeof(*request));
 	mutex_lock(&conn->tx_mutex);
 	said = xmit_sendmsg(conn, &iter, false, true) == sizeof(*request);

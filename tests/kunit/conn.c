@@ -37,8 +37,8 @@ static void enqueue(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, nbd_cookie_index(b->cmd->cookie), b->cmd->index);
 	KUNIT_EXPECT_EQ(test, (u32)(a->cmd->cookie >> 32) + 1, (u32)(b->cmd->cookie >> 32));
 	KUNIT_EXPECT_EQ(test, be64_to_cpu(b->cmd->header.cookie), b->cmd->cookie);
-	KUNIT_EXPECT_PTR_EQ(test, conn->table[a->cmd->index], a->cmd);
-	KUNIT_EXPECT_PTR_EQ(test, conn->table[b->cmd->index], b->cmd);
+	KUNIT_EXPECT_TRUE(test, rig_has(conn, a->cmd));
+	KUNIT_EXPECT_TRUE(test, rig_has(conn, b->cmd));
 	KUNIT_EXPECT_EQ(test, conn->inflight, 2U);
 	KUNIT_EXPECT_EQ(test, conn->nr_pending, 2U);
 	KUNIT_EXPECT_EQ(test, conn->pending_bytes, 2 * NBD_REQUEST_SIZE + (size_t)RIG_BYTES);
@@ -59,7 +59,7 @@ static void take_before_offer(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, nbd_conn_take(conn, a->cmd->cookie));
 	atomic_set(&a->cmd->phase, NBD_PHASE_OFFERED);
 	KUNIT_EXPECT_PTR_EQ(test, nbd_conn_take(conn, a->cmd->cookie), a->cmd);
-	KUNIT_EXPECT_NULL(test, conn->table[a->cmd->index]);
+	KUNIT_EXPECT_FALSE(test, rig_has(conn, a->cmd));
 	KUNIT_EXPECT_EQ(test, conn->inflight, 0U);
 	/* A second reply. */
 	KUNIT_EXPECT_NULL(test, nbd_conn_take(conn, a->cmd->cookie));
@@ -85,11 +85,12 @@ static void take_wrong_cookie(struct kunit *test)
 		KUNIT_EXPECT_NULL(test, nbd_conn_take(conn, cookie ^ BIT_ULL(bit)));
 	/* The generation of one and the index of the other. */
 	KUNIT_EXPECT_NULL(test, nbd_conn_take(conn, nbd_cookie(cookie >> 32, b->cmd->index)));
-	KUNIT_EXPECT_NULL(test, nbd_conn_take(conn, nbd_cookie(cookie >> 32, conn->nr_table)));
+	cookie = nbd_cookie(a->cmd->cookie >> 32, rig->session->nr_table);
+	KUNIT_EXPECT_NULL(test, nbd_conn_take(conn, cookie));
 	KUNIT_EXPECT_NULL(test, nbd_conn_take(conn, 0));
 	KUNIT_EXPECT_NULL(test, nbd_conn_take(conn, ~0ULL));
 	KUNIT_EXPECT_EQ(test, conn->inflight, 2U);
-	KUNIT_EXPECT_PTR_EQ(test, nbd_conn_take(conn, cookie), a->cmd);
+	KUNIT_EXPECT_PTR_EQ(test, nbd_conn_take(conn, a->cmd->cookie), a->cmd);
 }
 
 /* Each issue has another name, so the reply to an earlier one is nobody's. */
@@ -213,7 +214,7 @@ static void killed(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, (int)conn->state, (int)NBD_LIFE_BURIED);
 	KUNIT_EXPECT_FALSE(test, nbd_conn_enqueue(conn, b->cmd));
 	KUNIT_EXPECT_TRUE(test, list_empty(&conn->sending) && list_empty(&conn->pending));
-	KUNIT_EXPECT_NULL(test, conn->table[a->cmd->index]);
+	KUNIT_EXPECT_FALSE(test, rig_has(conn, a->cmd));
 	KUNIT_EXPECT_TRUE(test, rig_parked(rig, a));
 	rig_expect_none(test, a);
 	nbd_conn_put(conn);

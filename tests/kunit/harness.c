@@ -245,6 +245,13 @@ bool rig_issue(struct rig *rig, struct rig_request *r)
 	return true;
 }
 
+bool rig_has(const struct nbd_conn *conn, const struct nbd_cmd *cmd)
+{
+	const struct nbd_entry *entry = &conn->session->table[cmd->index];
+
+	return READ_ONCE(entry->conn) == conn && READ_ONCE(entry->cmd) == cmd;
+}
+
 static struct nbd_conn *rig_look_for(struct rig *rig, struct nbd_cmd *cmd)
 {
 	struct nbd_conn *conn, *owner = NULL;
@@ -253,7 +260,7 @@ static struct nbd_conn *rig_look_for(struct rig *rig, struct nbd_cmd *cmd)
 	rcu_read_lock();
 	for (i = 0; i < rig_slots(rig)->nr; i++) {
 		conn = rig_conn(rig, i);
-		if (conn && READ_ONCE(conn->table[cmd->index]) == cmd)
+		if (conn && rig_has(conn, cmd))
 			owner = conn;
 	}
 	rcu_read_unlock();

@@ -80,7 +80,10 @@ bool rig_issue(struct rig *rig, struct rig_request *r);
 
 /* The connection in that slot, or NULL. Stays only as long as the test lets it. */
 struct nbd_conn *rig_conn(struct rig *rig, unsigned int slot);
-/* The connection whose table has the command, after a while if need be, or NULL. */
+/* Whether the connection has the command in the session's table. */
+bool rig_has(const struct nbd_conn *conn, const struct nbd_cmd *cmd);
+
+/* The connection that has the command, after a while if need be, or NULL. */
 struct nbd_conn *rig_owner(struct rig *rig, struct rig_request *r);
 /* The command waits for a connection. */
 bool rig_parked(struct rig *rig, struct rig_request *r);

@@ -429,7 +429,7 @@ static bool moves_on(struct kunit *test, bool heard_since)
 	rig_connect(test, NBD_REPLACE);
 	rig_flush();
 	spin_lock_bh(&old->lock);
-	moved = old->table[r->cmd->index] != r->cmd;
+	moved = !rig_has(old, r->cmd);
 	spin_unlock_bh(&old->lock);
 	if (moved)
 		KUNIT_EXPECT_PTR_EQ(test, rig_owner(rig, r), rig_conn(rig, 0));

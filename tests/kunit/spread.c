@@ -4,6 +4,7 @@
  * CPU's, so the tests stay on one.
  */
 #include <kunit/test.h>
+#include <linux/bits.h>
 #include <linux/delay.h>
 #include <linux/sched.h>
 #include <linux/smp.h>
@@ -16,7 +17,7 @@
 
 #define NR_CONNS	4
 #define SHORT		4096
-#define LONG		(1 << 20)
+#define LONG		BIT(20)
 #define MANY		32
 
 struct board {
