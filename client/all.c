@@ -19,6 +19,7 @@
 #include "kernel.h"
 #include "options.h"
 #include "store.h"
+#include "udev.h"
 #include "uri.h"
 
 /* Processes at a time. */
@@ -270,15 +271,17 @@ static void list_one(const char *device, int argc, char **argv, FILE *out)
 {
 	struct nbd_command cmd;
 	struct nbd_err ignored;
-	u64 wait = 0;
+	bool is_right = !nbd_options_parse_tab(&cmd, device, argc, argv, &ignored) &&
+			!nbd_servers_absolute(&cmd.params, &ignored);
 
-	if (!nbd_options_parse_tab(&cmd, device, argc, argv, &ignored))
-		wait = cmd.params.wait;
-	nbd_command_free(&cmd);
-	if (wait == NBD_DEAD_CONN_FOREVER)
-		fprintf(out, "%s forever\n", device);
+	if (is_right && cmd.params.wait == NBD_DEAD_CONN_FOREVER)
+		fprintf(out, "%s forever", device);
 	else
-		fprintf(out, "%s %llu\n", device, wait);
+		fprintf(out, "%s %llu", device, is_right ? cmd.params.wait : 0);
+	if (is_right)
+		nbd_udev_print_links(&cmd.params, out);
+	fputc('\n', out);
+	nbd_command_free(&cmd);
 }
 
 int nbd_list_tab(const struct nbd_command *cmd, int argc, char **argv, FILE *out,

@@ -34,7 +34,8 @@ int nbd_detach_tab(const struct nbd_command *cmd, struct nbd_err *err);
 
 /*
  * For nbd-generator: each device of nbdtab, and for how many seconds its server is waited
- * for, or "forever". A line that is wrong waits for none.
+ * for, or "forever", and its links in /dev/disk, as far as the line says them. A line that is
+ * wrong waits for none.
  */
 int nbd_list_tab(const struct nbd_command *cmd, int argc, char **argv, FILE *out,
 		 struct nbd_err *err);

@@ -59,21 +59,32 @@ static void print_path(const struct nbd_params *p, FILE *out)
 	}
 }
 
+/* To be freed; NULL if there is none that can be a link. */
+static char *path_text(const struct nbd_params *p)
+{
+	char *path = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&path, &len);
+
+	if (f) {
+		print_path(p, f);
+		fclose(f);
+	}
+	if (len <= LINK_NAME_MAX)
+		return path;
+	free(path);
+	return NULL;
+}
+
 static void print_record(s32 index, FILE *out)
 {
 	struct nbd_record record;
-	char *path = NULL;
-	size_t len = 0;
-	FILE *f;
+	char *path;
 
 	if (nbd_keeper_find_record(index, &record, NULL))
 		return;
-	f = open_memstream(&path, &len);
-	if (f) {
-		print_path(&record.params, f);
-		fclose(f);
-	}
-	if (path && len <= LINK_NAME_MAX)
+	path = path_text(&record.params);
+	if (path)
 		fprintf(out, "ID_PATH=%s\n", path);
 	free(path);
 	nbd_record_free(&record);
@@ -94,6 +105,19 @@ void nbd_udev_print(s32 index, FILE *out)
 {
 	print_identifier(index, out);
 	print_record(index, out);
+}
+
+void nbd_udev_print_links(const struct nbd_params *p, FILE *out)
+{
+	char *path = path_text(p);
+
+	if (path)
+		fprintf(out, " /dev/disk/by-path/%s", path);
+	free(path);
+	if (!p->identifier || !*p->identifier)
+		return;
+	fputs(" /dev/disk/by-id/nbd-", out);
+	print_encoded(p->identifier, strlen(p->identifier), out);
 }
 
 /* The first that is there counts; one that is a link to /dev/null takes the rule away. */

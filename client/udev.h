@@ -11,6 +11,8 @@
 #include "error.h"
 #include "util.h"
 
+struct nbd_params;
+
 /**
  * nbd_udev_print - properties of an attached device, for the rule
  * @index:	device
@@ -20,6 +22,12 @@
  * the driver has one. Both are encoded as names of links, a slash included.
  */
 void nbd_udev_print(s32 index, FILE *out);
+
+/*
+ * The links that a device will have once it is attached with @p, each with a blank in front.
+ * Those of what is on it, as of its UUID and label, nobody knows before.
+ */
+void nbd_udev_print_links(const struct nbd_params *p, FILE *out);
 
 /*
  * Has udev look at the device and its partitions once more, now that the record is there,

@@ -43,39 +43,55 @@ put_on_disk() {
 		{ cat "$work/debugfs"; return 1; }
 }
 
-# install_client: client, units and generator, as `make install` has them
+# link_on_disk PATH TARGET
+link_on_disk() {
+	debugfs -w -R "symlink $1 $2" "$work/disk" >"$work/debugfs" 2>&1
+	debugfs -R "stat $1" "$work/disk" 2>/dev/null | grep -q 'Type: symlink' ||
+		{ cat "$work/debugfs"; return 1; }
+}
+
+# install_client: client, units, generator and rules, as `make install` has them
 install_client() {
 	local tree=$work/tree units=/usr/lib/systemd/system unit generator
+	local rules=/usr/lib/udev/rules.d/59-nbd.rules
 
 	make -s -C "$top" install-client DESTDIR="$tree" PREFIX=/usr SBINDIR=/usr/sbin || return
 	put_on_disk "$tree/usr/sbin/nbd-client" /usr/sbin/nbd-client 100755 || return
 	for unit in "$tree$units"/*; do
 		put_on_disk "$unit" "$units/${unit##*/}" || return
 	done
+	put_on_disk "$tree$rules" "$rules" || return
 	generator=$units-generators/nbd-generator
 	put_on_disk "$tree$generator" "$generator" 100755
 }
 
-# make_disks: the exports of the server that serve_disks starts
+# make_disks: the exports of the servers that serve_disks starts
 make_disks() {
-	mkdir -p "$work/disks"
-	truncate -s 64M "$work/disks"/{data,swap}
-	mke2fs -q -t ext4 "$work/disks/data" && mkswap -q "$work/disks/swap"
+	mkdir -p "$work"/{disks,early}
+	truncate -s 64M "$work"/{disks/data,disks/swap,early/kept}
+	mke2fs -q -t ext4 "$work/disks/data" && mkswap -q "$work/disks/swap" &&
+		mke2fs -q -t ext4 -L kept "$work/early/kept"
 }
 
-# configure_disks PORT: in nbdtab and fstab
+# configure_disks PORT: in nbdtab and fstab; one by its link, and one by its label, whose server
+# is on the next port, and whose service is enabled as "systemctl enable" does it
 configure_disks() {
+	local enabled=/etc/systemd/system/multi-user.target.wants/nbd@nbd3.service
+
 	printf '%s\n' "nbd1 10.0.2.2 data port=$1,wait=forever" \
-		"nbd2 10.0.2.2 swap port=$1,wait=forever,swap" >"$work/nbdtab"
+		"nbd2 10.0.2.2 swap port=$1,wait=forever,swap" \
+		"nbd3 10.0.2.2 kept port=$(($1 + 1))" >"$work/nbdtab"
 	printf '%s\n' "LABEL=nbdroot / ext4 defaults 0 1" \
-		"/dev/nbd1 /data ext4 _netdev,nofail 0 2" \
-		"/dev/nbd2 none swap _netdev,nofail 0 0" >"$work/fstab"
-	put_on_disk "$work/nbdtab" /etc/nbdtab && put_on_disk "$work/fstab" /etc/fstab
+		"/dev/disk/by-path/nbd-10.0.2.2:$1-data /data ext4 _netdev,nofail 0 2" \
+		"/dev/nbd2 none swap _netdev,nofail 0 0" \
+		"LABEL=kept /kept ext4 _netdev 0 2" >"$work/fstab"
+	put_on_disk "$work/nbdtab" /etc/nbdtab && put_on_disk "$work/fstab" /etc/fstab &&
+		link_on_disk "$enabled" /usr/lib/systemd/system/nbd@.service
 }
 
-# serve_disks PORT
+# serve_disks FOLDER PORT
 serve_disks() {
-	nbdkit -f -v -i 127.0.0.1 -p "$1" file dir="$work/disks" >>"$work/disks.log" 2>&1 &
+	nbdkit -f -v -i 127.0.0.1 -p "$2" file dir="$work/$1" >>"$work/$1.log" 2>&1 &
 	outside_pids+=($!)
 }
 
