@@ -10,6 +10,9 @@ PATH=$PATH:/sbin:/usr/sbin
 limit=${LIMIT:-400}		# seconds for a guest, from its start to its end
 
 serve_options=()
+listen=127.0.0.1		# the server's address
+network=ip=10.0.2.15::10.0.2.2:255.255.255.0:nbdboot:eth0:none
+vm_options=()			# of tests/vm/run
 
 # prepare KERNEL PROGRAM: the disk as new, and the initramfs
 prepare() {
@@ -24,7 +27,7 @@ prepare() {
 # serve: nbdkit with serve_options, whose log tells who says goodbye
 serve() {
 	: >"$work/server.log"
-	nbdkit -f -v "${serve_options[@]}" -i 127.0.0.1 -p "$port" file "$work/disk" >>"$work/server.log" 2>&1 &
+	nbdkit -f -v "${serve_options[@]}" -i "$listen" -p "$port" file "$work/disk" >>"$work/server.log" 2>&1 &
 	server=$!
 	outside_pids+=("$server")
 	wait_until 20 answers || { echo "the server does not start"; return 1; }
@@ -115,8 +118,7 @@ stop_server() {
 boot() {
 	: >"$work/console"
 	"$top/tests/vm/run" --kernel "$1" --timeout "$limit" --console "$work/console" --mem 1G \
-		--append "$2 ip=10.0.2.15::10.0.2.2:255.255.255.0:nbdboot:eth0:none ro" \
-		--initramfs "$image" >"$work/vm.log" 2>&1 &
+		--append "$2 $network ro" "${vm_options[@]}" --initramfs "$image" >"$work/vm.log" 2>&1 &
 	guest=$!
 	outside_pids+=("$guest")
 }
@@ -140,10 +142,18 @@ since_begun() {
 	awk -v begun="$begun" -v now="$EPOCHREALTIME" 'BEGIN { printf "%.1f s", now - begun }'
 }
 
-# await_off: the guest ends by itself
+# await_off [WORDS]: the guest ends by itself; what its kernel says then
 await_off() {
 	wait "$guest" || { cat "$work/vm.log"; return 1; }
-	await 'reboot: Power down'
+	await "${1:-reboot: Power down}"
+}
+
+# make_network: in the network namespace that this runs in, with the guest at one end of a
+# cable; it ends with the guest as a power cut does, without a word on any connection
+make_network() {
+	listen=0.0.0.0 network=ip=192.0.2.2:::255.255.255.0:nbdboot:eth0:none vm_options=(--tap tap0)
+	ip link set lo up && ip tuntap add dev tap0 mode tap &&
+		ip addr add 192.0.2.1/24 dev tap0 && ip link set tap0 up
 }
 
 # goodbyes [LOG]: connections that ended with one; those of answers() sent nothing
