@@ -156,6 +156,17 @@ make_network() {
 		ip addr add 192.0.2.1/24 dev tap0 && ip link set tap0 up
 }
 
+# serve_leases ROOT_PATH: and the name disks.lab
+serve_leases() {
+	network=ip=dhcp
+	dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --pid-file= \
+		--no-resolv --no-hosts --interface=tap0 --bind-interfaces --log-queries --log-dhcp \
+		--log-facility="$work/leases.log" --dhcp-leasefile="$work/leases" \
+		--dhcp-range=192.0.2.50,192.0.2.60,1h --domain=lab --host-record=disks.lab,192.0.2.1 \
+		--dhcp-option=option:root-path,"$1" &
+	outside_pids+=($!)
+}
+
 # goodbyes [LOG]: connections that ended with one; those of answers() sent nothing
 goodbyes() {
 	grep -c 'client sent NBD_CMD_DISC' "${1:-$work/server.log}"
