@@ -68,6 +68,23 @@ install_client() {
 	put_on_disk "$tree$generator" "$generator" 100755
 }
 
+# install_dracut KERNEL: what of dracut the root itself has, and its image
+install_dracut() {
+	local kernel_dir file release units=/usr/lib/systemd/system
+
+	kernel_dir=$("$top/tests/vm/kernel" "$1") || return
+	read -r release <"$kernel_dir/release"
+	debugfs -w -R "mkdir /usr/lib/dracut" "$work/disk" 2>/dev/null
+	for file in /usr/lib/dracut/{dracut-initramfs-restore,skipcpio} "$(command -v cpio)"; do
+		put_on_disk "$file" "$file" 100755 || return
+	done
+	for file in dracut-shutdown{,-onfailure}.service; do
+		put_on_disk "/lib/systemd/system/$file" "$units/$file" || return
+	done
+	link_on_disk $units/sysinit.target.wants/dracut-shutdown.service ../dracut-shutdown.service &&
+		put_on_disk "$image" "/boot/initrd.img-$release"
+}
+
 # make_disks: the exports of the servers that serve_disks starts
 make_disks() {
 	mkdir -p "$work"/{disks,early}
