@@ -154,6 +154,8 @@ install-boot:
 		$(DESTDIR)$(INITRAMFSDIR)/scripts/local-top/nbd-boot
 	install -D -m 755 system/initramfs-tools/local-bottom \
 		$(DESTDIR)$(INITRAMFSDIR)/scripts/local-bottom/nbd-boot
+	install -D -m 755 system/initramfs-tools/init-bottom \
+		$(DESTDIR)$(INITRAMFSDIR)/scripts/init-bottom/nbd-boot
 	$(if $(DESTDIR)$(filter-out /usr%,$(DRACUTDIR))$(wildcard $(DRACUTDIR)),$(INSTALL_DRACUT))
 
 define INSTALL_DRACUT
@@ -175,7 +177,8 @@ uninstall:
 		$(DESTDIR)$(UDEVDIR)/59-nbd.rules \
 		$(DESTDIR)$(GENERATORDIR)/nbd-generator $(DESTDIR)$(LIBDIR)/nbd-boot.sh \
 		$(addprefix $(DESTDIR)$(INITRAMFSDIR)/,hooks/nbd-boot \
-			scripts/local-top/nbd-boot scripts/local-bottom/nbd-boot)
+			scripts/local-top/nbd-boot scripts/local-bottom/nbd-boot \
+			scripts/init-bottom/nbd-boot)
 	rm -rf $(DESTDIR)$(DRACUTDIR)/96nbd-boot
 	$(if $(DESTDIR),,depmod $(KVER))
 	$(if $(DESTDIR),,$(UPDATE_INITRAMFS))
