@@ -81,7 +81,8 @@ install_dracut() {
 	for file in dracut-shutdown{,-onfailure}.service; do
 		put_on_disk "/lib/systemd/system/$file" "$units/$file" || return
 	done
-	link_on_disk $units/sysinit.target.wants/dracut-shutdown.service ../dracut-shutdown.service &&
+	file=dracut-shutdown.service
+	link_on_disk "$units/sysinit.target.wants/$file" "../$file" &&
 		put_on_disk "$image" "/boot/initrd.img-$release"
 }
 
@@ -168,7 +169,8 @@ await_off() {
 # make_network: in the network namespace that this runs in, with the guest at one end of a
 # cable; it ends with the guest as a power cut does, without a word on any connection
 make_network() {
-	listen=0.0.0.0 network=ip=192.0.2.2:::255.255.255.0:nbdboot:eth0:none vm_options=(--tap tap0)
+	listen=0.0.0.0 vm_options=(--tap tap0)
+	network=ip=192.0.2.2:::255.255.255.0:nbdboot:eth0:none
 	ip link set lo up && ip tuntap add dev tap0 mode tap &&
 		ip addr add 192.0.2.1/24 dev tap0 && ip link set tap0 up
 }
@@ -179,7 +181,8 @@ serve_leases() {
 	dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --pid-file= \
 		--no-resolv --no-hosts --interface=tap0 --bind-interfaces --log-queries --log-dhcp \
 		--log-facility="$work/leases.log" --dhcp-leasefile="$work/leases" \
-		--dhcp-range=192.0.2.50,192.0.2.60,1h --domain=lab --host-record=disks.lab,192.0.2.1 \
+		--dhcp-range=192.0.2.50,192.0.2.60,1h \
+		--domain=lab --host-record=disks.lab,192.0.2.1 \
 		--dhcp-option=option:root-path,"$1" &
 	outside_pids+=($!)
 }
