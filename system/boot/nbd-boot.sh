@@ -471,3 +471,37 @@ nbd_boot_overlay() {
 		mount -t overlay -o "lowerdir=$place/lower,upperdir=$place/upper,workdir=$place/work" \
 			overlay "$2"
 }
+
+# nbd_boot_is_stacked PLACE: what is mounted there is neither on the device itself nor an overlay
+nbd_boot_is_stacked() {
+	local source place
+
+	while read -r source place _; do
+		[ "$place" = "$1" ] || continue
+		case $source in
+		/dev/nbd* | overlay) return 1 ;;
+		/dev/*) return 0 ;;
+		esac
+	done </proc/mounts
+	return 1
+}
+
+# nbd_boot_keep PLACE: puts there what the image has for the shutdown, by the hook's list:
+# systemd makes it the root when all is stopped, and runs its /shutdown. /run allows no program
+# to be run, so it has a mount of its own.
+nbd_boot_keep() {
+	local place=$1 list=/usr/lib/nbd/shutdown.list path
+
+	[ -e "$list" ] || { nbd_error "the initramfs was made without busybox"; return; }
+	mkdir -p "$place" && mount -t tmpfs -o mode=755,nodev,nosuid nbdboot "$place" || return
+	for path in bin sbin usr/bin usr/sbin dev proc run sys oldroot; do
+		mkdir -p "$place/$path" || return
+	done
+	while read -r path; do
+		mkdir -p "$place/${path%/*}" && busybox cp -L "$path" "$place$path" || return
+	done <"$list"
+	for path in halt poweroff reboot sed sh sleep tr umount; do
+		ln -s busybox "$place/bin/$path" || return
+	done
+	busybox cp -p /usr/lib/nbd/shutdown.sh "$place/shutdown"
+}

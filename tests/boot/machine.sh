@@ -46,6 +46,41 @@ put_on_disk() {
 		{ cat "$work/debugfs"; return 1; }
 }
 
+# in_a_guest KERNEL COMMAND...: with nbdkit's exports of the folder "volumes" on $port, which it is
+# given behind the host
+in_a_guest() {
+	local kernel=$1 status=0
+
+	shift
+	nbdkit -f -i 127.0.0.1 -p "$port" file dir="$work/volumes" >"$work/volumes.log" 2>&1 &
+	outside_pids+=($!)
+	wait_until 20 answers || return
+	"$top/tests/vm/run" --kernel "$kernel" --nic --timeout "$limit" --console "$work/console" -- \
+		"$@" 10.0.2.2 "$port" || status=$?
+	kill "${outside_pids[-1]}"
+	wait "${outside_pids[-1]}" 2>/dev/null
+	unset 'outside_pids[-1]'
+	return $status
+}
+
+# encrypt KERNEL: the disk, in a guest, for this machine has no use for such volumes
+encrypt() {
+	mkdir -p "$work/volumes"
+	mv "$work/disk" "$work/volumes/plain"
+	truncate -s 700M "$work/volumes/disk"
+	in_a_guest "$1" "$here/encrypt" make "$("$here/tools")" || return
+	echo "$(since_begun): encrypted"
+	mv "$work/volumes/disk" "$work/disk"
+}
+
+# check_encrypted KERNEL: the file system on it, which nobody serves any more
+check_encrypted() {
+	stop_server
+	rm "$work/volumes/plain"
+	mv "$work/disk" "$work/volumes/disk"
+	in_a_guest "$1" "$here/encrypt" check "$("$here/tools")"
+}
+
 # link_on_disk PATH TARGET
 link_on_disk() {
 	debugfs -w -R "symlink $1 $2" "$work/disk" >"$work/debugfs" 2>&1
@@ -196,9 +231,13 @@ connections() {
 	grep -c 'handshake complete' "${1:-$work/server.log}"
 }
 
+no_error() {
+	! grep -aE 'I/O (error|fails)|EXT4-fs (error|warning)|FAILED' "$work/console"
+}
+
 # nothing_broken: neither in the guest's kernel nor on the disk
 nothing_broken() {
-	! grep -aE 'I/O (error|fails)|EXT4-fs (error|warning)|FAILED' "$work/console" || return
+	no_error || return
 	e2fsck -fn "$work/disk" >"$work/fsck" 2>&1 || { cat "$work/fsck"; return 1; }
 }
 
