@@ -146,7 +146,7 @@ RELOAD = if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi; \
 .PHONY: install-boot
 install-boot:
 	install -D -m 644 system/boot/nbd-boot.sh $(DESTDIR)$(LIBDIR)/nbd-boot.sh
-	install -m 755 system/boot/shutdown.sh $(DESTDIR)$(LIBDIR)/
+	install -m 755 system/boot/shutdown.sh system/boot/bound.sh $(DESTDIR)$(LIBDIR)/
 	install -d $(DESTDIR)$(INITRAMFSDIR)/hooks
 	sed 's|@SBINDIR@|$(SBINDIR)|; s|@LIBDIR@|$(LIBDIR)|' system/initramfs-tools/hook.in \
 		>$(DESTDIR)$(INITRAMFSDIR)/hooks/nbd-boot
@@ -177,7 +177,7 @@ uninstall:
 		$(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) \
 		$(DESTDIR)$(UDEVDIR)/59-nbd.rules \
 		$(DESTDIR)$(GENERATORDIR)/nbd-generator $(DESTDIR)$(LIBDIR)/nbd-boot.sh \
-		$(DESTDIR)$(LIBDIR)/shutdown.sh \
+		$(DESTDIR)$(LIBDIR)/shutdown.sh $(DESTDIR)$(LIBDIR)/bound.sh \
 		$(addprefix $(DESTDIR)$(INITRAMFSDIR)/,hooks/nbd-boot \
 			scripts/local-top/nbd-boot scripts/local-bottom/nbd-boot \
 			scripts/init-bottom/nbd-boot)

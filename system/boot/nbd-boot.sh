@@ -486,9 +486,8 @@ nbd_boot_is_stacked() {
 	return 1
 }
 
-# nbd_boot_keep PLACE: puts there what the image has for the shutdown, by the hook's list:
-# systemd makes it the root when all is stopped, and runs its /shutdown. /run allows no program
-# to be run, so it has a mount of its own.
+# nbd_boot_keep PLACE: puts there what the image has for the shutdown, by the hook's list. /run
+# allows no program to be run, so it has a mount of its own.
 nbd_boot_keep() {
 	local place=$1 list=/usr/lib/nbd/shutdown.list path
 
@@ -500,8 +499,36 @@ nbd_boot_keep() {
 	while read -r path; do
 		mkdir -p "$place/${path%/*}" && busybox cp -L "$path" "$place$path" || return
 	done <"$list"
-	for path in halt poweroff reboot sed sh sleep tr umount; do
+	for path in dd halt poweroff reboot rm sed sh sleep tr umount; do
 		ln -s busybox "$place/bin/$path" || return
 	done
-	busybox cp -p /usr/lib/nbd/shutdown.sh "$place/shutdown"
+	busybox cp -p /usr/lib/nbd/bound.sh "$place/bound"
+}
+
+# nbd_boot_bound RUN PLACE DEVICE: has systemd start "bound" there with each poweroff, reboot and
+# halt
+nbd_boot_bound() {
+	local units=$1/systemd/system action wants
+
+	mkdir -p "$units"
+	cat >"$units/nbd-root-bound@.service" <<END
+# The root file system is on $3, whose server may be gone.
+[Unit]
+Description=An end to the %i if the server of the root does not answer
+Documentation=man:nbd-boot(7)
+DefaultDependencies=no
+[Service]
+# That of a template's own would be stopped with the rest.
+Slice=system.slice
+RootDirectory=$2
+MountAPIVFS=yes
+ExecStart=/bin/sh /bound %i $3
+StandardOutput=null
+StandardError=null
+END
+	for action in poweroff reboot halt; do
+		wants=$units/$action.target.wants
+		mkdir -p "$wants"
+		ln -s ../nbd-root-bound@.service "$wants/nbd-root-bound@$action.service"
+	done
 }
