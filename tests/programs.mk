@@ -67,6 +67,13 @@ $(BUILD)/tests/hostile-asan: $(hostile_SOURCES) \
 
 programs: $(BUILD)/tests/hostile-asan
 
+# for the tests of TLS
+$(BUILD)/tests/certificates/complete: tests/tls.sh
+	@mkdir -p $(@D)
+	bash -ec '. tests/tls.sh && new_certificates $(@D)'
+
+programs: $(BUILD)/tests/certificates/complete
+
 # for Debian's nbd-server
 $(BUILD)/tests/nodh.so: tests/servers/nodh.c
 	@mkdir -p $(@D)
