@@ -228,7 +228,7 @@ goodbyes() {
 }
 
 connections() {
-	grep -c 'handshake complete' "${1:-$work/server.log}"
+	grep -v 'TLS handshake' "${1:-$work/server.log}" | grep -c 'handshake complete'
 }
 
 no_error() {
