@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -164,6 +165,7 @@ static void serve(int fd)
 	struct connection c = { .fd = fd };
 	int one = 1;
 
+	prctl(PR_SET_PDEATHSIG, SIGKILL);	/* a plan may wait for ever */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	records_init(&c.records, fd);
 	gnutls_init(&c.session, GNUTLS_SERVER | GNUTLS_NO_SIGNAL);

@@ -1,0 +1,252 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# A live device and a server that breaks the rules of TLS (tests/servers/forger): what is read
+# is right and without an error whatever comes, what must cost the connection costs one, and
+# its cause is told. Without FULL=1 one play in five.
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../tls.sh"
+dealt_out=1
+# The driver says why a connection ends; the stock one does not.
+for name in plays load silence; do
+	ours_only[test_$name]=1
+done
+
+# What the server does in place of a reply of 4 KiB, the version of TLS that it is about, or
+# "-", and the cause of the end of the connection; none if that goes on.
+plays=$(cat <<'END'
+22:04000001aa data|1.3|
+data:7 22:04000001aa data|1.3|
+data:16 22:04000001aa data|1.3|
+data:1000 22:04000001aa data|1.3|
+data 22:04000001aa|1.3|
+data:3 22:04 22:0000 22:01 22:aa data|1.3|
+data:16 22:04000001aa04000002bbcc0400 22:0000 data|1.3|
+data:16 22:04000001aa*64 data:1 22:04000001aa*64 data|-|
+21:015a data|-|
+data:16 21:01 21:5a data|-|
+23: data|-|
+data:16 23:*200 data:1 23: data|-|
+data:1 data:1 data:14 data:1 data:4095|-|
+piece:1 data:64 piece:7 data|-|
+pad:1000 data|1.3|
+pad:1 data:16 pad:4000 22:04000001aa data|1.3|
+21:0100 close|-|ended the TLS connection
+data:16 21:0100 close|-|ended the TLS connection
+data:1000 21:01 21:00 close|-|ended the TLS connection
+data:16 21:0100 data|-|ended the TLS connection
+21:0250 close|-|alert of the server: number 80
+data:16 21:0250 data|-|alert of the server: number 80
+data:9 21:02 21:2a close|-|alert of the server: number 42
+22:1800000100 data|1.3|changed its TLS key
+data:16 22:1800000101 data|1.3|changed its TLS key
+data:1000 22:18 stall|1.3|changed its TLS key
+22:00000000 data|1.2|wants another TLS handshake
+data:16 22:00000000 stall|1.2|wants another TLS handshake
+data:16 22:04000001aa*65 data|-|without end
+22:04000001aa*20000 data|-|without end
+21:015a*20000 stall|-|without end
+22:04ffffff data|-|breaks the rules of TLS
+data:16 22:04 data|-|breaks the rules of TLS
+data:16 21:02 data|-|breaks the rules of TLS
+data:16 22:04 21:0100 stall|-|breaks the rules of TLS
+data:16 22: stall|-|breaks the rules of TLS
+21: stall|-|breaks the rules of TLS
+22:01000000 stall|-|breaks the rules of TLS
+20:01 stall|-|breaks the rules of TLS
+data:16 99:00 stall|-|breaks the rules of TLS
+forge data|-|cannot be decrypted
+data:16 forge data|-|cannot be decrypted
+data:16 forge 22:04000001aa stall|-|cannot be decrypted
+skip data|-|cannot be decrypted
+data:16 skip data|-|cannot be decrypted
+data:16 raw:1703030018000000000000000000000000000000000000000000000000 stall|-|cannot be decrypted
+raw:17030300000000000000000000 stall|-|is no TLS|cannot be decrypted
+raw:170303ffff0000000000000000 stall|-|is no TLS
+data:16 raw:17030100200000000000000000 stall|-|is no TLS
+raw:485454502f312e312034303020426164 stall|-|is no TLS
+cut:3 close|-|.
+cut:20 close|-|.
+data:16 cut:20 reset|-|.
+data:16 close|-|.
+END
+)
+
+# start_forger: one of TLS $version
+start_forger() {
+	transport=tcp choose_address
+	mkdir plans
+	head -c 8M /dev/urandom >image
+	transport=tcp start_server forger "$port" image "$tls_dir/server-cert.pem" \
+		"$tls_dir/server-key.pem" "NORMAL:-VERS-ALL:+VERS-TLS$version:-CIPHER-ALL:+AES-128-GCM"
+}
+
+# attach_forger OPTION...
+attach_forger() {
+	make_certificates
+	start_forger
+	attach "${server_args[@]}" "${ca_args[@]}" "$@"
+}
+
+# plan NAME STEPS: for the next one
+plan() {
+	echo "$2" >new-plan
+	mv new-plan "plans/$1"
+}
+
+no_plan() {
+	[ ! -e plans/reply ]
+}
+
+# read_right: 4 KiB, at another place each time
+read_right() {
+	local place=$((place++ % 2048))
+
+	dd if="$dev" of=got bs=4k count=1 skip="$place" iflag=direct status=none
+	cmp got <(dd if=image bs=4k count=1 skip="$place" status=none)
+}
+
+# look: sets deaths, cause and state
+look() {
+	"$NBD_CLIENT" -status -json "$dev" >status
+	deaths=$(sed -nE 's/^ *"connection_deaths": ([0-9]+).*/\1/p;T;q' status)
+	cause=$(sed -nE 's/^ *"cause": "(.*)",?$/\1/p;T;q' status)
+}
+
+has_died() {
+	look
+	[ "$deaths" -gt "$1" ]
+}
+
+# chosen_plays: those of $version
+chosen_plays() {
+	local stride=5
+
+	[ "${FULL:-0}" != 1 ] || stride=1
+	[ "${QUICK:-0}" != 1 ] || stride=9
+	awk -F'|' -v version="$version" '$2 == version || $2 == "-"' <<<"$plays" |
+		sed -n "1~${stride}p"
+}
+
+# play STEPS CAUSE
+play() {
+	local before=$deaths
+
+	plan reply "$1"
+	read_right || fail "wrong data or an error after: $1"
+	wait_for 5 no_plan
+	if [ -z "$2" ]; then
+		# the next reply comes after all that the plan was
+		read_right || fail "wrong data or an error behind: $1"
+		look
+		assert_equal "$deaths" "$before" "lost connections after $1"
+	else
+		wait_for 10 has_died "$before"
+		assert_equal "$deaths" $((before + 1)) "lost connections after $1"
+		[[ $cause =~ $2 ]] || fail "the cause after '$1' is '$cause', not '$2'"
+	fi
+}
+
+variants[test_plays]="version:1.3,1.2"
+all_variants[test_plays]=1
+timeouts[test_plays]=240
+test_plays() {
+	local steps about causes number=0 deaths place=0
+
+	attach_forger
+	look
+	assert_equal "$deaths" 0 "lost connections"
+	while IFS='|' read -r steps about causes; do
+		play "$steps" "$causes"
+		number=$((number + 1))
+	done < <(chosen_plays)
+	assert_within "$number" 3 1000 "plays"
+	[ -n "$(log_since_mark "$name: connection .*(TLS|decrypted)")" ] ||
+		fail "the kernel log says nothing of TLS"
+	echo "tally: $number plays of a server that breaks the rules of TLS"
+	detach
+}
+
+# load_device: until there is a file "enough"; what it reads is verified
+load_device() {
+	while [ ! -e enough ]; do
+		fio --name=verify "--filename=$dev" --rw=randrw --bs=4k --direct=1 --size=4M \
+			--iodepth=8 --ioengine=libaio --verify=crc32c --verify_fatal=1 \
+			--output=fio.log || return
+	done
+}
+
+# whole_or_idle: the device and both connections are live
+whole_or_idle() {
+	local live
+
+	live=$("$NBD_CLIENT" -status -json "$dev" | grep -c '"state": "live",') || true
+	[ "$live" = 3 ] || gone_or_reaped "$load"
+}
+
+taken_or_idle() {
+	no_plan || gone_or_reaped "$load"
+}
+
+# One play after the other beside requests of which many are under way.
+variants[test_load]="version:1.3,1.2"
+timeouts[test_load]=240
+test_load() {
+	local load steps deaths cause plays=("data:16 21:0250 data" "data:16 23:*20 data" "forge data")
+
+	[ "${FULL:-0}" != 1 ] ||
+		plays+=("data:16 22: stall" "data:1000 22:1800000100 data"
+			"data:16 22:04000001aa*65 data" "data:16 cut:20 close")
+	attach_forger -connections 2
+	load_device &
+	load=$!
+	for steps in "${plays[@]}"; do
+		wait_for 60 whole_or_idle
+		plan reply "$steps"
+		wait_for 20 taken_or_idle
+	done
+	wait_for 60 whole_or_idle
+	: >enough
+	wait "$load"
+	look
+	assert_equal "$deaths" $((${#plays[@]} - 1)) "lost connections"
+	echo "tally: ${#plays[@]} plays of a server that breaks the rules of TLS, under load"
+	device_works
+	detach
+}
+
+# worker_ticks: what all kworkers have used of the processors
+worker_ticks() {
+	local stat words
+
+	ticks=0
+	for stat in /proc/[0-9]*/stat; do
+		{ read -r words <"$stat"; } 2>/dev/null || continue
+		[[ $words = *"(kworker/"* ]] || continue
+		read -ra words <<<"${words##*) }"
+		ticks=$((ticks + words[11] + words[12]))
+	done
+}
+
+# Whoever waits for the rest of a record, or of a message, uses no processor meanwhile. The
+# request's timeout ends that, and moves the request.
+variants[test_silence]="steps:23=,22=04000001aa,22=04,21=01"
+test_silence() {
+	local version=1.3 deaths cause place=0 ticks before begin
+
+	attach_forger -timeout $((2 * TIME_SCALE))
+	look
+	worker_ticks
+	before=$ticks
+	begin=$(milliseconds)
+	plan reply "data:16 ${steps/=/:} cut:20 stall"
+	read_right
+	begin=$(($(milliseconds) - begin))
+	worker_ticks
+	look
+	assert_equal "$deaths" 1 "lost connections"
+	assert_within "$begin" $((1000 * TIME_SCALE)) 1000000 "milliseconds of silence"
+	assert_within $(((ticks - before) * 10)) 0 $((begin / 4)) "milliseconds of the kworkers"
+	detach
+}
+
+run_tests
