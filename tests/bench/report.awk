@@ -3,7 +3,7 @@
 
 BEGIN {
 	FS = "\t"
-	n_subjects = split("stock stock-none nvme limit one-vcpu simple", subjects, " ")
+	n_subjects = split("stock stock-none nvme limit one-vcpu simple proxy", subjects, " ")
 }
 
 {
@@ -102,6 +102,8 @@ function title(group,	f)
 		return describe(group) ", 30 ms away: MiB/s"
 	if (f[1] == "sparse")
 		return describe(group) ", structured replies; 128 KiB are holes: IOPS at 10^9 instructions/s"
+	if (f[1] == "tls")
+		return describe(group) ", TLS in the kernel; proxy: in a process: IOPS at 10^9 instructions/s"
 	if (f[1] == "beside")
 		return describe(group) ", 4 KiB reads beside 1 MiB writes at 1 Gbit/s"
 	return describe(group) ": IOPS" (f[1] == "icount" ? " at 10^9 instructions/s" : ", wall clock")
