@@ -586,8 +586,11 @@ void nbd_conn_submit(struct nbd_conn *conn)
 	struct nbd_txq *q = raw_cpu_ptr(&nbd_txqs);
 	bool burst = burst_note(conn);
 
-	/* A patient stream's work is that already. */
-	if (q->task && !conn->socket.stream->patient && !xmit_batch_full(conn) &&
+	/*
+	 * Also of a patient stream, although a work sends: one that is queued for each request
+	 * preempts the submitter, and sends that one alone.
+	 */
+	if (q->task && !xmit_batch_full(conn) &&
 	    (burst || READ_ONCE(conn->inflight) > NBD_BUSY) && !submitter_is_urgent())
 		xmit_put_off(conn, q);
 	else
