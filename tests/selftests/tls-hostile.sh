@@ -7,7 +7,7 @@
 . "$(dirname "$0")/../tls.sh"
 dealt_out=1
 # The driver says why a connection ends; the stock one does not.
-for name in plays load silence; do
+for name in plays load silence renewal; do
 	ours_only[test_$name]=1
 done
 
@@ -246,6 +246,44 @@ test_silence() {
 	assert_equal "$deaths" 1 "lost connections"
 	assert_within "$begin" $((1000 * TIME_SCALE)) 1000000 "milliseconds of silence"
 	assert_within $(((ticks - before) * 10)) 0 $((begin / 4)) "milliseconds of the kworkers"
+	detach
+}
+
+is_retiring() {
+	[ "$(status_field retiring)" != 0 ]
+}
+
+not_retiring() {
+	! is_retiring
+}
+
+# read_on CPU: all of the device, again and again, until there is a file "enough"
+read_on() {
+	while [ ! -e enough ]; do
+		taskset -c "$1" dd if="$dev" bs=4k iflag=direct status=none | cmp - image || return
+	done
+}
+
+# Connections are being replaced by new ones; the old one that still waits for its last answer
+# gets a KeyUpdate instead.
+timeouts[test_renewal]=120
+test_renewal() {
+	local version=1.3 readers=() reader
+
+	attach_forger -connections 2 -tls-renew 300
+	mkfifo plans/gate
+	read_on 0 &
+	readers+=($!)
+	read_on 1 &
+	readers+=($!)
+	plan reply "until:gate data:16 22:1800000100 data"
+	wait_for 20 no_plan
+	wait_for 60 is_retiring
+	expect_log "server changed its TLS key"
+	: >plans/gate
+	wait_for 20 not_retiring
+	: >enough
+	for reader in "${readers[@]}"; do wait "$reader"; done
 	detach
 }
 

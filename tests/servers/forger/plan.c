@@ -2,6 +2,7 @@
 /* Plays what plan.h tells. */
 #define _GNU_SOURCE
 #include <err.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,6 +87,20 @@ static bool await(const struct play *p, short events)
 	return poll(&fd, 1, -1) == 1 && !(fd.revents & POLLERR);
 }
 
+/* Opening a FIFO to read waits for whoever opens it to write. */
+static bool await_writer(const char *name)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "plans/%s", name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		err(1, "%s", path);
+	close(fd);
+	return true;
+}
+
 static bool shake_hands(struct play *p)
 {
 	struct connection *c = p->c;
@@ -144,6 +159,8 @@ static bool play_step(struct play *p, char *word)
 	*value++ = '\0';
 	if (!strcmp(word, "raw"))
 		return send_raw(p, value);
+	if (!strcmp(word, "until"))
+		return await_writer(value);
 	if (!strcmp(word, "tail")) {
 		p->left += read_hex(value, p->answer + p->left, PLAN_TAIL);
 		return true;

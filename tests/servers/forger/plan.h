@@ -13,6 +13,7 @@
  *   tail:HEX	bytes that the answer gets at its end, PLAN_TAIL at most
  *   ack		the answer as it is, in no record
  *   await		until the client says something, which is left unread
+ *   until:NAME		until somebody opens the FIFO NAME of the folder "plans" to write
  *   tls		the handshake of TLS
  *   stall		until the client closes
  *   close, reset	the end
