@@ -120,6 +120,14 @@ install: all
 # The images that are there are made anew, so that what boots next is what was installed.
 UPDATE_INITRAMFS = if [ -e /boot/initrd.img-$(KVER) ]; then update-initramfs -u -k $(KVER); fi
 
+# $(call INSTALL_FILLED,FROM,TO,MODE): with the folders that it names filled in
+define INSTALL_FILLED
+install -d $(dir $(DESTDIR)$(2))
+sed 's|@SBINDIR@|$(SBINDIR)|; s|@LIBDIR@|$(LIBDIR)|' $(1) >$(DESTDIR)$(2)
+chmod $(3) $(DESTDIR)$(2)
+
+endef
+
 .PHONY: install-client
 install-client: client
 	install -D -m 755 $(BUILD)/nbd-client $(DESTDIR)$(SBINDIR)/nbd-client
@@ -127,15 +135,9 @@ install-client: client
 	$(if $(MAN7),install -D -m 644 -t $(DESTDIR)$(MANDIR)/man7 $(MAN7))
 	$(if $(MAN5),install -D -m 644 -t $(DESTDIR)$(MANDIR)/man5 $(MAN5))
 	$(if $(COMPLETION),install -D -m 644 $(COMPLETION) $(DESTDIR)$(COMPLETIONDIR)/nbd-client)
-	install -d $(DESTDIR)$(UNITDIR)
-	for unit in $(UNITS); do \
-		sed 's|@SBINDIR@|$(SBINDIR)|' "system/$$unit.in" >"$(DESTDIR)$(UNITDIR)/$$unit" || exit; \
-	done
-	install -d $(DESTDIR)$(GENERATORDIR)
-	sed 's|@SBINDIR@|$(SBINDIR)|' system/nbd-generator.sh.in >$(DESTDIR)$(GENERATORDIR)/nbd-generator
-	chmod 755 $(DESTDIR)$(GENERATORDIR)/nbd-generator
-	install -d $(DESTDIR)$(UDEVDIR)
-	sed 's|@SBINDIR@|$(SBINDIR)|' system/59-nbd.rules.in >$(DESTDIR)$(UDEVDIR)/59-nbd.rules
+	$(foreach unit,$(UNITS),$(call INSTALL_FILLED,system/$(unit).in,$(UNITDIR)/$(unit),644))
+	$(call INSTALL_FILLED,system/nbd-generator.sh.in,$(GENERATORDIR)/nbd-generator,755)
+	$(call INSTALL_FILLED,system/59-nbd.rules.in,$(UDEVDIR)/59-nbd.rules,644)
 	$(if $(DESTDIR),,$(RELOAD))
 
 # systemd and udev, where they run
@@ -147,10 +149,7 @@ RELOAD = if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi; \
 install-boot:
 	install -D -m 644 system/boot/nbd-boot.sh $(DESTDIR)$(LIBDIR)/nbd-boot.sh
 	install -m 755 system/boot/shutdown.sh system/boot/bound.sh $(DESTDIR)$(LIBDIR)/
-	install -d $(DESTDIR)$(INITRAMFSDIR)/hooks
-	sed 's|@SBINDIR@|$(SBINDIR)|; s|@LIBDIR@|$(LIBDIR)|' system/initramfs-tools/hook.in \
-		>$(DESTDIR)$(INITRAMFSDIR)/hooks/nbd-boot
-	chmod 755 $(DESTDIR)$(INITRAMFSDIR)/hooks/nbd-boot
+	$(call INSTALL_FILLED,system/initramfs-tools/hook.in,$(INITRAMFSDIR)/hooks/nbd-boot,755)
 	install -D -m 755 system/initramfs-tools/local-top \
 		$(DESTDIR)$(INITRAMFSDIR)/scripts/local-top/nbd-boot
 	install -D -m 755 system/initramfs-tools/local-bottom \
@@ -162,9 +161,7 @@ install-boot:
 define INSTALL_DRACUT
 install -d $(DESTDIR)$(DRACUTDIR)/96nbd-boot
 install -m 755 $(wildcard system/dracut/*.sh) $(DESTDIR)$(DRACUTDIR)/96nbd-boot/
-sed 's|@SBINDIR@|$(SBINDIR)|; s|@LIBDIR@|$(LIBDIR)|' system/dracut/module-setup.sh.in \
-	>$(DESTDIR)$(DRACUTDIR)/96nbd-boot/module-setup.sh
-chmod 755 $(DESTDIR)$(DRACUTDIR)/96nbd-boot/module-setup.sh
+$(call INSTALL_FILLED,system/dracut/module-setup.sh.in,$(DRACUTDIR)/96nbd-boot/module-setup.sh,755)
 endef
 
 .PHONY: uninstall
