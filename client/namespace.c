@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
@@ -27,6 +28,8 @@
 /* Where the monitor that ran last lives, in the form of home_format. */
 #define HOME_NAME ".monitor-namespaces"
 #define HOME_FILE NBD_RUN_DIR "/" HOME_NAME
+/* Held by who mounts in the folder of mount namespaces, or unmounts the folder. */
+#define FOLDER_LOCK_NAME ".mntns"
 /* Since Linux 6.11; before, the number of the inode has to do. */
 #ifndef NS_GET_MNTNS_ID
 #define NS_GET_MNTNS_ID _IOR(0xb7, 0x5, __u64)
@@ -183,21 +186,38 @@ static bool is_of(const char *name, s32 index)
 	return !strncmp(name, wanted, len) && (!name[len] || name[len] == '.');
 }
 
+/* The folder is no mount any more when nothing is kept in it. Waits for nobody. */
+static void unmount_folder(enum kind kind)
+{
+	int lock = nbd_rundir_lock(FOLDER_LOCK_NAME, LOCK_EX, NBD_LOCK_TRY, NULL);
+
+	if (lock < 0)
+		return;
+	umount2(nbd_folder_enter(kinds[kind].folder), 0);
+	nbd_folder_leave();
+	close(lock);
+}
+
 static void drop_kind(enum kind kind, s32 index, const char *except)
 {
 	int fd = nbd_folder_open(kinds[kind].folder, O_RDONLY | O_DIRECTORY, 0);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	bool dropped = false;
 	char path[320];
 	struct dirent *e;
 
 	while (dir && (e = readdir(dir))) {
 		snprintf(path, sizeof(path), "%s/%s", kinds[kind].folder,
 			 e->d_name);
-		if (is_of(e->d_name, index) && (!except || strcmp(path, except)))
-			release(path);
+		if (!is_of(e->d_name, index) || (except && !strcmp(path, except)))
+			continue;
+		release(path);
+		dropped = true;
 	}
 	if (dir)
 		closedir(dir);
+	if (dropped && kind == MNT)
+		unmount_folder(kind);
 }
 
 void nbd_namespaces_drop(s32 index, const struct nbd_namespaces *except)
@@ -295,13 +315,33 @@ static void find_home(struct ids *home)
 /* --- keeping --- */
 
 /*
+ * What is mounted below a shared mount, as /run is where systemd runs, appears in other mount
+ * namespaces, too, and that the kernel refuses for a mount namespace. So their folder is a
+ * mount of its own, and private. The lock is held until this process ends, for between the
+ * two somebody might unmount the folder, or cover it.
+ */
+static int prepare_folder(const char *folder)
+{
+	int lock = nbd_rundir_lock(FOLDER_LOCK_NAME, LOCK_EX, NBD_LOCK_WAIT_MS, NULL);
+
+	if (lock < 0)
+		return lock;
+	if (!mount(NULL, folder, NULL, MS_PRIVATE, NULL))
+		return 0;	/* it is a mount already */
+	if (mount(folder, folder, NULL, MS_BIND, NULL) ||
+	    mount(NULL, folder, NULL, MS_PRIVATE, NULL))
+		return -errno;
+	return 0;
+}
+
+/*
  * In a child, because the mount must be made where the monitor sees it. (The kernel allows
  * it for a mount namespace in an older one only: none can keep itself.)
  */
 static void __noreturn bind_and_exit(enum kind kind, const char *path,
 				     bool elsewhere)
 {
-	int ns = open_own(kind), fd;
+	int ns = open_own(kind), fd, ret;
 	char source[64];
 
 	if (ns < 0 || (elsewhere && enter_initial(MNT)))
@@ -309,6 +349,9 @@ static void __noreturn bind_and_exit(enum kind kind, const char *path,
 	snprintf(source, sizeof(source), "/proc/self/fd/%d", ns);
 	mkdir(NBD_RUN_DIR, 0755);
 	mkdir(kinds[kind].folder, 0755);
+	ret = kind == MNT ? prepare_folder(kinds[kind].folder) : 0;
+	if (ret)
+		_exit(-ret);
 	fd = open(path, O_CREAT | O_RDONLY | O_CLOEXEC, 0600);
 	if (fd < 0 || mount(source, path, NULL, MS_BIND, NULL))
 		_exit(errno);

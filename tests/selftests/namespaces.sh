@@ -94,7 +94,8 @@ new_monitor() {
 }
 
 none_kept() {
-	[ -z "$(cd /run/nbd && find netns mntns -type f 2>/dev/null)" ]
+	[ -z "$(cd /run/nbd && find netns mntns -type f 2>/dev/null)" ] &&
+		! mountpoint -q /run/nbd/mntns
 }
 
 # A name means what it meant to the command that attached the device, also to a monitor
@@ -153,9 +154,25 @@ hold_mounts() {
 	rm held
 }
 
+# share_run: what is mounted below /run appears in another mount namespace, as it does on every
+# system with systemd
+share_run() {
+	mount --make-shared /run
+	cleanup_fn mount --make-private /run
+	unshare --mount --propagation slave sleep 1000 &
+	cleanup_fn stop_process $!
+	wait_for 10 is_namespace_of_its_own $!
+}
+
+is_namespace_of_its_own() {
+	[ "$(readlink "/proc/$1/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ]
+}
+
 # A path leads to what is mounted where the device was attached, as long as it is attached.
-variants[test_socket_of_a_namespace]="monitor:same,anew"
+variants[test_socket_of_a_namespace]="monitor:same,anew run:private,shared"
 test_socket_of_a_namespace() {
+	# shellcheck disable=SC2154 # a variant
+	[ "$run" = private ] || share_run
 	hold_mounts
 	serve "$wrong" -- -U /mnt/socket
 	cleanup_fn rm -f /mnt/socket
