@@ -9,7 +9,7 @@ here=$top/tests/boot
 PATH=$PATH:/sbin:/usr/sbin
 limit=${LIMIT:-400}		# seconds for a guest, from its start to its end
 
-serve_options=()
+serve_options=()		# of nbdkit
 listen=127.0.0.1		# the server's address
 network=ip=10.0.2.15::10.0.2.2:255.255.255.0:nbdboot:eth0:none
 vm_options=()			# of tests/vm/run

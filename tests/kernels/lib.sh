@@ -211,6 +211,21 @@ make_root() {
 	echo "$packages" >"$root.packages"
 }
 
+# make_system NAME CODENAME PACKAGES: $roots/NAME is that release of Debian with these packages,
+# all installed, as on a machine
+make_system() {
+	local root=$roots/$1
+
+	mkdir -p "$roots"
+	exec 7>"$root.lock"
+	flock 7
+	[ "$(cat "$root.packages" 2>/dev/null)" != "$3" ] || return 0
+	as_root rm -rf "$root" "$root.packages"
+	sources_of "$2" | as_root mmdebstrap --quiet --variant=minbase \
+		--aptopt='Acquire::Languages "none"' --include="$3" "$2" "$root" - || return
+	echo "$3" >"$root.packages"
+}
+
 # in_root NAME COMMAND...: runs it there, with this tree in its place
 in_root() {
 	# shellcheck disable=SC2016 # the inner shell's
