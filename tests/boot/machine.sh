@@ -195,10 +195,14 @@ since_begun() {
 	awk -v begun="$begun" -v now="$EPOCHREALTIME" 'BEGIN { printf "%.1f s", now - begun }'
 }
 
-# await_off [WORDS]: the guest ends by itself; what its kernel says then
-await_off() {
+# await_end WORDS: the guest ends by itself, and that is what its kernel says then
+await_end() {
 	wait "$guest" || { cat "$work/vm.log"; return 1; }
-	await "${1:-reboot: Power down}"
+	await "$1"
+}
+
+await_off() {
+	await_end 'reboot: Power down'
 }
 
 # make_network: in the network namespace that this runs in, with the guest at one end of a
