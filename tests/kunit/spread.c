@@ -5,7 +5,6 @@
  */
 #include <kunit/test.h>
 #include <linux/bits.h>
-#include <linux/delay.h>
 #include <linux/sched.h>
 #include <linux/smp.h>
 #include "../../kernel/conn.h"
@@ -80,7 +79,7 @@ static unsigned int send_run(struct kunit *test, unsigned int nr)
 /* As one that waits for a reply does. */
 static void sleep_once(void)
 {
-	msleep(20);
+	schedule_timeout_uninterruptible(1);
 }
 
 static void spread_keeps_together(struct kunit *test)
@@ -130,19 +129,19 @@ static void spread_batches_keep_apart(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, send_run(test, 16), next);
 }
 
-/* A server that answers one by one gets requests on all connections, evenly. */
+/* Servers that answer one by one, in turns, get requests on all connections, evenly. */
 static void spread_evens_out(struct kunit *test)
 {
 	struct board *board = test->priv;
 	unsigned int slot = send_run(test, MANY), i;
 
-	for (i = 0; i < MANY; i++) {
+	for (i = 0; i < NR_CONNS * MANY; i++) {
 		board->conns[slot]->inflight--;
 		sleep_once();
 		send(board, SHORT);
-		slot = (slot + 1) % NR_CONNS;
-		while (!board->conns[slot]->inflight)
+		do
 			slot = (slot + 1) % NR_CONNS;
+		while (!board->conns[slot]->inflight);
 	}
 	for (i = 0; i < NR_CONNS; i++) {
 		KUNIT_EXPECT_GE(test, board->conns[i]->inflight, MANY / NR_CONNS - 2);
@@ -157,12 +156,13 @@ static void spread_avoids_dead(struct kunit *test)
 
 	RCU_INIT_POINTER(board->slots->conn[(slot + 1) % NR_CONNS], NULL);
 	sleep_once();
-	KUNIT_EXPECT_EQ(test, send_run(test, 1), slot);
-	RCU_INIT_POINTER(board->slots->conn[(slot + 1) % NR_CONNS],
-			 board->conns[(slot + 1) % NR_CONNS]);
-	RCU_INIT_POINTER(board->slots->conn[slot], NULL);
+	KUNIT_EXPECT_EQ(test, send_run(test, 1), (slot + 2) % NR_CONNS);
+	RCU_INIT_POINTER(board->slots->conn[(slot + 2) % NR_CONNS], NULL);
 	sleep_once();
-	KUNIT_EXPECT_EQ(test, send_run(test, 1), (slot + 1) % NR_CONNS);
+	KUNIT_EXPECT_EQ(test, send_run(test, 1), (slot + 3) % NR_CONNS);
+	/* The others are dead or have as much to do. */
+	sleep_once();
+	KUNIT_EXPECT_EQ(test, send_run(test, 1), (slot + 3) % NR_CONNS);
 }
 
 /* Another device's requests in between begin anew, and go where there is less to do. */
