@@ -1,6 +1,5 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=dash
 #
 # bound ACTION DEVICE: poweroff, reboot or halt, which has begun, ends in a bounded time if the
 # server of the root's DEVICE does not answer, though what is left of the system waits for it.

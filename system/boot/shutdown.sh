@@ -1,6 +1,5 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=dash
 #
 # /run/initramfs/shutdown, of an initramfs of initramfs-tools: what systemd goes on with when
 # all is stopped and what is left is the root, which is mounted at /oldroot now. Unmounts that,
