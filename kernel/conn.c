@@ -35,6 +35,8 @@ static void conn_init(struct nbd_conn *conn, struct nbd_session *session, unsign
 	INIT_WORK(&conn->tx_work, nbd_xmit_work);
 	INIT_WORK(&conn->tx_wait, nbd_xmit_wait_work);
 	INIT_WORK(&conn->rx_work, nbd_recv_work);
+	nbd_later_init(&conn->tx_later, nbd_xmit_put_off);
+	nbd_later_init(&conn->rx_later, nbd_recv_put_off);
 	spin_lock_init(&conn->lock);
 	INIT_LIST_HEAD(&conn->pending);
 	INIT_LIST_HEAD(&conn->retire_node);
@@ -127,6 +129,15 @@ void nbd_conn_put(struct nbd_conn *conn)
 {
 	if (refcount_dec_and_test(&conn->refs))
 		conn_free(conn);
+}
+
+void nbd_conn_put_off(struct nbd_conn *conn, struct nbd_later *later,
+		      struct nbd_later_queue *queue)
+{
+	if (!nbd_later_claim(later))
+		return;
+	refcount_inc(&conn->refs);
+	nbd_later_add(queue, later);
 }
 
 static void conn_arm_request_timer(struct nbd_conn *conn)

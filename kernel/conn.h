@@ -16,8 +16,8 @@
  * with it outside of RCU. Memory goes after a grace period, so slots may be looked at
  * under RCU. Works hold no reference. They are queued by the callbacks; under conn->lock,
  * while it is running, by the start, the timers and retiring; under tx_mutex by who sends;
- * and by themselves. The burial cancels them when none of these comes any more. A transmit
- * thread has a reference of its own.
+ * and by themselves. The burial cancels them when none of these comes any more. What is put off
+ * (later.h) has a reference of its own.
  *
  * Locks, in the order in which they may be taken:
  *   tx_mutex		-> socket lock -> sk_callback_lock -> lock
@@ -30,7 +30,6 @@
 
 #include <linux/bvec.h>
 #include <linux/list.h>
-#include <linux/llist.h>
 #include <linux/mutex.h>
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
@@ -38,6 +37,7 @@
 #include <linux/uio.h>
 #include <linux/workqueue.h>
 #include "framing.h"
+#include "later.h"
 #include "socket.h"
 #include "tlsrec.h"
 #include "wire.h"
@@ -107,6 +107,7 @@ struct nbd_rx {
  * @before:	requests of the burst before
  * @lone:	requests that are not worth waiting with: the last one that was put off
  *		remained alone
+ * @urgent:	the last one's submitter comes before ordinary tasks
  */
 struct nbd_burst {
 	const struct task_struct *task;
@@ -115,6 +116,7 @@ struct nbd_burst {
 	unsigned int now;
 	unsigned int before;
 	unsigned int lone;
+	bool urgent;
 };
 
 /**
@@ -155,14 +157,14 @@ struct nbd_conn_tls {
  * @tx_work:	goes on sending when there is space, or where another has left off
  * @tx_wait:	sends when it has got the socket's lock
  * @burst:	whether it pays to put off sending
- * @tx_later:	bit 0: on a transmit thread's list, with a reference
- * @tx_node:	there
+ * @tx_later:	sends what was put off; has a reference while it is queued
  * @rx:		owned by the receiver: the holder of the socket lock for TCP, @rx_work
  *		otherwise
  * @rx_buf:	staging buffer of @rx_work, NBD_RX_BUF bytes; NULL if the stream has no use for it
  * @talk:	with kernel TLS, what came beside the data; the receiver's
  * @tls:	with kernel TLS; written by the start, the sender and the receiver
  * @rx_work:	receives
+ * @rx_later:	queues @rx_work; has a reference while it is queued
  * @lock:	protects @state, @pending, @generation, @retiring, @cause, @err, and the entries of
  *		session->table that are this connection's; taken from softirq
  * @state:	enum nbd_conn_state
@@ -209,8 +211,7 @@ struct nbd_conn {
 	bool tx_left;
 	struct work_struct tx_work;
 	struct work_struct tx_wait;
-	unsigned long tx_later;
-	struct llist_node tx_node;
+	struct nbd_later tx_later;
 	struct nbd_burst burst;
 	struct bio_vec tx_vec[NBD_TX_VECS];
 	struct nbd_request *tx_headers;
@@ -221,6 +222,7 @@ struct nbd_conn {
 	struct nbd_tls_talk talk;
 	struct nbd_conn_tls tls;
 	struct work_struct rx_work;
+	struct nbd_later rx_later;
 
 	spinlock_t lock;	/* entries and state, see above */
 	enum nbd_conn_state state;
@@ -266,6 +268,10 @@ void nbd_conn_discard(struct nbd_conn *conn);
 void nbd_conn_start(struct nbd_conn *conn);
 
 void nbd_conn_put(struct nbd_conn *conn);
+
+/* Puts @later, which is part of @conn, on @queue unless it is on one. There is a reference. */
+void nbd_conn_put_off(struct nbd_conn *conn, struct nbd_later *later,
+		      struct nbd_later_queue *queue);
 
 /*
  * Gives @cmd to the connection. False if it is not running, or is reserved for a suspect
@@ -322,9 +328,11 @@ void nbd_xmit_wait_work(struct work_struct *work);
  */
 void nbd_conn_submit(struct nbd_conn *conn);
 
-/* Module start and end: the transmit threads, one a CPU, whatever the devices. */
-int nbd_xmit_init(void);
-void nbd_xmit_exit(void);
+/* There is space in the socket again: as nbd_recv_ready(), for sk_write_space(). */
+void nbd_xmit_ready(struct nbd_conn *conn);
+
+/* The run function of nbd_conn.tx_later. */
+void nbd_xmit_put_off(struct nbd_later *later);
 
 /*
  * Closes the transmit side: no command is sent any more. Whether the stream is at a message
@@ -349,6 +357,14 @@ void nbd_recv_messages(struct nbd_conn *conn);
 
 /* Queues @rx_work; the caller sees to it that the burial has not cancelled it yet. */
 void nbd_recv_later(struct nbd_conn *conn);
+/*
+ * As nbd_recv_later(), for sk_data_ready(); of a patient stream as soon as this CPU has nothing
+ * better to do: a busy connection gains more from many replies that are received together than
+ * from each one's being received a little earlier, by a work that preempts who sends more.
+ */
+void nbd_recv_ready(struct nbd_conn *conn);
+/* The run function of nbd_conn.rx_later. */
+void nbd_recv_put_off(struct nbd_later *later);
 void nbd_recv_work(struct work_struct *work);
 
 #endif /* _NBD_CONN_H */

@@ -7,6 +7,7 @@
 #include "conn.h"
 #include "debugfs.h"
 #include "device.h"
+#include "later.h"
 #include "leave.h"
 #include "netlink.h"
 #include "socket.h"
@@ -55,7 +56,7 @@ static int __init nbd_init(void)
 	err = nbd_sockets_init();
 	if (err)
 		goto err_wq;
-	err = nbd_xmit_init();
+	err = nbd_later_init_threads();
 	if (err)
 		goto err_sockets;
 	nbd_debugfs_init();
@@ -76,7 +77,7 @@ err_devices:
 	nbd_devices_exit();
 err_debugfs:
 	nbd_debugfs_exit();
-	nbd_xmit_exit();
+	nbd_later_exit_threads();
 err_sockets:
 	nbd_sockets_exit();
 err_wq:
@@ -94,7 +95,7 @@ static void __exit nbd_exit(void)
 	nbd_leave_exit();
 	nbd_devices_exit();
 	nbd_debugfs_exit();
-	nbd_xmit_exit();
+	nbd_later_exit_threads();
 	nbd_sockets_exit();
 	workqueues_exit();
 	/* Connections and sessions are freed by RCU, without code of ours. */

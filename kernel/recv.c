@@ -480,6 +480,28 @@ void nbd_recv_later(struct nbd_conn *conn)
 	queue_work(conn->socket.stream->locked ? nbd_lock_wq : nbd_wq, &conn->rx_work);
 }
 
+void nbd_recv_put_off(struct nbd_later *later)
+{
+	struct nbd_conn *conn = container_of(later, struct nbd_conn, rx_later);
+
+	spin_lock_bh(&conn->lock);
+	if (conn->state == NBD_LIFE_RUNNING)
+		nbd_recv_later(conn);
+	spin_unlock_bh(&conn->lock);
+	nbd_conn_put(conn);
+}
+
+void nbd_recv_ready(struct nbd_conn *conn)
+{
+	struct nbd_later_queue *queue = nbd_later_queue();
+
+	if (conn->socket.stream->patient && queue && !READ_ONCE(conn->burst.urgent) &&
+	    READ_ONCE(conn->inflight) > NBD_BUSY)
+		nbd_conn_put_off(conn, &conn->rx_later, queue);
+	else
+		nbd_recv_later(conn);
+}
+
 void nbd_recv_work(struct work_struct *work)
 {
 	struct nbd_conn *conn = container_of(work, struct nbd_conn, rx_work);

@@ -424,7 +424,7 @@ void nbd_stream_data_ready(struct sock *sk)
 	struct nbd_conn *conn = nbd_stream_enter(sk);
 
 	if (conn)
-		nbd_recv_later(conn);
+		nbd_recv_ready(conn);
 	nbd_stream_leave(sk);
 }
 
@@ -442,7 +442,7 @@ void nbd_stream_has_space(struct nbd_conn *conn, struct sock *sk)
 {
 	clear_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
 	WRITE_ONCE(conn->socket.wants_room, false);
-	queue_work(nbd_wq, &conn->tx_work);
+	nbd_xmit_ready(conn);
 }
 
 void nbd_socket_hook(struct nbd_conn *conn)

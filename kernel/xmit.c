@@ -1,64 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Sending requests: what goes into one message, and who sends it when. */
 #include <linux/blk-mq.h>
-#include <linux/hrtimer.h>
-#include <linux/kthread.h>
-#include <linux/percpu.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/prio.h>
 #include <linux/socket.h>
-#include <uapi/linux/sched/types.h>
-#include "compat.h"
 #include "conn.h"
+#include "later.h"
 #include "order.h"
 #include "parts.h"
 #include "queue.h"
 #include "stream.h"
 #include "trace.h"
 
-/*
- * A connection with that many requests in flight is busy, and a submitter that comes
- * with as many before it sleeps is a batch in the making: such requests may wait
- * until the CPU's transmit thread runs, which is when the submitter sleeps.
- */
-#define NBD_BUSY		4
 /* What is worth sending now: so many requests, or so many bytes. */
 #define NBD_FULL_BATCH		32
 #define NBD_FULL_BYTES		(256 << 10)
-/* How long a request that was put off waits for its CPU's transmit thread. */
-#define NBD_PATIENCE_NS		NSEC_PER_MSEC
 /* Messages that a submitter sends, for others too, before it may go on with its own work. */
 #define NBD_TX_BUDGET		8
 /* How long a request that remained alone is remembered. */
 #define NBD_LONE_MEMORY		64
 /* Headers of one sendmsg(). */
 #define NBD_TX_HEADERS		(PAGE_SIZE / sizeof(struct nbd_request))
-
-/**
- * struct nbd_txq - a CPU's transmit thread
- * @task:	NULL for a CPU that came after the module. It has the policy SCHED_BATCH,
- *		so that waking it does not preempt the submitter, who is likely to
- *		submit more, and is the first to run when that one sleeps
- * @conns:	connections with requests that were put off
- * @runs:	how often the thread has looked at @conns; written by it alone
- * @seen:	@runs when @watch was started
- * @watch:	runs while there is something in @conns, and for NBD_PATIENCE_NS at most after
- *		that
- * @watched:	bit 0: @watch is running
- * @rescue:	does the thread's work on any CPU, if what has its own does not let it run
- */
-struct nbd_txq {
-	struct task_struct *task;
-	struct llist_head conns;
-	unsigned int runs;
-	unsigned int seen;
-	struct hrtimer watch;
-	unsigned long watched;
-	struct work_struct rescue;
-};
-
-static DEFINE_PER_CPU(struct nbd_txq, nbd_txqs);
 
 /**
  * struct nbd_gather - the segments of one sendmsg()
@@ -444,95 +407,14 @@ void nbd_xmit_wait_work(struct work_struct *work)
 }
 
 /* The submitter sleeps, or has had its share: send what it has put off. */
-static void xmit_put_off_run(struct nbd_conn *conn)
+void nbd_xmit_put_off(struct nbd_later *later)
 {
-	clear_bit(0, &conn->tx_later);
-	/* A request that is put off from here on is put on a list again. */
-	smp_mb__after_atomic();
+	struct nbd_conn *conn = container_of(later, struct nbd_conn, tx_later);
+
 	if (READ_ONCE(conn->nr_pending) == 1 && READ_ONCE(conn->inflight) == 1)
 		WRITE_ONCE(conn->burst.lone, NBD_LONE_MEMORY);
 	nbd_conn_flush(conn);
 	nbd_conn_put(conn);
-}
-
-static void xmit_send_all(struct llist_node *list)
-{
-	struct nbd_conn *conn, *next;
-
-	llist_for_each_entry_safe(conn, next, list, tx_node)
-		xmit_put_off_run(conn);
-}
-
-static int xmit_thread(void *data)
-{
-	struct nbd_txq *q = data;
-	struct llist_node *list;
-
-	for (;;) {
-		/* Before looking: whoever has something wakes us after having said what. */
-		set_current_state(TASK_IDLE);
-		WRITE_ONCE(q->runs, q->runs + 1);
-		list = llist_del_all(&q->conns);
-		if (list) {
-			__set_current_state(TASK_RUNNING);
-			xmit_send_all(list);
-			continue;
-		}
-		if (kthread_should_stop())
-			break;
-		schedule();
-	}
-	__set_current_state(TASK_RUNNING);
-	return 0;
-}
-
-static void xmit_rescue_work(struct work_struct *work)
-{
-	struct nbd_txq *q = container_of(work, struct nbd_txq, rescue);
-
-	xmit_send_all(llist_del_all(&q->conns));
-}
-
-/* Something of higher priority has the thread's CPU, for as long as it likes. */
-static bool xmit_is_kept_off(struct nbd_txq *q)
-{
-	return !llist_empty(&q->conns) && READ_ONCE(q->runs) == q->seen;
-}
-
-static enum hrtimer_restart xmit_watch_expired(struct hrtimer *timer)
-{
-	struct nbd_txq *q = container_of(timer, struct nbd_txq, watch);
-
-	if (xmit_is_kept_off(q))
-		queue_work(nbd_wq, &q->rescue);
-	clear_bit(0, &q->watched);
-	/* What is put off from here on starts it again. */
-	smp_mb__after_atomic();
-	if (llist_empty(&q->conns) || test_and_set_bit(0, &q->watched))
-		return HRTIMER_NORESTART;
-	q->seen = READ_ONCE(q->runs);
-	hrtimer_forward_now(timer, ns_to_ktime(NBD_PATIENCE_NS));
-	return HRTIMER_RESTART;
-}
-
-static void xmit_watch(struct nbd_txq *q)
-{
-	if (test_bit(0, &q->watched) || test_and_set_bit(0, &q->watched))
-		return;
-	q->seen = READ_ONCE(q->runs);
-	hrtimer_start(&q->watch, ns_to_ktime(NBD_PATIENCE_NS), HRTIMER_MODE_REL_PINNED_HARD);
-}
-
-static void xmit_put_off(struct nbd_conn *conn, struct nbd_txq *q)
-{
-	if (test_and_set_bit(0, &conn->tx_later))
-		return;
-	/* The caller has a reference, so there is one to add to. */
-	refcount_inc(&conn->refs);
-	if (llist_add(&conn->tx_node, &q->conns)) {
-		wake_up_process(q->task);
-		xmit_watch(q);
-	}
 }
 
 /*
@@ -581,72 +463,32 @@ static bool xmit_batch_full(struct nbd_conn *conn)
 	       READ_ONCE(conn->pending_bytes) >= NBD_FULL_BYTES;
 }
 
+void nbd_xmit_ready(struct nbd_conn *conn)
+{
+	struct nbd_later_queue *queue = nbd_later_queue();
+
+	if (conn->socket.stream->patient && queue && !READ_ONCE(conn->burst.urgent))
+		nbd_conn_put_off(conn, &conn->tx_later, queue);
+	else
+		queue_work(nbd_wq, &conn->tx_work);
+}
+
 void nbd_conn_submit(struct nbd_conn *conn)
 {
-	struct nbd_txq *q = raw_cpu_ptr(&nbd_txqs);
-	bool burst = burst_note(conn);
+	struct nbd_later_queue *queue = nbd_later_queue();
+	bool burst = burst_note(conn), urgent = submitter_is_urgent();
 
 	/*
 	 * Also of a patient stream, although a work sends: one that is queued for each request
 	 * preempts the submitter, and sends that one alone.
 	 */
-	if (q->task && !xmit_batch_full(conn) &&
-	    (burst || READ_ONCE(conn->inflight) > NBD_BUSY) && !submitter_is_urgent())
-		xmit_put_off(conn, q);
+	if (READ_ONCE(conn->burst.urgent) != urgent)
+		WRITE_ONCE(conn->burst.urgent, urgent);
+	if (queue && !urgent && !xmit_batch_full(conn) &&
+	    (burst || READ_ONCE(conn->inflight) > NBD_BUSY))
+		nbd_conn_put_off(conn, &conn->tx_later, queue);
 	else
 		nbd_conn_flush(conn);
-}
-
-static int xmit_start_thread(int cpu)
-{
-	struct sched_attr attr = {
-		.size = sizeof(attr),
-		.sched_policy = SCHED_BATCH,
-		.sched_nice = MIN_NICE,
-	};
-	struct nbd_txq *q = per_cpu_ptr(&nbd_txqs, cpu);
-	struct task_struct *task;
-
-	task = kthread_create_on_cpu(xmit_thread, q, cpu, "nbd-tx/%u");
-	if (IS_ERR(task))
-		return PTR_ERR(task);
-	INIT_WORK(&q->rescue, xmit_rescue_work);
-	nbd_hrtimer_setup(&q->watch, xmit_watch_expired, CLOCK_MONOTONIC,
-			  HRTIMER_MODE_REL_PINNED_HARD);
-	q->task = task;
-	wake_up_process(task);
-	return sched_setattr_nocheck(task, &attr);
-}
-
-void nbd_xmit_exit(void)
-{
-	int cpu;
-
-	for_each_possible_cpu(cpu) {
-		struct nbd_txq *q = per_cpu_ptr(&nbd_txqs, cpu);
-
-		if (!q->task)
-			continue;
-		kthread_stop(q->task);
-		hrtimer_cancel(&q->watch);
-		cancel_work_sync(&q->rescue);
-	}
-}
-
-int nbd_xmit_init(void)
-{
-	int cpu, err = 0;
-
-	cpus_read_lock();
-	for_each_online_cpu(cpu) {
-		err = xmit_start_thread(cpu);
-		if (err)
-			break;
-	}
-	cpus_read_unlock();
-	if (err)
-		nbd_xmit_exit();
-	return err;
 }
 
 bool nbd_conn_close(struct nbd_conn *conn)

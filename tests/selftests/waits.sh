@@ -4,6 +4,7 @@
 # that a cgroup's limit holds back, nor for a task that keeps a socket locked, nor for one
 # that keeps a CPU.
 . "$(dirname "$0")/../survive.sh"
+. "$(dirname "$0")/../tls.sh"
 dealt_out=1
 
 # Two for a forced detach; and a process takes its time to start in a guest.
@@ -354,15 +355,24 @@ test_locked_socket() {
 
 # --- a CPU that a real-time task keeps ---
 
-# urgently HOW: reads on CPU 0, as tests/tools/urgent.c says; all else is on CPU 1
+# urgently HOW [OPTION...]: reads on CPU 0, as tests/tools/urgent.c says; all else is on CPU 1.
+# OPTIONs are nbd-client's; with some the server wants TLS.
 urgently() {
+	local how=$1
+
+	shift
 	taskset -p -c 1 $BASHPID >/dev/null
-	start_nbdkit memory 16M
-	attach "${server_args[@]}"
+	if [ $# = 0 ]; then
+		start_nbdkit memory 16M
+	else
+		make_certificates
+		transport=tcp tls_nbdkit server memory 16M
+	fi
+	attach "${server_args[@]}" "$@"
 	echo -1 >/proc/sys/kernel/sched_rt_runtime_us
 	cleanup_fn write 950000 /proc/sys/kernel/sched_rt_runtime_us
 	# What is left to wait for on CPU 0 waits for ever.
-	timeout -s KILL "$(scaled 20)" urgent "$dev" 0 "$1"
+	timeout -s KILL "$(scaled 20)" urgent "$dev" 0 "$how"
 	device_works
 	detach
 }
@@ -379,6 +389,24 @@ test_realtime_reader() {
 ours_only[test_overtaken_reader]=1
 test_overtaken_reader() {
 	urgently overtaken
+}
+
+# What comes over the loopback is taken from it on CPU 0, too.
+receive_on_cpu_0() {
+	write 1 /sys/class/net/lo/queues/rx-0/rps_cpus
+	cleanup_fn write 0 /sys/class/net/lo/queues/rx-0/rps_cpus
+}
+
+ours_only[test_realtime_reader_with_tls]=1
+test_realtime_reader_with_tls() {
+	receive_on_cpu_0
+	urgently realtime "${ca_args[@]}"
+}
+
+ours_only[test_overtaken_reader_with_tls]=1
+test_overtaken_reader_with_tls() {
+	receive_on_cpu_0
+	urgently overtaken "${ca_args[@]}"
 }
 
 run_tests
