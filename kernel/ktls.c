@@ -3,8 +3,10 @@
  * Streams over TCP with kernel TLS: requests are encrypted by sendmsg() and replies decrypted
  * by recvmsg(), both from works, for both wait for the socket's lock.
  *
- * All memory is shown to TLS as the kernel's addresses: it takes references to pages that it
- * is given, which those of a request need not count.
+ * TLS takes references to pages that it is given, which those of a request need not count. What
+ * is sent is shown to it as the kernel's addresses: it copies that, which costs less than to
+ * encrypt what lies in many pieces. What is received has its pages where they can be counted:
+ * then it is decrypted to where it belongs.
  */
 #include <linux/highmem.h>
 #include <linux/net.h>
@@ -132,11 +134,35 @@ static void nbd_ktls_restore(struct nbd_socket *s)
 	release_sock(sk);
 }
 
-/* The same memory, up to KTLS_VECS segments of it: @to, for @direction. */
-static void ktls_map(const struct iov_iter *from, struct iov_iter *to, struct kvec *vec,
-		     unsigned int direction)
+/*
+ * Whether references to all of the memory count. Of what the block layer is given they do not
+ * to the slab allocator's, nor to all but the first of pages that were allocated together as no
+ * compound.
+ */
+static bool ktls_may_refer(const struct iov_iter *iter)
 {
-	size_t skip = from->iov_offset, left = iov_iter_count(from), bytes = 0;
+	size_t skip = iter->iov_offset, left = iov_iter_count(iter);
+	const struct bio_vec *bv;
+
+	for (bv = iter->bvec; left; bv++) {
+		size_t len = min_t(size_t, bv->bv_len - skip, left);
+		size_t begin = bv->bv_offset + skip;
+		unsigned int n;
+
+		for (n = begin >> PAGE_SHIFT; n <= (begin + len - 1) >> PAGE_SHIFT; n++)
+			if (!sendpage_ok(bv->bv_page + n))
+				return false;
+		left -= len;
+		skip = 0;
+	}
+	return true;
+}
+
+/* The same memory, @left bytes and KTLS_VECS segments of it at most: @to, for @direction. */
+static void ktls_map(const struct iov_iter *from, struct iov_iter *to, struct kvec *vec,
+		     unsigned int direction, size_t left)
+{
+	size_t skip = from->iov_offset, bytes = 0;
 	const struct bio_vec *bv = from->bvec;
 	unsigned int n;
 
@@ -157,24 +183,27 @@ static int nbd_ktls_send(struct nbd_socket *s, struct msghdr *msg, bool wait)
 	struct iov_iter *iter = &msg->msg_iter;
 	struct kvec vec[KTLS_VECS];
 	int sent = 0, ret;
-	size_t bytes;
+	size_t left = iov_iter_count(iter), last, bytes;
 
 	if (!ktls_is_sealed(s))
 		return -EBUSY;
 	if (iov_iter_is_kvec(iter))
 		return nbd_stream_sendmsg(s, msg, wait);
+	/* Only the last record ends a TCP segment that has room for more. */
+	last = (left - 1) % TLS_MAX_PAYLOAD_SIZE + 1;
 	do {
 		struct msghdr part = { .msg_flags = msg->msg_flags };
 
-		ktls_map(iter, &part.msg_iter, vec, ITER_SOURCE);
+		ktls_map(iter, &part.msg_iter, vec, ITER_SOURCE, left > last ? left - last : left);
 		bytes = msg_data_left(&part);
 		iov_iter_advance(iter, bytes);
-		if (iov_iter_count(iter))
+		left -= bytes;
+		if (left)
 			part.msg_flags |= MSG_MORE;
 		ret = nbd_stream_sendmsg(s, &part, wait);
 		if (ret > 0)
 			sent += ret;
-	} while (ret == bytes && iov_iter_count(iter));
+	} while (ret == bytes && left);
 	WRITE_ONCE(ktls_conn(s)->tls.sent, ktls_number(&tls_get_ctx(s->sock->sk)->tx));
 	return sent ?: ret;
 }
@@ -241,10 +270,11 @@ static int ktls_recv_data(struct nbd_conn *conn, struct msghdr *msg)
 	size_t bytes;
 	int ret;
 
-	if (iov_iter_is_kvec(&msg->msg_iter))
+	if (iov_iter_is_kvec(&msg->msg_iter) || ktls_may_refer(&msg->msg_iter))
 		part.msg_iter = msg->msg_iter;
 	else
-		ktls_map(&msg->msg_iter, &part.msg_iter, vec, ITER_DEST);
+		ktls_map(&msg->msg_iter, &part.msg_iter, vec, ITER_DEST,
+			 msg_data_left(msg));
 	bytes = msg_data_left(&part);
 	ret = nbd_stream_recvmsg(&conn->socket, &part);
 	if (ret <= 0)
