@@ -303,6 +303,12 @@ static int nbd_ktls_recv(struct nbd_socket *s, struct msghdr *msg)
 	return ret;
 }
 
+/* Whether there is a record, or what is left of one. */
+static bool nbd_ktls_readable(struct sock *sk)
+{
+	return !sk->sk_prot->sock_is_readable || sk_is_readable(sk);
+}
+
 /* Records that are encrypted already are TLS' to send. */
 static void nbd_ktls_write_space(struct sock *sk)
 {
@@ -363,6 +369,7 @@ const struct nbd_stream nbd_stream_ktls = {
 	.restore	= nbd_ktls_restore,
 	.send		= nbd_ktls_send,
 	.recv		= nbd_ktls_recv,
+	.readable	= nbd_ktls_readable,
 	.receive	= nbd_recv_messages,
 	.data_ready	= nbd_stream_data_ready,
 	.write_space	= nbd_ktls_write_space,

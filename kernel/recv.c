@@ -431,10 +431,9 @@ static int recv_staged(struct nbd_conn *conn)
  */
 static bool recv_more(struct nbd_conn *conn)
 {
-	const struct sock *sk = conn->socket.sock->sk;
+	struct sock *sk = conn->socket.sock->sk;
 
-	return !conn->socket.stream->queue_is_all ||
-	       !skb_queue_empty_lockless(&sk->sk_receive_queue) ||
+	return conn->socket.stream->readable(sk) ||
 	       READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN || READ_ONCE(sk->sk_err);
 }
 

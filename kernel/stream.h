@@ -43,7 +43,6 @@ extern struct nbd_seal *nbd_seal;
  * @locked:	@receive waits for the socket lock, which others may keep; it runs on
  *		nbd_lock_wq
  * @patient:	so does @send, always: only nbd_conn.tx_wait sends
- * @queue_is_all: all that can be received is in the socket's receive queue
  *
  * @init:	makes its part of nbd_seal; a negative errno when that fails
  * @fits:	whether the socket is of this kind, in whatever state
@@ -55,6 +54,8 @@ extern struct nbd_seal *nbd_seal;
  * @restore:	undoes @seal and @prepare, as far as can be
  * @send:	as nbd_socket_send()
  * @recv:	as nbd_socket_recv(); NULL if @receive has no use for it
+ * @readable:	whether @recv may find something now; what comes later is told by a callback. NULL
+ *		if @receive has no use for it
  * @room:	as nbd_socket_room(); NULL if there is no limit but the socket's buffer
  * @receive:	receives what there is, from nbd_conn.rx_work
  * @data_ready, @write_space, @state_change, @error_report: the socket's callbacks
@@ -66,7 +67,6 @@ struct nbd_stream {
 	bool staged;
 	bool locked;
 	bool patient;
-	bool queue_is_all;
 
 	int (*init)(struct nbd_seal *seal);
 	bool (*fits)(const struct sock *sk);
@@ -76,6 +76,7 @@ struct nbd_stream {
 	void (*restore)(struct nbd_socket *s);
 	int (*send)(struct nbd_socket *s, struct msghdr *msg, bool wait);
 	int (*recv)(struct nbd_socket *s, struct msghdr *msg);
+	bool (*readable)(struct sock *sk);
 	size_t (*room)(struct nbd_conn *conn);
 	void (*receive)(struct nbd_conn *conn);
 	void (*data_ready)(struct sock *sk);

@@ -26,6 +26,11 @@ static void nbd_unix_restore(struct nbd_socket *s)
 	WRITE_ONCE(s->sock->ops, s->ops);
 }
 
+static bool nbd_unix_readable(struct sock *sk)
+{
+	return !skb_queue_empty_lockless(&sk->sk_receive_queue);
+}
+
 static void nbd_unix_write_space(struct sock *sk)
 {
 	struct nbd_conn *conn = nbd_stream_enter(sk);
@@ -57,7 +62,6 @@ static void nbd_unix_error_report(struct sock *sk)
 
 const struct nbd_stream nbd_stream_unix = {
 	.staged		= true,
-	.queue_is_all	= true,
 	.init		= nbd_unix_init,
 	.fits		= nbd_unix_fits,
 	.seal		= nbd_unix_seal,
@@ -65,6 +69,7 @@ const struct nbd_stream nbd_stream_unix = {
 	/* Never waits: it is locked for moments only, and its receivers have another lock. */
 	.send		= nbd_stream_sendmsg,
 	.recv		= nbd_stream_recvmsg,
+	.readable	= nbd_unix_readable,
 	.receive	= nbd_recv_messages,
 	.data_ready	= nbd_stream_data_ready,
 	.write_space	= nbd_unix_write_space,
