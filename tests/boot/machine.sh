@@ -257,3 +257,13 @@ said_goodbye() {
 	echo "$(connections "$@") connections, $(goodbyes "$@") goodbyes"
 	[ "$(connections "$@")" != 0 ] && [ "$(connections "$@")" = "$(goodbyes "$@")" ]
 }
+
+# outage_under_load: of ten seconds, while the guest writes
+outage_under_load() {
+	await 'boot-test: under load' && outage && await 'boot-test: load done'
+}
+
+# ends_well: the guest goes off, with a goodbye on each connection, and left nothing broken
+ends_well() {
+	await_off && said_goodbye && nothing_broken
+}
