@@ -82,7 +82,7 @@ kbuild:
 # --- the client ---
 
 .PHONY: client
-client: $(BUILD)/nbd-client
+client: $(BUILD)/nbd-client $(BUILD)/bound
 
 $(BUILD)/nbd-client: $(CLIENT_OBJECTS)
 	@echo "  LD      $@"
@@ -96,6 +96,11 @@ $(BUILD)/client/shared/%.o: kernel/%.c $(BUILD)/client/flags
 	@echo "  CC      $<"
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CLIENT_CFLAGS) -MMD -MP -c -o $@ $<
+
+# What ends a machine whose root's server is gone: it needs the C library only.
+$(BUILD)/bound: system/boot/bound.c $(BUILD)/client/flags
+	@echo "  CCLD    $@"
+	$(Q)$(CC) -std=gnu11 -Wall -Wextra -D_GNU_SOURCE $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
 
 # Changes when the flags do, the version among them.
 .PHONY: FORCE
@@ -146,9 +151,9 @@ RELOAD = if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi; \
 
 # What makes an initramfs that boots from a network block device.
 .PHONY: install-boot
-install-boot:
+install-boot: $(BUILD)/bound
 	install -D -m 644 system/boot/nbd-boot.sh $(DESTDIR)$(LIBDIR)/nbd-boot.sh
-	install -m 755 system/boot/shutdown.sh system/boot/bound.sh $(DESTDIR)$(LIBDIR)/
+	install -m 755 system/boot/shutdown.sh $(BUILD)/bound $(DESTDIR)$(LIBDIR)/
 	$(call INSTALL_FILLED,system/initramfs-tools/hook.in,$(INITRAMFSDIR)/hooks/nbd-boot,755)
 	install -D -m 755 system/initramfs-tools/local-top \
 		$(DESTDIR)$(INITRAMFSDIR)/scripts/local-top/nbd-boot
@@ -174,7 +179,7 @@ uninstall:
 		$(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) \
 		$(DESTDIR)$(UDEVDIR)/59-nbd.rules \
 		$(DESTDIR)$(GENERATORDIR)/nbd-generator $(DESTDIR)$(LIBDIR)/nbd-boot.sh \
-		$(DESTDIR)$(LIBDIR)/shutdown.sh $(DESTDIR)$(LIBDIR)/bound.sh \
+		$(DESTDIR)$(LIBDIR)/shutdown.sh $(DESTDIR)$(LIBDIR)/bound \
 		$(addprefix $(DESTDIR)$(INITRAMFSDIR)/,hooks/nbd-boot \
 			scripts/local-top/nbd-boot scripts/local-bottom/nbd-boot \
 			scripts/init-bottom/nbd-boot)

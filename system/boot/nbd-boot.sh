@@ -486,31 +486,46 @@ nbd_boot_is_stacked() {
 	return 1
 }
 
-# nbd_boot_keep PLACE: puts there what the image has for the shutdown, by the hook's list. /run
-# allows no program to be run, so it has a mount of its own.
+# nbd_boot_keep PLACE LIST: puts there the files of a list that the image has. /run may allow no
+# program to be run, so it has a mount of its own.
 nbd_boot_keep() {
+	local place=$1
+
+	mkdir -p "$place" && mount -t tmpfs -o mode=755,nodev,nosuid nbdboot "$place" || return
+	# shellcheck disable=SC2046 # paths of the system, without blanks
+	/usr/lib/nbd/bound keep "$place" $(cat "$2")
+}
+
+# nbd_boot_keep_shutdown PLACE: what takes a root apart that is not on the device itself
+nbd_boot_keep_shutdown() {
 	local place=$1 list=/usr/lib/nbd/shutdown.list path
 
 	[ -e "$list" ] || { nbd_error "the initramfs was made without busybox"; return; }
-	mkdir -p "$place" && mount -t tmpfs -o mode=755,nodev,nosuid nbdboot "$place" || return
-	for path in bin sbin usr/bin usr/sbin dev proc run sys oldroot; do
-		mkdir -p "$place/$path" || return
+	nbd_boot_keep "$place" "$list" || return
+	for path in dev proc run sys oldroot; do
+		mkdir "$place/$path" || return
 	done
-	while read -r path; do
-		mkdir -p "$place/${path%/*}" && busybox cp -L "$path" "$place$path" || return
-	done <"$list"
-	for path in dd halt poweroff reboot rm sed sh sleep tr umount; do
+	for path in halt poweroff reboot rm sed sh sleep tr umount; do
 		ln -s busybox "$place/bin/$path" || return
 	done
-	busybox cp -p /usr/lib/nbd/bound.sh "$place/bound"
+	# Where it is there, systemd goes on with it.
+	mv "$place/usr/lib/nbd/shutdown.sh" "$place/shutdown"
 }
 
-# nbd_boot_bound RUN PLACE DEVICE: has systemd start "bound" there with each poweroff, reboot and
-# halt
+# nbd_boot_bound RUN PLACE DEVICE: has systemd start what is kept there with each poweroff, reboot,
+# halt and kexec. It spares a process whose name begins with "@". With RootDirectory= it would keep
+# the root mounted below its own: so only its libraries are from there.
 nbd_boot_bound() {
-	local units=$1/systemd/system action wants
+	local units=$1/systemd/system place=$2 list=/usr/lib/nbd/bound.list action wants
+	local file loader='' libraries=''
 
-	mkdir -p "$units"
+	nbd_boot_keep "$place" "$list" && mkdir -p "$units" || return
+	while read -r file; do
+		case ${file##*/} in
+		ld*.so*) loader=$place$file ;;
+		*.so*) libraries=$place${file%/*} ;;
+		esac
+	done <"$list"
 	cat >"$units/nbd-root-bound@.service" <<END
 # The root file system is on $3, whose server may be gone.
 [Unit]
@@ -520,15 +535,14 @@ DefaultDependencies=no
 [Service]
 # That of a template's own would be stopped with the rest.
 Slice=system.slice
-RootDirectory=$2
-MountAPIVFS=yes
-ExecStart=/bin/sh /bound %i $3
+ExecStart=@$loader @nbd-bound --library-path $libraries $place/usr/lib/nbd/bound %i $3
 StandardOutput=null
 StandardError=null
 END
-	for action in poweroff reboot halt; do
+	for action in poweroff reboot halt kexec; do
 		wants=$units/$action.target.wants
-		mkdir -p "$wants"
-		ln -s ../nbd-root-bound@.service "$wants/nbd-root-bound@$action.service"
+		mkdir -p "$wants" &&
+			ln -s ../nbd-root-bound@.service "$wants/nbd-root-bound@$action.service" ||
+			return
 	done
 }

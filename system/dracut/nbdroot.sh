@@ -28,6 +28,8 @@ nbd_boot_attach || die "nbd-boot: $NBD_DEVICE cannot be attached, see above"
 udevadm settle
 nbd_boot_note_root "$1"
 nbd_boot_guard_network /run "$1"
+nbd_boot_bound /run /run/initramfs/nbd "$NBD_DEVICE" ||
+	warn "nbd-boot: nothing is kept for a shutdown whose server is gone"
 [ -z "$NBD_OVERLAY" ] || echo "$NBD_OVERLAY" >/run/nbd/overlay
 
 if [ -z "$DRACUT_SYSTEMD" ]; then

@@ -265,5 +265,5 @@ outage_under_load() {
 
 # ends_well: the guest goes off, with a goodbye on each connection, and left nothing broken
 ends_well() {
-	await_off && said_goodbye && nothing_broken
+	await_off && said_goodbye "$work/server.log" && nothing_broken
 }

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * bound ACTION DEVICE: poweroff, reboot, halt or kexec, which has begun, ends in a bounded time
+ * if the server of the root's DEVICE does not answer, though what is left of the system waits
+ * for it. It and all that it needs are in memory. A server that answers may have as long as it
+ * takes.
+ *
+ * bound keep PLACE FILE...: copies the files below PLACE, under their own names. An initramfs may
+ * have no other program that does.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <linux/reboot.h>
+
+#define LIMIT 180		/* seconds: more than systemd gives a service that does not end */
+#define PATIENCE 10
+#define BLOCK 4096
+
+static const struct action {
+	const char *name;
+	int how;
+} actions[] = {
+	{ "poweroff", LINUX_REBOOT_CMD_POWER_OFF },
+	{ "reboot", LINUX_REBOOT_CMD_RESTART },
+	{ "halt", LINUX_REBOOT_CMD_HALT },
+	{ "kexec", LINUX_REBOOT_CMD_KEXEC },
+	{ NULL, 0 },
+};
+
+/* In a process of its own, which may never end: reads past the page cache, and says so. */
+static void read_device(const char *device, int told)
+{
+	void *block;
+	int fd;
+
+	if (posix_memalign(&block, BLOCK, BLOCK))
+		_exit(1);
+	fd = open(device, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	if (fd < 0 || read(fd, block, BLOCK) != BLOCK || write(told, "", 1) != 1)
+		_exit(1);
+	_exit(0);
+}
+
+/* Whether a read comes back; it does not matter here what is left of one that does not. */
+static int answers(const char *device)
+{
+	int told[2], answered = 0;
+	struct pollfd end;
+	char byte;
+
+	if (pipe(told))
+		return 0;
+	switch (fork()) {
+	case -1:
+		break;
+	case 0:
+		close(told[0]);
+		read_device(device, told[1]);
+		break;
+	default:
+		close(told[1]);
+		told[1] = -1;
+		end = (struct pollfd){ .fd = told[0], .events = POLLIN };
+		answered = poll(&end, 1, PATIENCE * 1000) == 1 && read(told[0], &byte, 1) == 1;
+	}
+	close(told[0]);
+	if (told[1] >= 0)
+		close(told[1]);
+	return answered;
+}
+
+static int bound(const struct action *action, const char *device)
+{
+	FILE *log;
+
+	/* What is swapped out may be at the same server. */
+	mlockall(MCL_CURRENT | MCL_FUTURE);
+	sleep(LIMIT);
+	while (answers(device))
+		sleep(PATIENCE);
+	log = fopen("/dev/kmsg", "w");
+	if (log) {
+		fprintf(log,
+			"<4>nbd-boot: the server of the root's device %s does not answer: %s without it\n",
+			device, action->name);
+		fclose(log);
+	}
+	reboot(action->how);
+	/* no kernel was loaded */
+	reboot(LINUX_REBOOT_CMD_RESTART);
+	return 1;
+}
+
+/* The folders of a file that is to be made, all that are missing. */
+static int make_folders(char *file)
+{
+	char *slash;
+
+	for (slash = strchr(file + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = 0;
+		if (mkdir(file, 0755) && errno != EEXIST)
+			return -1;
+		*slash = '/';
+	}
+	return 0;
+}
+
+static int copy(int from, int to)
+{
+	static char buffer[64 * 1024];
+	ssize_t size;
+
+	while ((size = read(from, buffer, sizeof(buffer))) > 0)
+		if (write(to, buffer, size) != size)
+			return -1;
+	return size;
+}
+
+/* With the permissions that it has; a link's target takes the place of the link. */
+static int keep(const char *place, const char *file)
+{
+	int from = -1, to = -1, status = -1;
+	struct stat has;
+	char *kept;
+
+	if (asprintf(&kept, "%s%s", place, file) < 0)
+		return -1;
+	from = open(file, O_RDONLY | O_CLOEXEC);
+	if (from < 0 || fstat(from, &has) || make_folders(kept))
+		goto out;
+	to = open(kept, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (to < 0 || copy(from, to) || fchmod(to, has.st_mode & 07777))
+		goto out;
+	status = 0;
+out:
+	if (status)
+		fprintf(stderr, "nbd-boot: %s cannot be kept: %s\n", kept, strerror(errno));
+	if (from >= 0)
+		close(from);
+	if (to >= 0 && close(to))
+		status = -1;
+	free(kept);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	const struct action *action;
+	int n;
+
+	if (argc > 3 && !strcmp(argv[1], "keep")) {
+		for (n = 3; n < argc; n++)
+			if (keep(argv[2], argv[n]))
+				return 1;
+		return 0;
+	}
+	for (action = actions; argc == 3 && action->name; action++)
+		if (!strcmp(argv[1], action->name))
+			return bound(action, argv[2]);
+	fprintf(stderr, "usage: bound poweroff|reboot|halt|kexec DEVICE\n"
+		"       bound keep PLACE FILE...\n");
+	return 1;
+}
