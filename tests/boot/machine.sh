@@ -73,6 +73,11 @@ encrypt() {
 	mv "$work/volumes/disk" "$work/disk"
 }
 
+# luks_uuid: of the encrypted volume
+luks_uuid() {
+	sed 's/.*UUID=\([^ ]*\).*/\1/' "$("$here/tools")/etc/crypttab"
+}
+
 # check_encrypted KERNEL: the file system on it, which nobody serves any more
 check_encrypted() {
 	stop_server
