@@ -443,7 +443,7 @@ RefuseManualStop=yes
 ExecStop=
 END
 	for interface in $interfaces; do
-		cat >"$run/systemd/network/10-nbd-root-$interface.network" <<END
+		cat >"$run/systemd/network/00-nbd-root-$interface.network" <<END
 # The root file system comes over this interface.
 [Match]
 Name=$interface

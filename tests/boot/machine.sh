@@ -14,11 +14,11 @@ listen=127.0.0.1		# the server's address
 network=ip=10.0.2.15::10.0.2.2:255.255.255.0:nbdboot:eth0:none
 vm_options=()			# of tests/vm/run
 
-# prepare KERNEL PROGRAM: the disk as new, and the initramfs
+# prepare KERNEL PROGRAM [more]: the disk as new, with more on it, and the initramfs
 prepare() {
 	local full
 
-	full=$("$here/root") || return
+	full=$("$here/root" "${@:3}") || return
 	cp --sparse=always "$full" "$work/disk"
 	image=$work/$2.$1
 	[ -e "$image" ] || "$here/initramfs" "$1" "$image" "$2"
