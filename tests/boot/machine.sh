@@ -13,6 +13,7 @@ serve_options=()		# of nbdkit
 listen=127.0.0.1		# the server's address
 network=ip=10.0.2.15::10.0.2.2:255.255.255.0:nbdboot:eth0:none
 vm_options=()			# of tests/vm/run
+lease_options=()		# of dnsmasq
 
 # prepare KERNEL PROGRAM [more]: the disk as new, with more on it, and the initramfs
 prepare() {
@@ -174,11 +175,37 @@ stop_server() {
 
 # boot KERNEL WORDS: in the background; sets guest
 boot() {
+	start_guest "$1" --append "$2 $network ro" --initramfs "$image"
+}
+
+# start_guest KERNEL OPTION...: of tests/vm/run
+start_guest() {
 	: >"$work/console"
 	"$top/tests/vm/run" --kernel "$1" --timeout "$limit" --console "$work/console" --mem 1G \
-		--append "$2 $network ro" "${vm_options[@]}" --initramfs "$image" >"$work/vm.log" 2>&1 &
+		"${vm_options[@]}" "${@:2}" >"$work/vm.log" 2>&1 &
 	guest=$!
 	outside_pids+=("$guest")
+}
+
+# serve_boot_files KERNEL WORDS: what the firmware of a network card gets from the server of
+# serve_leases, which is started later
+serve_boot_files() {
+	local kernel_dir dir=$work/tftp unpacked=$top/build/unpacked
+
+	kernel_dir=$("$top/tests/vm/kernel" "$1") || return
+	mkdir -p "$dir/pxelinux.cfg"
+	cp "$unpacked/pxelinux/usr/lib/PXELINUX/pxelinux.0" \
+		"$unpacked/syslinux-common/usr/lib/syslinux/modules/bios/ldlinux.c32" "$dir/" || return
+	cp "$kernel_dir/vmlinuz" "$dir/" && cp "$image" "$dir/initrd.img" || return
+	cat >"$dir/pxelinux.cfg/default" <<-END
+		DEFAULT nbd
+		LABEL nbd
+		KERNEL vmlinuz
+		INITRD initrd.img
+		APPEND $2 ip=dhcp ro console=ttyS0 panic=-1 oops=panic net.ifnames=0 tsc=reliable
+		IPAPPEND 2
+	END
+	lease_options=(--enable-tftp "--tftp-root=$dir" --dhcp-boot=pxelinux.0)
 }
 
 says() {
@@ -227,7 +254,7 @@ serve_leases() {
 		--log-facility="$work/leases.log" --dhcp-leasefile="$work/leases" \
 		--dhcp-range=192.0.2.50,192.0.2.60,1h \
 		--domain=lab --host-record=disks.lab,192.0.2.1 \
-		--dhcp-option=option:root-path,"$1" &
+		--dhcp-option=option:root-path,"$1" "${lease_options[@]}" &
 	outside_pids+=($!)
 }
 
