@@ -155,8 +155,8 @@ install-boot: $(BUILD)/bound
 	install -D -m 644 system/boot/nbd-boot.sh $(DESTDIR)$(LIBDIR)/nbd-boot.sh
 	install -m 755 system/boot/shutdown.sh $(BUILD)/bound $(DESTDIR)$(LIBDIR)/
 	$(call INSTALL_FILLED,system/initramfs-tools/hook.in,$(INITRAMFSDIR)/hooks/nbd-boot,755)
-	install -D -m 755 system/initramfs-tools/local-top \
-		$(DESTDIR)$(INITRAMFSDIR)/scripts/local-top/nbd-boot
+	install -D -m 755 system/initramfs-tools/init-premount \
+		$(DESTDIR)$(INITRAMFSDIR)/scripts/init-premount/nbd-boot
 	install -D -m 755 system/initramfs-tools/local-bottom \
 		$(DESTDIR)$(INITRAMFSDIR)/scripts/local-bottom/nbd-boot
 	install -D -m 755 system/initramfs-tools/init-bottom \
@@ -181,7 +181,7 @@ uninstall:
 		$(DESTDIR)$(GENERATORDIR)/nbd-generator $(DESTDIR)$(LIBDIR)/nbd-boot.sh \
 		$(DESTDIR)$(LIBDIR)/shutdown.sh $(DESTDIR)$(LIBDIR)/bound \
 		$(addprefix $(DESTDIR)$(INITRAMFSDIR)/,hooks/nbd-boot \
-			scripts/local-top/nbd-boot scripts/local-bottom/nbd-boot \
+			scripts/init-premount/nbd-boot scripts/local-bottom/nbd-boot \
 			scripts/init-bottom/nbd-boot)
 	rm -rf $(DESTDIR)$(DRACUTDIR)/96nbd-boot
 	$(if $(DESTDIR),,depmod $(KVER))
