@@ -10,6 +10,7 @@
 #include "json.h"
 #include "list.h"
 #include "protocol.h"
+#include "size.h"
 
 static void print_text(FILE *out, const char *text, size_t len)
 {
@@ -82,20 +83,17 @@ static void print_flags(FILE *out, u16 value)
 
 static void print_size(FILE *out, u64 size)
 {
-	static const char units[] = "KMGTPE";
-	unsigned int shift = 0;
-
 	if (!size) {
 		/* as nbd-server, which opens an image for whoever attaches it */
 		fputs("    size: 0 bytes (or told only when attached)\n", out);
 		return;
 	}
 	fprintf(out, "    size: %llu bytes", size);
-	while (shift < 60 && size >> (shift + 10))
-		shift += 10;
-	if (shift)
-		fprintf(out, " (%.1f %ciB)", (double)size / (1ULL << shift),
-			units[shift / 10 - 1]);
+	if (size >= 1024) {
+		fputs(" (", out);
+		nbd_print_size(size, out);
+		fputc(')', out);
+	}
 	fputc('\n', out);
 }
 

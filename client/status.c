@@ -16,6 +16,7 @@
 #include "outage.h"
 #include "presence.h"
 #include "settings.h"
+#include "size.h"
 #include "status.h"
 #include "store.h"
 #include "util.h"
@@ -391,23 +392,6 @@ static void print_json(const struct gathering *g, FILE *out)
 
 /* --- for people --- */
 
-static void print_size(u64 bytes, FILE *out)
-{
-	static const char units[] = "KMGTPE";
-	double n = bytes;
-	int unit = -1;
-
-	while (n >= 1024 && unit < 5) {
-		n /= 1024;
-		unit++;
-	}
-	if (unit < 0)
-		fprintf(out, "%llu bytes", bytes);
-	else
-		fprintf(out, n == (u64)n ? "%.0f %ciB" : "%.1f %ciB", n,
-			units[unit]);
-}
-
 /* With what the last attempt to reach it failed of. */
 static void print_server(const struct entry *e, unsigned int i, FILE *out)
 {
@@ -502,7 +486,7 @@ static void print_read_ahead(const struct nbd_status *s, FILE *out)
 	const struct nbd_setting *setting = nbd_setting_of_tab("read_ahead");
 
 	fputs("  reads ", out);
-	print_size(s->told[setting->bit] << 10, out);
+	nbd_print_size(s->told[setting->bit] << 10, out);
 	fputs(" ahead\n", out);
 }
 
@@ -582,7 +566,7 @@ static void print_entry(const struct entry *e, bool monitor, FILE *out)
 		state_name(s->state));
 	if (s->detailed) {
 		fprintf(out, " for %.1f s, ", s->since_ms / 1000.0);
-		print_size(s->size, out);
+		nbd_print_size(s->size, out);
 		fprintf(out, "%s, %u of %u connections, open %u times",
 			s->server_flags & NBD_FLAG_READ_ONLY ?
 			" read-only" : "", s->nlive, s->nconns, s->openers);

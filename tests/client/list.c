@@ -40,7 +40,7 @@ static const char info_text[] =
 	"    protocol: fixed newstyle, without TLS, structured replies\n"
 	"export \"disk\\x1b[2J\"\n"
 	"    description: a \"good\" disk\\x0a\n"
-	"    size: 3298534883328 bytes (3.0 TiB)\n"
+	"    size: 3298534883328 bytes (3 TiB)\n"
 	"    flags: flush, fua, multi-conn\n"
 	"    block sizes: minimum 512, preferred 4096, maximum 33554432\n"
 	"export \"\"\n"
