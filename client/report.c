@@ -21,7 +21,11 @@
 /* A journal on the device that is reported on may never answer. */
 #define IN_TIME "PATH=$PATH:/usr/sbin:/sbin timeout 10 sh -c "
 
-#define PARAMETERS "cd /sys/module/nbd && grep . srcversion taint parameters/*"
+/* Debian's and ours have the same names; one that was removed may have left its files. */
+#define PACKAGES "dpkg-query -W -f \"\\${db:Status-Abbrev}\\${Package} \\${Version}\\n\" " \
+	"\"*nbd-client*\" \"*nbd-dkms*\""
+/* The kernel's own driver has no version. */
+#define PARAMETERS "cd /sys/module/nbd && grep . version srcversion taint parameters/*"
 /* The monitor's messages, of the service or of one that nbd-client has started. */
 #define JOURNAL "journalctl -q --no-pager -o short-iso -n 200 " OF_MONITOR
 #define OF_MONITOR "_SYSTEMD_UNIT=nbd-monitor.service + SYSLOG_IDENTIFIER=nbd-monitor"
@@ -84,7 +88,7 @@ static void print_versions(const char *version, FILE *out)
 	print_output(out, "distribution",
 		     IN_TIME "'sed -n s/^PRETTY_NAME=//p /etc/os-release' 2>&1");
 	print_output(out, "packages",
-		     IN_TIME "'dpkg-query -W \"*nbd-client*\" \"*nbd-dkms*\"' 2>/dev/null");
+		     IN_TIME "'" PACKAGES "' 2>/dev/null");
 }
 
 static void print_driver(FILE *out)
