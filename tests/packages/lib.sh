@@ -10,8 +10,8 @@ work=$top/build/packages
 # a package source with ours, their source, and Debian's nbd-client (tests/packages/run)
 repo=$work/repo
 
-# in_system NAME COMMAND...: in a fresh copy, of which nothing is left but what it puts into
-# /srv/out
+# in_system NAME COMMAND...: in a fresh copy, in which tests/ is /mnt, and of which nothing is left
+# but what it puts into /srv/out
 in_system() {
 	mkdir -p "$work/out"
 	# shellcheck disable=SC2016 # the inner shell's
@@ -32,6 +32,6 @@ in_system() {
 		mount --bind /dev dev
 		exec chroot . env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 \
 			DEBIAN_FRONTEND=noninteractive "$@"' \
-		in_system "$roots/$1" "$repo" "$top/tests/packages" "$work/mnt" "$work/out" \
+		in_system "$roots/$1" "$repo" "$top/tests" "$work/mnt" "$work/out" \
 		"${@:2}"
 }
