@@ -57,6 +57,7 @@ struct nbd_kernel {
  * @fds:	negotiated sockets; stay the caller's
  * @nfds:	how many
  * @structured:	which of them have agreed to structured replies
+ * @secrets:	of their TLS keys, zeroes for those without; or NULL
  * @params:	the attachment's settings
  * @settings:	NBD_GIVEN_* bits of those to send; one that is worked out is not sent
  * @dead_timeout: worked out of the settings, see nbd_dead_timeout()
@@ -70,6 +71,7 @@ struct nbd_kernel_config {
 	const int *fds;
 	unsigned int nfds;
 	u8 structured[NBD_CONNECTIONS_MAX];
+	const struct nbd_tls_secrets *secrets;
 	const struct nbd_params *params;
 	u64 settings;
 	u64 size;

@@ -27,6 +27,11 @@ static void end_helper(struct nbd_link *link)
 		nbd_helper_end(&link->helper);
 }
 
+static void wipe_secrets(struct nbd_link *link)
+{
+	explicit_bzero(&link->secrets, sizeof(link->secrets));
+}
+
 static void end_tls(struct nbd_link *link)
 {
 	nbd_tls_free(link->tls);
@@ -221,6 +226,7 @@ void nbd_link_start(struct nbd_link *link, enum nbd_goal goal, bool structured,
 	link->place = place;
 	link->without_go = false;
 	link->tls = NULL;
+	wipe_secrets(link);
 	link->check = NULL;
 	memset(&link->finding, 0, sizeof(link->finding));
 	open_socket(link);
@@ -290,7 +296,7 @@ static int leave_tls(struct nbd_link *link)
 	int ret = 0;
 
 	if (link->tls && link->goal == NBD_GOAL_GO)
-		ret = nbd_tls_hand_over(link->tls, &link->err);
+		ret = nbd_tls_hand_over(link->tls, &link->secrets, &link->err);
 	else if (link->tls)
 		nbd_tls_goodbye(link->tls);
 	end_tls(link);
@@ -442,6 +448,7 @@ void nbd_link_close(struct nbd_link *link)
 	nbd_check_free(link->check);
 	link->check = NULL;
 	end_tls(link);
+	wipe_secrets(link);
 	if (link->fd < 0)
 		return;
 	end_helper(link);
@@ -454,6 +461,7 @@ void nbd_link_close(struct nbd_link *link)
 
 void nbd_link_hand_over(struct nbd_link *link)
 {
+	wipe_secrets(link);
 	if (link->fd >= 0)
 		close(link->fd);
 	link->fd = -1;

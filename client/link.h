@@ -7,6 +7,7 @@
 #ifndef NBD_LINK_H
 #define NBD_LINK_H
 
+#include <linux/nbd-netlink.h>
 #include <poll.h>
 
 #include "address.h"
@@ -39,6 +40,7 @@ enum nbd_link_state {
  * @err:	why it failed
  * @peer:	user that serves the Unix socket, once connected; 0 for other sockets
  * @hs:		the handshake
+ * @secrets:	of the keys of TLS, once up; zeroes without
  * @check:	in NBD_LINK_CHECK: what is under way
  * @finding:	what it has come to
  *
@@ -53,6 +55,7 @@ struct nbd_link {
 	struct nbd_err err;
 	u32 peer;
 	struct nbd_handshake hs;
+	struct nbd_tls_secrets secrets;
 	struct nbd_check *check;
 	struct nbd_finding finding;
 

@@ -119,6 +119,8 @@ int nbd_netlink_transact(struct nl_sock *sock, struct nl_msg *msg,
 	x->done = false;
 	x->error = 0;
 	x->text[0] = '\0';
+	/* It may have secrets. */
+	explicit_bzero(nlmsg_data(nlmsg_hdr(msg)), nlmsg_datalen(nlmsg_hdr(msg)));
 	nlmsg_free(msg);
 	return ret < 0 ? -EIO : receive_answer(sock, x);
 }
@@ -358,6 +360,9 @@ static int configure(struct nbd_kernel *k, int command, const char *what,
 	}
 	if (config->nfds && nbd_kernel_knows(k, NBD_ATTR_STRUCTURED))
 		nla_put(msg, NBD_ATTR_STRUCTURED, config->nfds, config->structured);
+	if (config->secrets && nbd_kernel_knows(k, NBD_ATTR_TLS_SECRETS))
+		nla_put(msg, NBD_ATTR_TLS_SECRETS, config->nfds * sizeof(*config->secrets),
+			config->secrets);
 	put_config(k, msg, config);
 	ret = nbd_netlink_transact(k->sock, msg, &x);
 	if (ret)

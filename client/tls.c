@@ -44,6 +44,7 @@
  * @fd:		its socket
  * @host:	what the server's certificate must be for
  * @wanted:	what else it must be; the library looks there
+ * @secrets:	of the keys that the handshake has led to, with TLS 1.3
  * @alert:	number of the server's last alert, or -1
  * @fault:	what the library has said of a record that it could not make sense of, or 0
  * @writes:	the library waits for the stream to take bytes
@@ -58,6 +59,7 @@ struct nbd_tls {
 	int fd;
 	char host[NBD_HOST_MAX + 1];
 	gnutls_typed_vdata_st wanted[2];
+	struct nbd_tls_secrets secrets;
 	int alert;
 	int fault;
 	bool writes;
@@ -240,6 +242,21 @@ static int set_credentials(struct nbd_tls *tls, struct nbd_err *err)
 	return 0;
 }
 
+/* Called with the secrets of each stage, of both directions or one at a time. */
+static int keep_secrets(gnutls_session_t session, gnutls_record_encryption_level_t level,
+			const void *receive, const void *send, size_t len)
+{
+	struct nbd_tls *tls = nbd_gnutls.transport_get_ptr(session);
+
+	if (level != GNUTLS_ENCRYPTION_LEVEL_APPLICATION || len > NBD_TLS_SECRET_MAX)
+		return 0;
+	if (receive)
+		memcpy(tls->secrets.receive, receive, len);
+	if (send)
+		memcpy(tls->secrets.send, send, len);
+	return 0;
+}
+
 static int set_up(struct nbd_tls *tls, struct nbd_err *err)
 {
 	int ret;
@@ -254,6 +271,7 @@ static int set_up(struct nbd_tls *tls, struct nbd_err *err)
 	nbd_gnutls.transport_set_ptr(tls->session, tls);
 	nbd_gnutls.transport_set_push_function(tls->session, push);
 	nbd_gnutls.transport_set_pull_function(tls->session, pull);
+	nbd_gnutls.handshake_set_secret_function(tls->session, keep_secrets);
 	return ret;
 }
 
@@ -292,6 +310,7 @@ void nbd_tls_free(struct nbd_tls *tls)
 		return;
 	if (tls->session)
 		nbd_gnutls.deinit(tls->session);
+	explicit_bzero(&tls->secrets, sizeof(tls->secrets));
 	free(tls);
 }
 
@@ -600,7 +619,8 @@ static void expect_no_padding(const struct nbd_tls *tls)
 		setsockopt(tls->fd, SOL_TLS, TLS_RX_EXPECT_NO_PAD, &yes, sizeof(yes));
 }
 
-int nbd_tls_hand_over(struct nbd_tls *tls, struct nbd_err *err)
+int nbd_tls_hand_over(struct nbd_tls *tls, struct nbd_tls_secrets *secrets,
+		      struct nbd_err *err)
 {
 	const struct cipher *cipher = find_cipher(tls);
 	int ret;
@@ -618,6 +638,7 @@ int nbd_tls_hand_over(struct nbd_tls *tls, struct nbd_err *err)
 				"the kernel does not take the keys of the cipher %s: %s",
 				nbd_gnutls.cipher_get_name(cipher->id), strerror(-ret));
 	expect_no_padding(tls);
+	*secrets = tls->secrets;
 	return 0;
 }
 

@@ -11,6 +11,7 @@
 #ifndef NBD_TLS_H
 #define NBD_TLS_H
 
+#include <linux/nbd-netlink.h>
 #include <stdbool.h>
 
 #include "error.h"
@@ -54,11 +55,16 @@ struct nbd_transport *nbd_tls_transport(struct nbd_tls *tls);
  */
 bool nbd_tls_explain(const struct nbd_tls *tls, struct nbd_err *err);
 
-/*
- * The negotiation is over: gives the keys to the kernel, which goes on where the library
- * ends. 0 or a negative errno.
+/**
+ * nbd_tls_hand_over - give the keys to the kernel, which goes on where the library ends
+ * @tls:	its negotiation is over
+ * @secrets:	what the keys come from, and the next ones would; zeroes with TLS 1.2
+ * @err:	says why not
+ *
+ * Return: 0 or a negative errno.
  */
-int nbd_tls_hand_over(struct nbd_tls *tls, struct nbd_err *err);
+int nbd_tls_hand_over(struct nbd_tls *tls, struct nbd_tls_secrets *secrets,
+		      struct nbd_err *err);
 
 /* Says goodbye, where that does not wait: for a connection that is not handed over. */
 void nbd_tls_goodbye(struct nbd_tls *tls);

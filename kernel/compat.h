@@ -19,7 +19,11 @@
 #include <linux/timer.h>
 #include <linux/version.h>
 #include <net/sock.h>
+#include <net/tls.h>
 #include "probed.h"
+#if NBD_HAS_TLS_REKEY
+#include <crypto/sha2.h>
+#endif
 #if NBD_HAS_UNALIGNED_HEADER
 #include <linux/unaligned.h>
 #else
@@ -278,6 +282,29 @@ static inline int nbd_start_claiming(struct block_device *bdev, void *holder)
 #define nbd_media_change(disk)	disk_force_media_change(disk)
 #else
 #define nbd_media_change(disk)	disk_force_media_change(disk, DISK_EVENT_MEDIA_CHANGE)
+#endif
+
+/*
+ * Keys of kernel TLS were set once: before a record of another key it has to stop, and did not.
+ * HMAC that needs no module to be loaded when it is used came some releases later.
+ */
+#if NBD_HAS_TLS_REKEY
+#define NBD_CAN_REKEY		true
+#define nbd_hmac_sha256		hmac_sha256_usingrawkey
+#define nbd_hmac_sha384		hmac_sha384_usingrawkey
+
+static inline void nbd_tls_has_new_key(struct tls_sw_context_rx *rx)
+{
+	WRITE_ONCE(rx->key_update_pending, false);
+}
+#else
+#define NBD_CAN_REKEY		false
+#define nbd_hmac_sha256		NULL
+#define nbd_hmac_sha384		NULL
+
+static inline void nbd_tls_has_new_key(struct tls_sw_context_rx *rx)
+{
+}
 #endif
 
 /*

@@ -54,6 +54,7 @@ static void conn_free(struct nbd_conn *conn)
 {
 	kfree(conn->rx_buf);
 	free_page((unsigned long)conn->tx_headers);
+	nbd_rekey_wipe(&conn->rekey);
 	kfree_rcu(conn, rcu);
 }
 
@@ -70,6 +71,8 @@ struct nbd_conn *nbd_conn_create(struct nbd_session *session, unsigned int slot,
 	}
 	conn->rx_buf = kmalloc(NBD_RX_BUF, GFP_NOIO);
 	conn->tx_headers = (void *)__get_free_page(GFP_NOIO);
+	if (sock->secrets)
+		conn->rekey.secrets = *sock->secrets;
 	err = conn->rx_buf && conn->tx_headers ? nbd_socket_claim(conn, sock->file) : -ENOMEM;
 	if (err) {
 		nbd_socket_put(sock->file);

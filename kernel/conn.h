@@ -38,6 +38,7 @@
 #include <linux/workqueue.h>
 #include "framing.h"
 #include "later.h"
+#include "rekey.h"
 #include "socket.h"
 #include "tlsrec.h"
 #include "wire.h"
@@ -162,6 +163,7 @@ struct nbd_conn_tls {
  *		otherwise
  * @rx_buf:	staging buffer of @rx_work, NBD_RX_BUF bytes; NULL if the stream has no use for it
  * @talk:	with kernel TLS, what came beside the data; the receiver's
+ * @rekey:	with kernel TLS, its next keys: each direction's is that direction's
  * @tls:	with kernel TLS; written by the start, the sender and the receiver
  * @rx_work:	receives
  * @rx_later:	queues @rx_work; has a reference while it is queued
@@ -220,6 +222,7 @@ struct nbd_conn {
 	struct nbd_rx rx;
 	u8 *rx_buf;
 	struct nbd_tls_talk talk;
+	struct nbd_rekey rekey;
 	struct nbd_conn_tls tls;
 	struct work_struct rx_work;
 	struct nbd_later rx_later;

@@ -2,7 +2,9 @@
 /* CONNECT, DISCONNECT and RECONFIGURE: each is parsed, checked, and only then done. */
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <net/genetlink.h>
+#include "compat.h"
 #include "control.h"
 #include "device.h"
 #include "index.h"
@@ -83,6 +85,36 @@ static int sock_list_parse_structured(struct nbd_sock_list *list, struct genl_in
 	return 0;
 }
 
+/* The secrets of their keys, which stay in the message. */
+static int sock_list_parse_secrets(struct nbd_sock_list *list, struct genl_info *info)
+{
+	struct nlattr *attr = info->attrs[NBD_ATTR_TLS_SECRETS];
+	const struct nbd_tls_secrets *secrets;
+	unsigned int i, nr;
+
+	if (!NBD_CAN_REKEY || !attr)
+		return 0;
+	secrets = nla_data(attr);
+	nr = nla_len(attr) / sizeof(*secrets);
+	if (nr > list->nr || nla_len(attr) % sizeof(*secrets)) {
+		NL_SET_ERR_MSG_ATTR(info->extack, attr,
+				    "no whole number of secrets, or more than there are sockets");
+		return -EINVAL;
+	}
+	for (i = 0; i < nr; i++)
+		list->socks[i].secrets = &secrets[i];
+	return 0;
+}
+
+/* An answer that refuses the command repeats it. */
+static void wipe_secrets(struct genl_info *info)
+{
+	struct nlattr *attr = info->attrs[NBD_ATTR_TLS_SECRETS];
+
+	if (attr)
+		memzero_explicit(nla_data(attr), nla_len(attr));
+}
+
 /* All sockets of the message, or none and an error. */
 static int sock_list_parse(struct nbd_sock_list *list, struct genl_info *info)
 {
@@ -112,7 +144,7 @@ static int sock_list_parse(struct nbd_sock_list *list, struct genl_info *info)
 			return err;
 		}
 	}
-	err = sock_list_parse_structured(list, info);
+	err = sock_list_parse_structured(list, info) ?: sock_list_parse_secrets(list, info);
 	if (err)
 		sock_list_put(list);
 	return err;
@@ -231,7 +263,7 @@ static int connect_device(struct genl_info *info, int index, struct nbd_session_
 	return err;
 }
 
-int nbd_genl_connect(struct sk_buff *skb, struct genl_info *info)
+static int connect_command(struct sk_buff *skb, struct genl_info *info)
 {
 	struct nbd_session_params params = { };
 	struct nbd_sock_list list;
@@ -257,6 +289,14 @@ int nbd_genl_connect(struct sk_buff *skb, struct genl_info *info)
 	sock_list_put(&list);
 out:
 	kfree(params.backend);
+	return err;
+}
+
+int nbd_genl_connect(struct sk_buff *skb, struct genl_info *info)
+{
+	int err = connect_command(skb, info);
+
+	wipe_secrets(info);
 	return err;
 }
 
@@ -481,7 +521,7 @@ static int reconfigure_device(struct nbd_device *nbd, struct genl_info *info,
 	       reconfigure_session(session, info, &params, list);
 }
 
-int nbd_genl_reconfigure(struct sk_buff *skb, struct genl_info *info)
+static int reconfigure_command(struct sk_buff *skb, struct genl_info *info)
 {
 	struct nbd_sock_list list;
 	struct nbd_device *nbd;
@@ -507,5 +547,13 @@ int nbd_genl_reconfigure(struct sk_buff *skb, struct genl_info *info)
 	}
 	memalloc_noio_restore(noio);
 	nbd_device_put(nbd);
+	return err;
+}
+
+int nbd_genl_reconfigure(struct sk_buff *skb, struct genl_info *info)
+{
+	int err = reconfigure_command(skb, info);
+
+	wipe_secrets(info);
 	return err;
 }

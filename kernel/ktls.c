@@ -114,6 +114,8 @@ static void nbd_ktls_seal(struct nbd_socket *s)
 	tls->cipher = ctx->crypto_send.info.cipher_type;
 	tls->sent = ktls_number(&ctx->tx);
 	tls->received = ktls_number(&ctx->rx);
+	nbd_rekey_init(&ktls_conn(s)->rekey, sk);
+	ktls_conn(s)->talk.follows = ktls_conn(s)->rekey.able;
 }
 
 /* New keys, which newer kernels take, bring TLS' own calls back; then anybody can receive. */
@@ -132,6 +134,47 @@ static void nbd_ktls_restore(struct nbd_socket *s)
 	lock_sock(sk);
 	nbd_tcp_restore_nodelay(s);
 	release_sock(sk);
+	nbd_rekey_wipe(&ktls_conn(s)->rekey);
+}
+
+/* A record that is no data; what was put off of the data (MSG_MORE) goes before it. */
+static int ktls_say(struct nbd_socket *s, u8 type, u8 *bytes, size_t n)
+{
+	struct kvec vec = { .iov_base = bytes, .iov_len = n };
+	union ktls_control control = {
+		.header.cmsg_level = SOL_TLS,
+		.header.cmsg_type = TLS_SET_RECORD_TYPE,
+		.header.cmsg_len = CMSG_LEN(sizeof(u8)),
+	};
+	struct msghdr msg = {
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+		.msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL,
+	};
+
+	*(u8 *)CMSG_DATA(&control.header) = type;
+	iov_iter_kvec(&msg.msg_iter, ITER_SOURCE, &vec, 1, n);
+	return nbd_stream_sendmsg(s, &msg, true);
+}
+
+/*
+ * The server wants our next key before the next data: KeyUpdate, which wants none of the
+ * server's, is the last record with the old one. Its being in the socket means that nothing
+ * is being encrypted any more.
+ */
+static int ktls_change_key(struct nbd_socket *s)
+{
+	struct nbd_rekey *rekey = &ktls_conn(s)->rekey;
+	u8 update[] = { NBD_TLS_KEY_UPDATE, 0, 0, 1, 0 };
+	int ret;
+
+	/* Before: one that asks again from here on has not seen the answer. */
+	WRITE_ONCE(rekey->asked, false);
+	ret = ktls_say(s, NBD_TLS_HANDSHAKE_RECORD, update, sizeof(update));
+	if (ret == sizeof(update))
+		return nbd_rekey_send(rekey, s->sock->sk);
+	WRITE_ONCE(rekey->asked, true);
+	return ret < 0 ? ret : -EIO;
 }
 
 /*
@@ -187,6 +230,11 @@ static int nbd_ktls_send(struct nbd_socket *s, struct msghdr *msg, bool wait)
 
 	if (!ktls_is_sealed(s))
 		return -EBUSY;
+	if (unlikely(READ_ONCE(ktls_conn(s)->rekey.asked))) {
+		ret = ktls_change_key(s);
+		if (ret)
+			return ret;
+	}
 	if (iov_iter_is_kvec(iter))
 		return nbd_stream_sendmsg(s, msg, wait);
 	/* Only the last record ends a TCP segment that has room for more. */
@@ -208,11 +256,29 @@ static int nbd_ktls_send(struct nbd_socket *s, struct msghdr *msg, bool wait)
 	return sent ?: ret;
 }
 
+/* What the server sends from here on has its next key. True if the connection goes on. */
+static bool ktls_follow(struct nbd_conn *conn, bool asked)
+{
+	int err = nbd_rekey_receive(&conn->rekey, conn->socket.sock->sk);
+
+	if (err) {
+		nbd_conn_kill(conn, err, "the server's next TLS key cannot be used (error %d)",
+			      -err);
+		return false;
+	}
+	WRITE_ONCE(conn->tls.received, 0);
+	if (asked)
+		WRITE_ONCE(conn->rekey.asked, true);
+	return true;
+}
+
 /* True if the connection goes on. */
 static bool ktls_judge(struct nbd_conn *conn, enum nbd_tls_verdict verdict)
 {
 	const char *text = nbd_tls_verdict_text(verdict);
 
+	if (verdict == NBD_TLS_UPDATED || verdict == NBD_TLS_ASKED)
+		return ktls_follow(conn, verdict == NBD_TLS_ASKED);
 	if (!text)
 		return true;
 	if (verdict == NBD_TLS_CLOSED)
@@ -258,6 +324,9 @@ static void ktls_failed(struct nbd_conn *conn, int err)
 		nbd_conn_kill(conn, err, "a TLS record of the server cannot be decrypted");
 	else if (err == -EMSGSIZE || err == -EINVAL)
 		nbd_conn_kill(conn, err, "protocol violation: what the server sends is no TLS");
+	else if (err == -EKEYEXPIRED)
+		/* The kernel takes a record for a KeyUpdate that is in the middle of something. */
+		nbd_conn_kill(conn, err, "%s", nbd_tls_verdict_text(NBD_TLS_NEW_KEYS));
 	else
 		nbd_stream_broken(conn, -err);
 }
@@ -339,21 +408,8 @@ static void nbd_ktls_state_change(struct sock *sk)
 static void nbd_ktls_goodbye(struct nbd_socket *s)
 {
 	u8 alert[] = { 1, 0 };
-	struct kvec vec = { .iov_base = alert, .iov_len = sizeof(alert) };
-	union ktls_control control = {
-		.header.cmsg_level = SOL_TLS,
-		.header.cmsg_type = TLS_SET_RECORD_TYPE,
-		.header.cmsg_len = CMSG_LEN(sizeof(u8)),
-	};
-	struct msghdr msg = {
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-		.msg_flags = MSG_DONTWAIT | MSG_NOSIGNAL,
-	};
 
-	*(u8 *)CMSG_DATA(&control.header) = NBD_TLS_ALERT_RECORD;
-	iov_iter_kvec(&msg.msg_iter, ITER_SOURCE, &vec, 1, vec.iov_len);
-	nbd_stream_sendmsg(s, &msg, true);
+	ktls_say(s, NBD_TLS_ALERT_RECORD, alert, sizeof(alert));
 	nbd_stream_shutdown(s);
 }
 

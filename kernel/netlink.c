@@ -3,6 +3,7 @@
 #include <linux/module.h>
 #include <linux/nbd-netlink.h>
 #include <net/genetlink.h>
+#include "compat.h"
 #include "control.h"
 #include "device.h"
 #include "netlink.h"
@@ -33,6 +34,8 @@ static const struct nla_policy nbd_attr_policy[NBD_ATTR_EXT_MAX + 1] = {
 	[NBD_ATTR_KEEPER]		= { .type = NLA_U64 },
 	[NBD_ATTR_READ_AHEAD]		= { .type = NLA_U32 },
 	[NBD_ATTR_STRUCTURED]		= { .type = NLA_BINARY, .len = NBD_CONNS_MAX },
+	/* Of no type it is not told, and ignored. */
+	[NBD_ATTR_TLS_SECRETS]		= { .type = NBD_CAN_REKEY ? NLA_BINARY : NLA_UNSPEC },
 };
 
 int nbd_parse_index(struct genl_info *info, bool required, int *index)

@@ -34,6 +34,7 @@ struct msghdr;
 struct netlink_ext_ack;
 struct nbd_conn;
 struct nbd_stream;
+struct nbd_tls_secrets;
 struct proto_ops;
 struct sock;
 struct socket;
@@ -86,9 +87,11 @@ struct nbd_socket {
  * struct nbd_given - a socket that is to become a connection
  * @file:	see nbd_socket_get()
  * @structured:	its server was told, and agreed, to answer with structured replies
+ * @secrets:	of its TLS keys, or NULL
  */
 struct nbd_given {
 	struct file *file;
+	const struct nbd_tls_secrets *secrets;
 	bool structured;
 };
 

@@ -12,11 +12,14 @@
 
 #define TLS_HELLO_REQUEST	0
 #define TLS_NEW_SESSION_TICKET	4
-#define TLS_KEY_UPDATE		24
 
 /* Bytes of an alert, and of what a message of the handshake begins with. */
 #define TLS_ALERT_SIZE		2
 #define TLS_HEAD_SIZE		4
+/* Bytes of a KeyUpdate, and what its last one may be. */
+#define TLS_UPDATE_SIZE		5
+#define TLS_UPDATE_NOT_REQUESTED 0
+#define TLS_UPDATE_REQUESTED	1
 
 static enum nbd_tls_verdict talk_alert(struct nbd_tls_talk *t)
 {
@@ -27,14 +30,35 @@ static enum nbd_tls_verdict talk_alert(struct nbd_tls_talk *t)
 	return t->head[0] == TLS_WARNING ? NBD_TLS_NOTHING : NBD_TLS_ALERTED;
 }
 
+/* Of a KeyUpdate, from its first byte on. */
+static enum nbd_tls_verdict talk_update(struct nbd_tls_talk *t)
+{
+	if (!t->follows)
+		return NBD_TLS_NEW_KEYS;
+	if (t->have == TLS_HEAD_SIZE &&
+	    (t->head[1] || t->head[2] || t->head[3] != TLS_UPDATE_SIZE - TLS_HEAD_SIZE))
+		return NBD_TLS_NONSENSE;
+	if (t->have < TLS_UPDATE_SIZE)
+		return NBD_TLS_NOTHING;
+	t->have = 0;
+	switch (t->head[TLS_UPDATE_SIZE - 1]) {
+	case TLS_UPDATE_NOT_REQUESTED:
+		return NBD_TLS_UPDATED;
+	case TLS_UPDATE_REQUESTED:
+		return NBD_TLS_ASKED;
+	default:
+		return NBD_TLS_NONSENSE;
+	}
+}
+
 /* What kind of message it is says its first byte; the other three are its length. */
 static enum nbd_tls_verdict talk_head(struct nbd_tls_talk *t)
 {
 	switch (t->head[0]) {
 	case TLS_NEW_SESSION_TICKET:
 		break;
-	case TLS_KEY_UPDATE:
-		return NBD_TLS_NEW_KEYS;
+	case NBD_TLS_KEY_UPDATE:
+		return talk_update(t);
 	case TLS_HELLO_REQUEST:
 		return NBD_TLS_NEW_HANDSHAKE;
 	default:
@@ -59,6 +83,22 @@ static enum nbd_tls_verdict talk_byte(struct nbd_tls_talk *t, __u8 byte)
 	return t->have == TLS_ALERT_SIZE ? talk_alert(t) : NBD_TLS_NOTHING;
 }
 
+/*
+ * The record was taken up to byte @i of @n. A key changes between two records, so nothing may
+ * stand behind a KeyUpdate; and the kernel decrypts nothing more when a record has begun like
+ * one, so that its end cannot be in the next.
+ */
+static enum nbd_tls_verdict talk_end(const struct nbd_tls_talk *t, enum nbd_tls_verdict verdict,
+				     __u32 i, __u32 n)
+{
+	if ((verdict == NBD_TLS_UPDATED || verdict == NBD_TLS_ASKED) && i < n)
+		return NBD_TLS_NONSENSE;
+	if (verdict == NBD_TLS_NOTHING && t->have && t->type == NBD_TLS_HANDSHAKE_RECORD &&
+	    t->head[0] == NBD_TLS_KEY_UPDATE)
+		return NBD_TLS_NEW_KEYS;
+	return verdict;
+}
+
 enum nbd_tls_verdict nbd_tls_talk_take(struct nbd_tls_talk *t, __u8 type, const __u8 *bytes,
 				       __u32 n)
 {
@@ -75,7 +115,7 @@ enum nbd_tls_verdict nbd_tls_talk_take(struct nbd_tls_talk *t, __u8 type, const 
 		return NBD_TLS_FLOOD;
 	for (i = 0; i < n && verdict == NBD_TLS_NOTHING; i++)
 		verdict = talk_byte(t, bytes[i]);
-	return verdict;
+	return talk_end(t, verdict, i, n);
 }
 
 enum nbd_tls_verdict nbd_tls_talk_data(struct nbd_tls_talk *t)
@@ -88,6 +128,8 @@ const char *nbd_tls_verdict_text(enum nbd_tls_verdict verdict)
 {
 	switch (verdict) {
 	case NBD_TLS_NOTHING:
+	case NBD_TLS_UPDATED:
+	case NBD_TLS_ASKED:
 		return NULL;
 	case NBD_TLS_CLOSED:
 		return "server ended the TLS connection";

@@ -12,9 +12,16 @@
 
 #include <linux/types.h>
 
+#ifndef __KERNEL__
+#include <stdbool.h>
+#endif
+
 #define NBD_TLS_ALERT_RECORD		21
 #define NBD_TLS_HANDSHAKE_RECORD	22
 #define NBD_TLS_DATA_RECORD		23
+
+/* A message of the handshake. */
+#define NBD_TLS_KEY_UPDATE		24
 
 /* Records that are no data and come one after the other: no server has a reason for more. */
 #define NBD_TLS_TALK_MAX	64
@@ -22,15 +29,19 @@
 /**
  * enum nbd_tls_verdict - what a record means for the connection
  * @NBD_TLS_NOTHING:	go on: session tickets, warnings
+ * @NBD_TLS_UPDATED:	KeyUpdate: what comes next has the next key
+ * @NBD_TLS_ASKED:	the same, and what is sent shall have its next key, too
  * @NBD_TLS_CLOSED:	close_notify: nothing more will come, and that is the end in order
  * @NBD_TLS_ALERTED:	a fatal alert, nbd_tls_talk.alert
- * @NBD_TLS_NEW_KEYS:	KeyUpdate: what comes next has a key that the kernel does not get
+ * @NBD_TLS_NEW_KEYS:	KeyUpdate, and what comes next has a key that the kernel does not get
  * @NBD_TLS_NEW_HANDSHAKE: HelloRequest of TLS 1.2
  * @NBD_TLS_FLOOD:	more than NBD_TLS_TALK_MAX
  * @NBD_TLS_NONSENSE:	not TLS, or nothing that a server may say now
  */
 enum nbd_tls_verdict {
 	NBD_TLS_NOTHING,
+	NBD_TLS_UPDATED,
+	NBD_TLS_ASKED,
 	NBD_TLS_CLOSED,
 	NBD_TLS_ALERTED,
 	NBD_TLS_NEW_KEYS,
@@ -41,14 +52,17 @@ enum nbd_tls_verdict {
 
 /**
  * struct nbd_tls_talk - what is known of the messages so far
- * @head:	the message that is coming: the first @have bytes of it, at most 4
+ * @follows:	KeyUpdate is understood; set before the first record
+ * @head:	the message that is coming: the first @have bytes of it, at most 4, or a whole
+ *		KeyUpdate
  * @type:	of the record that it began in
- * @left:	bytes to come of what follows those 4
+ * @left:	bytes to come of what follows those 4, which is not looked at
  * @records:	since the last data
  * @alert:	number of the last alert
  */
 struct nbd_tls_talk {
-	__u8 head[4];
+	bool follows;
+	__u8 head[5];
 	__u8 have;
 	__u8 type;
 	__u8 alert;
@@ -63,7 +77,7 @@ enum nbd_tls_verdict nbd_tls_talk_take(struct nbd_tls_talk *t, __u8 type, const 
 /* Data came: NBD_TLS_NOTHING, or NBD_TLS_NONSENSE in the middle of a message. */
 enum nbd_tls_verdict nbd_tls_talk_data(struct nbd_tls_talk *t);
 
-/* What the verdict says of the server, for a cause; NULL for NBD_TLS_NOTHING. */
+/* What the verdict says of the server, for a cause; NULL if the connection goes on. */
 const char *nbd_tls_verdict_text(enum nbd_tls_verdict verdict);
 
 #endif /* _NBD_TLSREC_H */

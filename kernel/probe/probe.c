@@ -10,6 +10,7 @@
  * What a macro tells is asked in kernel/compat.h. The compiler complains of an unknown
  * function only once, so no two probes may call the same that is not always there.
  */
+#include <crypto/sha2.h>
 #include <linux/blk-mq.h>
 #include <linux/blkdev.h>
 #include <linux/bvec.h>
@@ -19,6 +20,7 @@
 #include <linux/timer.h>
 #include <net/genetlink.h>
 #include <net/sock.h>
+#include <net/tls.h>
 
 struct probe {
 	struct timer_list timer;
@@ -208,4 +210,15 @@ void probe_media_change(struct gendisk *disk)
 void probe_media_change_old(struct gendisk *disk)
 {
 	disk_force_media_change(disk, DISK_EVENT_MEDIA_CHANGE);
+}
+
+#line 1 "has:TLS_REKEY"
+#if !IS_ENABLED(CONFIG_CRYPTO_LIB_SHA256) || !IS_ENABLED(CONFIG_CRYPTO_LIB_SHA512)
+#error "the functions below are not there"
+#endif
+bool probe_tls_rekey(const struct tls_sw_context_rx *rx, u8 *out)
+{
+	hmac_sha256_usingrawkey(out, 1, out, 1, out);
+	hmac_sha384_usingrawkey(out, 1, out, 1, out);
+	return rx->key_update_pending;
 }

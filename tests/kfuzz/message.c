@@ -53,6 +53,7 @@ static void put_random_attr(struct msg *msg)
 static void put_sockets(struct msg *msg)
 {
 	unsigned int i, n = one_in(50) ? 200 : 1 + random_below(4);
+	struct nbd_tls_secrets secrets[5] = { 0 };
 	uint8_t agreed[5] = { 0 };
 	int fds[200];
 
@@ -64,6 +65,9 @@ static void put_sockets(struct msg *msg)
 		agreed[i] = one_in(2);
 	if (one_in(8))
 		msg_put(msg, NBD_ATTR_STRUCTURED, agreed, random_below(sizeof(agreed) + 1));
+	if (one_in(8))
+		msg_put(msg, NBD_ATTR_TLS_SECRETS, secrets, one_in(4) ?
+			random_below(sizeof(secrets) + 1) : sizeof(*secrets));
 }
 
 /* A CONNECT or RECONFIGURE that may well succeed. */

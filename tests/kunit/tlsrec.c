@@ -59,6 +59,51 @@ static void handshakes(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, first(HANDSHAKE, "\1\0\0\0", 4), NBD_TLS_NONSENSE);
 }
 
+/* The first record of a server that is followed through changes of its keys. */
+static enum nbd_tls_verdict followed(const char *bytes, __u32 n)
+{
+	struct nbd_tls_talk t = { .follows = true };
+
+	return take(&t, HANDSHAKE, bytes, n);
+}
+
+static void updates(struct kunit *test)
+{
+	struct nbd_tls_talk t = { .follows = true };
+
+	KUNIT_EXPECT_EQ(test, followed("\x18\0\0\1\0", 5), NBD_TLS_UPDATED);
+	KUNIT_EXPECT_EQ(test, followed("\x18\0\0\1\1", 5), NBD_TLS_ASKED);
+	KUNIT_EXPECT_EQ(test, followed("\4\0\0\3abc\x18\0\0\1\1", 12), NBD_TLS_ASKED);
+	/* One after the other, and what else may come between. */
+	KUNIT_EXPECT_EQ(test, take(&t, HANDSHAKE, "\x18\0\0\1\0", 5), NBD_TLS_UPDATED);
+	KUNIT_EXPECT_EQ(test, take(&t, HANDSHAKE, "\x18\0\0\1\1", 5), NBD_TLS_ASKED);
+	KUNIT_EXPECT_EQ(test, take(&t, ALERT, "\1\x5a", 2), NBD_TLS_NOTHING);
+	KUNIT_EXPECT_EQ(test, nbd_tls_talk_data(&t), NBD_TLS_NOTHING);
+	/* Another length, another value. */
+	KUNIT_EXPECT_EQ(test, followed("\x18\0\0\0", 4), NBD_TLS_NONSENSE);
+	KUNIT_EXPECT_EQ(test, followed("\x18\0\0\2\0\0", 6), NBD_TLS_NONSENSE);
+	KUNIT_EXPECT_EQ(test, followed("\x18\0\1\1\0", 5), NBD_TLS_NONSENSE);
+	KUNIT_EXPECT_EQ(test, followed("\x18\1\0\1\0", 5), NBD_TLS_NONSENSE);
+	KUNIT_EXPECT_EQ(test, followed("\x18\0\0\1\2", 5), NBD_TLS_NONSENSE);
+	/* With something behind it. */
+	KUNIT_EXPECT_EQ(test, followed("\x18\0\0\1\0\x18\0\0\1\0", 10), NBD_TLS_NONSENSE);
+	KUNIT_EXPECT_EQ(test, followed("\x18\0\0\1\1\4", 6), NBD_TLS_NONSENSE);
+}
+
+/* Of one that goes on in another record the kernel decrypts nothing more. */
+static void cut_updates(struct kunit *test)
+{
+	static const char bytes[] = "\x18\0\0\1\0";
+	struct nbd_tls_talk t;
+	__u32 at;
+
+	for (at = 1; at < 5; at++) {
+		memset(&t, 0, sizeof(t));
+		t.follows = true;
+		KUNIT_EXPECT_EQ(test, take(&t, HANDSHAKE, bytes, at), NBD_TLS_NEW_KEYS);
+	}
+}
+
 /* However the messages are cut into records, the same comes of them. */
 static void cuts(struct kunit *test)
 {
@@ -104,13 +149,19 @@ static void flood(struct kunit *test)
 	for (i = 0; i < NBD_TLS_TALK_MAX; i++)
 		KUNIT_EXPECT_EQ(test, take(&t, ALERT, "\1\x5a", 2), NBD_TLS_NOTHING);
 	KUNIT_EXPECT_EQ(test, take(&t, HANDSHAKE, "\4\0\0\0", 4), NBD_TLS_FLOOD);
+	memset(&t, 0, sizeof(t));
+	t.follows = true;
+	for (i = 0; i < NBD_TLS_TALK_MAX; i++)
+		KUNIT_EXPECT_EQ(test, take(&t, HANDSHAKE, "\x18\0\0\1\1", 5), NBD_TLS_ASKED);
+	KUNIT_EXPECT_EQ(test, take(&t, HANDSHAKE, "\x18\0\0\1\1", 5), NBD_TLS_FLOOD);
 }
 
 static void talk_has_words(struct kunit *test)
 {
 	unsigned int verdict;
 
-	KUNIT_EXPECT_TRUE(test, !nbd_tls_verdict_text(NBD_TLS_NOTHING));
+	for (verdict = NBD_TLS_NOTHING; verdict < NBD_TLS_CLOSED; verdict++)
+		KUNIT_EXPECT_TRUE(test, !nbd_tls_verdict_text(verdict));
 	for (verdict = NBD_TLS_CLOSED; verdict <= NBD_TLS_NONSENSE; verdict++)
 		KUNIT_EXPECT_NOT_NULL(test, nbd_tls_verdict_text(verdict));
 }
@@ -118,6 +169,8 @@ static void talk_has_words(struct kunit *test)
 static struct kunit_case tlsrec_cases[] = {
 	KUNIT_CASE(alerts),
 	KUNIT_CASE(handshakes),
+	KUNIT_CASE(updates),
+	KUNIT_CASE(cut_updates),
 	KUNIT_CASE(cuts),
 	KUNIT_CASE(rules),
 	KUNIT_CASE(flood),

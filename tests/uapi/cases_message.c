@@ -242,6 +242,25 @@ static void structured(void)
 	finish("no-bytes", msg);
 }
 
+/* Those of a socket, whole, and no more; known where the kernel can use them. */
+static void secrets(void)
+{
+	static const struct nbd_tls_secrets none[2];
+	int fd = new_fd();
+	struct msg *msg = connect_msg(0, &fd, 1, MIB);
+
+	msg_put(msg, NBD_ATTR_TLS_SECRETS, none, sizeof(none));
+	finish("more-than-sockets", msg);
+	fd = new_fd();
+	msg = connect_msg(0, &fd, 1, MIB);
+	msg_put(msg, NBD_ATTR_TLS_SECRETS, none, sizeof(*none) - 1);
+	finish("not-whole", msg);
+	fd = new_fd();
+	msg = connect_msg(0, &fd, 1, MIB);
+	msg_put(msg, NBD_ATTR_TLS_SECRETS, none, sizeof(*none));
+	finish("of-no-tls", msg);
+}
+
 const struct probe_case message_cases[] = {
 	{ "message-commands", commands, 0, 0 },
 	{ "message-headers", headers, 0, 0 },
@@ -252,5 +271,6 @@ const struct probe_case message_cases[] = {
 	{ "message-thousands", thousands, 0, 0 },
 	{ "message-strings", strings, 0, 0 },
 	{ "message-structured", structured, 0, 0 },
+	{ "message-secrets", secrets, 0, 0 },
 	{ NULL, NULL, 0, 0 },
 };

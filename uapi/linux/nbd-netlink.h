@@ -23,7 +23,7 @@
  *   NBD_ATTR_CLIENT_FLAGS, NBD_ATTR_BACKEND_IDENTIFIER, NBD_ATTR_BLOCK_MIN,
  *   NBD_ATTR_BLOCK_PREFERRED, NBD_ATTR_BLOCK_MAX, NBD_ATTR_QUEUE_DEPTH,
  *   NBD_ATTR_SLOW_TIMEOUT, NBD_ATTR_WRITE_POLICY, NBD_ATTR_KEEPER, NBD_ATTR_READ_AHEAD,
- *   NBD_ATTR_STRUCTURED
+ *   NBD_ATTR_STRUCTURED, NBD_ATTR_TLS_SECRETS
  *   Reply: NBD_ATTR_INDEX, NBD_ATTR_SESSION_ID.
  *   Errors: EINVAL (an argument), EBUSY (the device is in use, or open and another
  *   NBD_ATTR_QUEUE_DEPTH is asked for; before Linux 6.3, it is open since before the last
@@ -50,6 +50,7 @@
  *   NBD_ATTR_SOCKETS             new connections for the dead ones, in order; with
  *                                NBD_ATTR_REPLACE for all of them
  *   NBD_ATTR_STRUCTURED          how they were negotiated
+ *   NBD_ATTR_TLS_SECRETS         what their keys come from
  *   NBD_ATTR_REPLACE             flag: the sockets given become the device's only
  *                                connections, however many there were; the old ones
  *                                retire: what is in flight there is sent again when
@@ -190,6 +191,15 @@ enum {
 	 * RECONFIGURE
 	 */
 	NBD_ATTR_STRUCTURED,
+	/*
+	 * binary: struct nbd_tls_secrets for each socket of NBD_ATTR_SOCKETS, in their order;
+	 * zeroes for those without kernel TLS of version 1.3. With them the driver follows a
+	 * server that changes its keys (KeyUpdate); without, or if they are others than those
+	 * of the socket's keys, the connection is lost then. Known only where the kernel can
+	 * go on with other keys. No whole number of them, or more than sockets: EINVAL; CONNECT,
+	 * RECONFIGURE
+	 */
+	NBD_ATTR_TLS_SECRETS,
 	__NBD_ATTR_EXT_MAX,
 };
 
@@ -204,6 +214,19 @@ enum {
 #define NBD_QUEUE_DEPTH_MAX		4096
 #define NBD_BACKEND_MAX			1023
 #define NBD_READ_AHEAD_MAX		(1 << 20)
+
+#define NBD_TLS_SECRET_MAX		48
+
+/**
+ * struct nbd_tls_secrets - one of NBD_ATTR_TLS_SECRETS
+ * @receive:	server_application_traffic_secret (RFC 8446, section 7.1), as many bytes as the
+ *		cipher's hash has: 48 with AES-256-GCM, else 32; then zeroes
+ * @send:	client_application_traffic_secret
+ */
+struct nbd_tls_secrets {
+	__u8 receive[NBD_TLS_SECRET_MAX];
+	__u8 send[NBD_TLS_SECRET_MAX];
+};
 
 enum {
 	NBD_DEVICE_ITEM_UNSPEC,

@@ -8,6 +8,8 @@
  *   option	in place of the answer to another option
  *   go		in place of the answer to NBD_OPT_GO
  *   reply	in place of the next reply of the transmission phase
+ *
+ * The file "updates" there gets a line, the process, when a client's requests have another key.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -132,6 +134,22 @@ static bool negotiate(struct connection *c)
 
 /* --- transmission --- */
 
+static void note_update(struct connection *c)
+{
+	gnutls_datum_t mac, iv, key;
+	unsigned char number[8];
+	int fd;
+
+	if (gnutls_record_get_state(c->session, 1, &mac, &iv, &key, number) ||
+	    key.size > sizeof(c->client_key) || !memcmp(key.data, c->client_key, key.size))
+		return;
+	memcpy(c->client_key, key.data, key.size);
+	fd = open("plans/updates", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0 || dprintf(fd, "%d\n", getpid()) < 0)
+		err(1, "plans/updates");
+	close(fd);
+}
+
 static bool serve_request(struct connection *c)
 {
 	static uint8_t answer[sizeof(struct nbd_reply) + REQUEST_MAX + PLAN_TAIL];
@@ -142,6 +160,7 @@ static bool serve_request(struct connection *c)
 
 	if (!read_full(c, &request, sizeof(request)))
 		return false;
+	note_update(c);
 	type = be32toh(request.type) & 0xffff;
 	len = be32toh(request.len);
 	from = be64toh(request.from);
@@ -169,6 +188,7 @@ static void serve(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	records_init(&c.records, fd);
 	gnutls_init(&c.session, GNUTLS_SERVER | GNUTLS_NO_SIGNAL);
+	records_watch(&c.records, c.session);
 	gnutls_credentials_set(c.session, GNUTLS_CRD_CERTIFICATE, certificates);
 	if (gnutls_priority_set_direct(c.session, priority, NULL))
 		errx(2, "no priority: %s", priority);

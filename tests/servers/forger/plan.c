@@ -144,6 +144,8 @@ static bool play_word(struct play *p, const char *word)
 		p->c->records.forge = true;
 	else if (!strcmp(word, "skip"))
 		p->c->records.number++;
+	else if (!strcmp(word, "rekey"))
+		records_next_key(&p->c->records);
 	else
 		errx(2, "no step: %s", word);
 	return true;

@@ -8,6 +8,7 @@
  *   piece:N		from here on N bytes are sent at a time
  *   forge		the next record has a wrong tag
  *   skip		the number of one record is left out
+ *   rekey		from here on records have the next key
  *   cut:N		of the next record only N bytes are sent
  *   raw:HEX		bytes that are in no record
  *   tail:HEX	bytes that the answer gets at its end, PLAN_TAIL at most
@@ -36,12 +37,14 @@
  * @fd:		its socket
  * @session:	what it says is decrypted by
  * @records:	what is said to it
+ * @client_key:	of the client's records, when they were looked at last
  * @tls:	the handshake is over
  */
 struct connection {
 	int fd;
 	gnutls_session_t session;
 	struct records records;
+	uint8_t client_key[32];
 	bool tls;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Encrypts records: RFC 8446, section 5.2 and 5.3, and RFC 5288. */
 #include <endian.h>
+#include <err.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -18,6 +19,52 @@ void records_init(struct records *r, int fd)
 	*r = (struct records) { .fd = fd, .cut = -1 };
 }
 
+static int keep_secret(gnutls_session_t session, gnutls_record_encryption_level_t level,
+		       const void *received, const void *sent, size_t size)
+{
+	struct records *r = gnutls_session_get_ptr(session);
+
+	(void)received;
+	if (level == GNUTLS_ENCRYPTION_LEVEL_APPLICATION && sent && size <= sizeof(r->secret)) {
+		memcpy(r->secret, sent, size);
+		r->secret_size = size;
+	}
+	return 0;
+}
+
+void records_watch(struct records *r, gnutls_session_t session)
+{
+	gnutls_session_set_ptr(session, r);
+	gnutls_handshake_set_secret_function(session, keep_secret);
+}
+
+/* HKDF-Expand-Label of the secret: RFC 8446, section 7.1. */
+static void expand(const struct records *r, const char *label, uint8_t *out, size_t size)
+{
+	const gnutls_datum_t secret = { (uint8_t *)r->secret, r->secret_size };
+	uint8_t text[64] = { size >> 8, size, 6 + strlen(label), 't', 'l', 's', '1', '3', ' ' };
+	const gnutls_datum_t info = { text, 9 + strlen(label) + 1 };
+
+	memcpy(text + 9, label, strlen(label));
+	if (gnutls_hkdf_expand(r->mac, &secret, &info, out, size))
+		errx(1, "no %s", label);
+}
+
+void records_next_key(struct records *r)
+{
+	uint8_t bytes[RECORD_SECRET_MAX];
+	gnutls_datum_t key = { bytes, gnutls_cipher_get_key_size(r->algorithm) };
+
+	expand(r, "traffic upd", bytes, r->secret_size);
+	memcpy(r->secret, bytes, r->secret_size);
+	expand(r, "key", bytes, key.size);
+	expand(r, "iv", r->iv, sizeof(r->iv));
+	gnutls_aead_cipher_deinit(r->cipher);
+	if (gnutls_aead_cipher_init(&r->cipher, r->algorithm, &key))
+		errx(1, "no cipher");
+	r->number = 0;
+}
+
 bool records_take(struct records *r, gnutls_session_t session)
 {
 	gnutls_datum_t mac, iv, key;
@@ -30,7 +77,11 @@ bool records_take(struct records *r, gnutls_session_t session)
 	memcpy(r->iv, iv.data, iv.size);
 	memcpy(&r->number, number, sizeof(number));
 	r->number = be64toh(r->number);
-	return !gnutls_aead_cipher_init(&r->cipher, gnutls_cipher_get(session), &key);
+	/* It tells once more, and the same, when the client changes its key. */
+	gnutls_handshake_set_secret_function(session, NULL);
+	r->algorithm = gnutls_cipher_get(session);
+	r->mac = (gnutls_mac_algorithm_t)gnutls_prf_hash_get(session);
+	return !gnutls_aead_cipher_init(&r->cipher, r->algorithm, &key);
 }
 
 void records_free(struct records *r)
