@@ -22,6 +22,8 @@ COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 UDEVDIR ?= $(PREFIX)/lib/udev/rules.d
 GENERATORDIR ?= $(PREFIX)/lib/systemd/system-generators
+# The one place where systemd looks, if it is there.
+SHUTDOWNDIR ?= /usr/lib/systemd/system-shutdown
 LIBDIR ?= $(PREFIX)/lib/nbd
 # Where dracut looks, if it is there.
 DRACUTDIR ?= /usr/lib/dracut/modules.d
@@ -143,6 +145,8 @@ install-client: client
 	$(foreach unit,$(UNITS),$(call INSTALL_FILLED,system/$(unit).in,$(UNITDIR)/$(unit),644))
 	$(call INSTALL_FILLED,system/nbd-generator.sh.in,$(GENERATORDIR)/nbd-generator,755)
 	$(call INSTALL_FILLED,system/59-nbd.rules.in,$(UDEVDIR)/59-nbd.rules,644)
+	$(if $(DESTDIR)$(filter-out /usr%,$(SHUTDOWNDIR))$(wildcard $(SHUTDOWNDIR)), \
+		install -D -m 755 system/nbd-kexec.sh $(DESTDIR)$(SHUTDOWNDIR)/nbd-kexec)
 	$(if $(DESTDIR),,$(RELOAD))
 
 # systemd and udev, where they run
@@ -177,7 +181,7 @@ uninstall:
 		$(addprefix $(DESTDIR)$(MANDIR)/man5/,$(notdir $(MAN5))) \
 		$(DESTDIR)$(COMPLETIONDIR)/nbd-client \
 		$(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) \
-		$(DESTDIR)$(UDEVDIR)/59-nbd.rules \
+		$(DESTDIR)$(UDEVDIR)/59-nbd.rules $(DESTDIR)$(SHUTDOWNDIR)/nbd-kexec \
 		$(DESTDIR)$(GENERATORDIR)/nbd-generator $(DESTDIR)$(LIBDIR)/nbd-boot.sh \
 		$(DESTDIR)$(LIBDIR)/shutdown.sh $(DESTDIR)$(LIBDIR)/bound \
 		$(addprefix $(DESTDIR)$(INITRAMFSDIR)/,hooks/nbd-boot \

@@ -77,11 +77,12 @@ take_apart() {
 	detach_device
 }
 
-# end ACTION: what systemd calls it; without kexec there is nothing but to start anew
+# end ACTION: what systemd calls it; without kexec there is nothing but to start anew. The network
+# stays up for what is attached still.
 end() {
 	case $1 in
 	poweroff | halt) "$1" -n -f ;;
-	kexec) kexec -e ;;
+	kexec) kexec -e -x ;;
 	esac
 	reboot -n -f
 }

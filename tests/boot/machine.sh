@@ -127,6 +127,17 @@ install_dracut() {
 		put_on_disk "$image" "/boot/initrd.img-$release"
 }
 
+# install_kexec KERNEL: it and its initramfs, where the marker looks for them, and what of ours
+# is for systemd's kexec
+install_kexec() {
+	local kernel_dir
+
+	kernel_dir=$("$top/tests/vm/kernel" "$1") || return
+	put_on_disk "$kernel_dir/vmlinuz" /boot/vmlinuz &&
+		put_on_disk "$image" /boot/initrd &&
+		put_on_disk "$top/system/nbd-kexec.sh" /usr/lib/systemd/system-shutdown/nbd-kexec 100755
+}
+
 # make_disks: the exports of the servers that serve_disks starts
 make_disks() {
 	mkdir -p "$work"/{disks,early}
@@ -225,6 +236,21 @@ await() {
 
 since_begun() {
 	awk -v begun="$begun" -v now="$EPOCHREALTIME" 'BEGIN { printf "%.1f s", now - begun }'
+}
+
+says_times() {
+	[ "$(grep -ac -- "$2" "$work/console")" -ge "$1" ]
+}
+
+says_times_or_over() {
+	says_times "$@" || ! kill -0 "$guest" 2>/dev/null
+}
+
+# await_times NUMBER WORDS: until the console has them in so many lines
+await_times() {
+	wait_until "$limit" says_times_or_over "$@"
+	says_times "$@" || { echo "not $1 times on the console: $2"; tail -n 60 "$work/console"; return 1; }
+	echo "$(since_begun): $1 times: $2"
 }
 
 # await_end WORDS: the guest ends by itself, and that is what its kernel says then
