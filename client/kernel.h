@@ -283,8 +283,8 @@ void nbd_notices_close(struct nl_sock *sock);
 int nbd_notices_fd(struct nl_sock *sock);
 
 /*
- * Reads what has come. -ENOBUFS: messages were lost, ask for the status;
- * another negative errno: the socket is of no use any more.
+ * Reads all that has come. -ENOBUFS: messages were lost, of which the driver's status tells
+ * from now on; another negative errno: the socket is of no use any more.
  */
 int nbd_notices_read(struct nl_sock *sock, nbd_notice_fn fn, void *arg);
 

@@ -320,17 +320,23 @@ static int on_notice(struct nl_msg *msg, void *arg)
 	return NL_OK;
 }
 
+/*
+ * One reading says so when messages were lost; until everything before them is read, too, more
+ * are lost without a word.
+ */
 int nbd_notices_read(struct nl_sock *sock, nbd_notice_fn fn, void *arg)
 {
 	struct notice_sink sink = { .fn = fn, .arg = arg };
+	bool lost = false;
 	int ret;
 
 	nl_socket_modify_cb(sock, NL_CB_VALID, NL_CB_CUSTOM, on_notice, &sink);
 	do {
 		errno = 0;
 		ret = nl_recvmsgs_default(sock);
-	} while (!ret);
-	if (ret == -NLE_AGAIN)
-		return 0;
-	return errno == ENOBUFS || ret == -NLE_NOMEM ? -ENOBUFS : -EIO;
+		lost |= ret && errno == ENOBUFS;
+	} while (!ret || errno == ENOBUFS);
+	if (ret != -NLE_AGAIN && ret != -NLE_NOMEM)
+		return -EIO;
+	return lost || ret == -NLE_NOMEM ? -ENOBUFS : 0;
 }
