@@ -54,7 +54,7 @@ osd_is_up() {
 # step COMMAND...: says so, for tests/vm/batch takes a guest for dead that says nothing
 step() {
 	echo "# cluster: $*"
-	timeout 120 "$@" >>/run/cluster.log 2>&1 || { echo "# cluster: status $?: $*"; return 1; }
+	timeout "$(scaled 100)" "$@" >>/run/cluster.log 2>&1 || { echo "# cluster: status $?: $*"; return 1; }
 }
 
 # start_cluster: sets mon_pid and osd_pid
@@ -76,7 +76,7 @@ start_cluster() {
 	start_daemon $cluster/osd.out ceph-osd -f -i 0
 	osd_pid=$started
 	echo "# cluster: until the OSD is up"
-	wait_for 60 osd_is_up || return
+	wait_for 150 osd_is_up || return
 	step ceph osd pool create rbd 8 || return
 	step rbd pool init rbd
 }
