@@ -213,7 +213,8 @@ clean:
 # --- packages ---
 
 .PHONY: deb
-deb: packages
+deb:
+	@debian/dependencies
 	debian/build
 
 # Checks that the versions agree; tags nothing.
