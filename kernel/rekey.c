@@ -113,36 +113,43 @@ static void step(const struct nbd_cipher *cipher, u8 *secret, struct nbd_tls_key
 	nbd_tls_key_derive(cipher->hash, secret, key, cipher->key);
 }
 
-int nbd_rekey_receive(struct nbd_rekey *r, struct sock *sk)
+/* Of one direction, whose @secret, cipher and notes these are. The socket is locked. */
+static int next_key(const struct tls_context *ctx, u8 *secret, struct crypto_aead *aead,
+		    struct cipher_context *direction, union tls_crypto_context *note)
 {
-	struct tls_context *ctx = tls_get_ctx(sk);
 	const struct nbd_cipher *cipher = find_cipher(ctx);
-	struct tls_sw_context_rx *rx = tls_sw_ctx_rx(ctx);
 	struct nbd_tls_key key;
 	int err;
 
-	step(cipher, r->secrets.receive, &key);
+	step(cipher, secret, &key);
+	err = set_key(aead, direction, note, cipher, &key);
+	memzero_explicit(&key, sizeof(key));
+	return err;
+}
+
+int nbd_rekey_receive(struct nbd_rekey *r, struct sock *sk)
+{
+	struct tls_context *ctx = tls_get_ctx(sk);
+	struct tls_sw_context_rx *rx = tls_sw_ctx_rx(ctx);
+	int err;
+
 	lock_sock(sk);
-	err = set_key(rx->aead_recv, &ctx->rx, &ctx->crypto_recv, cipher, &key);
+	err = next_key(ctx, r->secrets.receive, rx->aead_recv, &ctx->rx, &ctx->crypto_recv);
 	if (!err)
 		nbd_tls_has_new_key(rx);
 	release_sock(sk);
-	memzero_explicit(&key, sizeof(key));
 	return err;
 }
 
 int nbd_rekey_send(struct nbd_rekey *r, struct sock *sk)
 {
 	struct tls_context *ctx = tls_get_ctx(sk);
-	const struct nbd_cipher *cipher = find_cipher(ctx);
-	struct nbd_tls_key key;
 	int err;
 
-	step(cipher, r->secrets.send, &key);
 	lock_sock(sk);
-	err = set_key(tls_sw_ctx_tx(ctx)->aead_send, &ctx->tx, &ctx->crypto_send, cipher, &key);
+	err = next_key(ctx, r->secrets.send, tls_sw_ctx_tx(ctx)->aead_send, &ctx->tx,
+		       &ctx->crypto_send);
 	release_sock(sk);
-	memzero_explicit(&key, sizeof(key));
 	return err;
 }
 
