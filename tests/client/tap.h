@@ -59,6 +59,7 @@ void test_settings(void);
 void test_record(void);
 void test_fit(void);
 void test_notice(void);
+void test_overrun(void);
 void test_json(void);
 void test_list(void);
 void test_outage(void);

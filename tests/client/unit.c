@@ -24,6 +24,7 @@ static const struct {
 	{ "record", test_record },
 	{ "fit", test_fit },
 	{ "notice", test_notice },
+	{ "overrun", test_overrun },
 	{ "json", test_json },
 	{ "list", test_list },
 	{ "outage", test_outage },
