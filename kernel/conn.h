@@ -327,9 +327,10 @@ void nbd_xmit_wait_work(struct work_struct *work);
 /*
  * As nbd_conn_flush(), now or as soon as this CPU has nothing better to do: a busy
  * connection gains more from one message with many requests than from each
- * request's leaving a little earlier.
+ * request's leaving a little earlier. With @more another one comes at once, as a rule to the
+ * same connection, which sends both.
  */
-void nbd_conn_submit(struct nbd_conn *conn);
+void nbd_conn_submit(struct nbd_conn *conn, bool more);
 
 /* There is space in the socket again: as nbd_recv_ready(), for sk_write_space(). */
 void nbd_xmit_ready(struct nbd_conn *conn);

@@ -49,7 +49,7 @@ static bool session_offer(struct nbd_session *session, struct nbd_cmd *cmd, unsi
 	} else {
 		own = nbd_order_share(cmd, slots->nr);
 		if (session->spread)
-			hint = nbd_spread_choose(session, slots, own, cmd);
+			hint = nbd_spread_choose(session, slots, own, cmd, hint);
 	}
 	conn = slots_offer(slots, own, cmd, hint);
 	if (unlikely(!conn && own.nr < all.nr))

@@ -157,7 +157,7 @@ static blk_status_t nbd_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq
 	/* The requests of a batch are on several connections then. */
 	if (conn) {
 		if (bd->last || spread || apart)
-			nbd_conn_submit(conn);
+			nbd_conn_submit(conn, !bd->last);
 		nbd_conn_put(conn);
 	}
 	/* Others of the batch may not have been apart, and were to go out with this one. */

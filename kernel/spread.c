@@ -3,14 +3,15 @@
 #include <linux/percpu.h>
 #include <linux/sched.h>
 #include "conn.h"
+#include "device.h"
 #include "order.h"
 #include "queue.h"
 #include "session.h"
 #include "slots.h"
 #include "spread.h"
 
-/* So many requests in a row go to one connection: what is worth a message of its own. */
-#define NBD_RUN_MAX	32
+/* So many requests under way on a connection are what is worth a message of its own. */
+#define NBD_LOAD_ENOUGH	(NBD_TX_VECS / 2)
 /* A task that submits so many before it sleeps has got as many replies at once. */
 #define NBD_RUN_LONG	4
 /* So many connections are compared. */
@@ -21,7 +22,7 @@
  * @session:	theirs; compared only
  * @task:	who submits them; compared only
  * @slept:	how often it had slept then
- * @slot:	what they go to, modulo how many there are
+ * @offset:	what the last one went to, counted from the home of its queue
  * @nr:		how many there were
  *
  * Each CPU has one. A task that is moved to another CPU, or two at the same time on one,
@@ -31,7 +32,7 @@ struct nbd_run {
 	const struct nbd_session *session;
 	const struct task_struct *task;
 	unsigned long slept;
-	unsigned int slot;
+	unsigned int offset;
 	unsigned int nr;
 };
 
@@ -69,37 +70,48 @@ static unsigned int slot_of_least_load(struct nbd_slots *slots, struct nbd_share
 }
 
 /*
- * Where a run goes that comes after one of @nr requests, in @slot. One that is as long as that
- * keeps together wherever it goes, so it goes on if nobody else is there. Replies that come
- * one by one are those of servers that work on one request at a time.
+ * Where the hardware queue @queue begins: queues are as far from each other as they can be, so
+ * that each CPU has a connection, and a thread of the server, for itself.
  */
-static unsigned int run_place(struct nbd_slots *slots, struct nbd_share share, unsigned int slot,
-			      unsigned int nr)
+static unsigned int queue_home(const struct nbd_session *session, struct nbd_share share,
+			       unsigned int queue)
 {
-	if (nr < NBD_RUN_LONG)
-		return slot_of_least_load(slots, share, slot);
-	return slot + (slot_load(slots, share, slot) && !slot_load(slots, share, slot + 1));
+	return queue * share.nr / session->nbd->tag_set.nr_hw_queues;
+}
+
+/*
+ * Where the next request of a run goes, the last one went to @slot: on, as long as there is no
+ * message's worth under way there.
+ */
+static unsigned int slot_in_run(struct nbd_slots *slots, struct nbd_share share,
+				unsigned int slot, const struct nbd_cmd *cmd)
+{
+	if (cmd->len < NBD_LONG_BYTES && slot_load(slots, share, slot) < NBD_LOAD_ENOUGH)
+		return slot;
+	return slot_of_least_load(slots, share, slot + 1);
 }
 
 unsigned int nbd_spread_choose(const struct nbd_session *session, struct nbd_slots *slots,
-			       struct nbd_share share, const struct nbd_cmd *cmd)
+			       struct nbd_share share, const struct nbd_cmd *cmd,
+			       unsigned int queue)
 {
 	struct nbd_run *run = raw_cpu_ptr(&nbd_runs);
-	unsigned int slot = READ_ONCE(run->slot), nr = READ_ONCE(run->nr);
+	unsigned int home = queue_home(session, share, queue);
+	unsigned int slot = home + READ_ONCE(run->offset), nr = READ_ONCE(run->nr);
 
 	if (run_goes_on(run, session)) {
-		if (nr < NBD_RUN_MAX && cmd->len < NBD_LONG_BYTES) {
-			WRITE_ONCE(run->nr, nr + 1);
-			return slot;
-		}
-		slot++;
+		slot = slot_in_run(slots, share, slot, cmd);
+		WRITE_ONCE(run->nr, nr + 1);
 	} else {
+		if (READ_ONCE(run->session) != session)
+			slot = home;
+		else if (nr < NBD_RUN_LONG)
+			slot = slot_of_least_load(slots, share, slot);
 		WRITE_ONCE(run->session, session);
 		WRITE_ONCE(run->task, current);
 		WRITE_ONCE(run->slept, current->nvcsw);
-		slot = run_place(slots, share, slot, nr);
+		WRITE_ONCE(run->nr, 1);
 	}
-	WRITE_ONCE(run->slot, slot);
-	WRITE_ONCE(run->nr, 1);
+	WRITE_ONCE(run->offset, slot - home);
 	return slot;
 }

@@ -473,10 +473,10 @@ void nbd_xmit_ready(struct nbd_conn *conn)
 		queue_work(nbd_wq, &conn->tx_work);
 }
 
-void nbd_conn_submit(struct nbd_conn *conn)
+void nbd_conn_submit(struct nbd_conn *conn, bool more)
 {
 	struct nbd_later_queue *queue = nbd_later_queue();
-	bool burst = burst_note(conn), urgent = submitter_is_urgent();
+	bool burst = more || burst_note(conn), urgent = submitter_is_urgent();
 
 	/*
 	 * Also of a patient stream, although a work sends: one that is queued for each request
