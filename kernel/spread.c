@@ -12,7 +12,7 @@
 
 /* So many requests under way on a connection are what is worth a message of its own. */
 #define NBD_LOAD_ENOUGH	(NBD_TX_VECS / 2)
-/* A task that submits so many before it sleeps has got as many replies at once. */
+/* A task that submits so many before it sleeps has got as many replies at once, or is to. */
 #define NBD_RUN_LONG	4
 /* So many connections are compared. */
 #define NBD_RUN_TRIES	8u
@@ -98,20 +98,21 @@ unsigned int nbd_spread_choose(const struct nbd_session *session, struct nbd_slo
 	struct nbd_run *run = raw_cpu_ptr(&nbd_runs);
 	unsigned int home = queue_home(session, share, queue);
 	unsigned int slot = home + READ_ONCE(run->offset), nr = READ_ONCE(run->nr);
+	bool goes_on = run_goes_on(run, session);
 
-	if (run_goes_on(run, session)) {
+	if (READ_ONCE(run->session) != session)
+		slot = slot_of_least_load(slots, share, home);
+	else if (goes_on || nr >= NBD_RUN_LONG)
 		slot = slot_in_run(slots, share, slot, cmd);
-		WRITE_ONCE(run->nr, nr + 1);
-	} else {
-		if (READ_ONCE(run->session) != session)
-			slot = home;
-		else if (nr < NBD_RUN_LONG)
-			slot = slot_of_least_load(slots, share, slot);
+	else
+		slot = slot_of_least_load(slots, share, slot);
+	if (!goes_on) {
 		WRITE_ONCE(run->session, session);
 		WRITE_ONCE(run->task, current);
 		WRITE_ONCE(run->slept, current->nvcsw);
-		WRITE_ONCE(run->nr, 1);
+		nr = 0;
 	}
+	WRITE_ONCE(run->nr, nr + 1);
 	WRITE_ONCE(run->offset, slot - home);
 	return slot;
 }

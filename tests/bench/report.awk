@@ -3,7 +3,7 @@
 
 BEGIN {
 	FS = "\t"
-	n_subjects = split("stock stock-none nvme limit one-vcpu simple proxy", subjects, " ")
+	n_subjects = split("stock stock-none nvme limit one-vcpu two-conns simple proxy", subjects, " ")
 }
 
 {
@@ -65,6 +65,10 @@ function value(group, name, subject,	f, a, b)
 	if (subject == "one-vcpu") {
 		split(group, f, FS)
 		return f[2] == 1 ? 0 : plain(f[1] FS 1 FS 1 FS 1 FS f[5], name, "ours")
+	}
+	if (subject == "two-conns") {
+		split(group, f, FS)
+		return f[3] > 2 ? plain(f[1] FS f[2] FS 2 FS f[4] FS f[5], name, "ours") : 0
 	}
 	return plain(group, name, subject)
 }

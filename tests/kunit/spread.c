@@ -8,6 +8,7 @@
 #include <linux/sched.h>
 #include <linux/smp.h>
 #include "../../kernel/conn.h"
+#include "../../kernel/device.h"
 #include "../../kernel/order.h"
 #include "../../kernel/queue.h"
 #include "../../kernel/session.h"
@@ -17,14 +18,28 @@
 #define NR_CONNS	4
 #define SHORT		4096
 #define LONG		BIT(20)
-#define MANY		32
+#define NR_QUEUES	2
+/* A message's worth. */
+#define MANY		(NBD_TX_VECS / 2)
 
 struct board {
 	struct nbd_session *session;
 	struct nbd_slots *slots;
 	struct nbd_conn *conns[NR_CONNS];
 	struct nbd_cmd cmd;
+	unsigned int queue;
 };
+
+static struct nbd_session *new_session(struct kunit *test)
+{
+	struct nbd_session *session = kunit_kzalloc(test, sizeof(*session), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, session);
+	session->nbd = kunit_kzalloc(test, sizeof(*session->nbd), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, session->nbd);
+	session->nbd->tag_set.nr_hw_queues = NR_QUEUES;
+	return session;
+}
 
 static int spread_init(struct kunit *test)
 {
@@ -32,8 +47,7 @@ static int spread_init(struct kunit *test)
 	unsigned int i;
 
 	KUNIT_ASSERT_NOT_NULL(test, board);
-	board->session = kunit_kzalloc(test, sizeof(*board->session), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, board->session);
+	board->session = new_session(test);
 	board->slots = kunit_kzalloc(test, struct_size(board->slots, conn, NR_CONNS), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, board->slots);
 	board->slots->nr = NR_CONNS;
@@ -54,7 +68,8 @@ static unsigned int send_in(struct board *board, struct nbd_share share, u32 len
 
 	board->cmd.len = len;
 	rcu_read_lock();
-	slot = nbd_spread_choose(board->session, board->slots, share, &board->cmd) % share.nr;
+	slot = nbd_spread_choose(board->session, board->slots, share, &board->cmd, board->queue) %
+	       share.nr;
 	rcu_read_unlock();
 	board->conns[share.first + slot]->inflight++;
 	return slot;
@@ -114,19 +129,34 @@ static void spread_stays_when_done(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, send_run(test, 1), slot);
 }
 
-/* Replies to several at once: another connection only if it is free. */
-static void spread_batches_keep_apart(struct kunit *test)
+/* Replies to several at once: the same connection, until it has enough to do. */
+static void spread_batches_stay(struct kunit *test)
 {
 	struct board *board = test->priv;
-	unsigned int slot = send_run(test, MANY), next = (slot + 1) % NR_CONNS;
+	unsigned int slot = send_run(test, MANY);
 
-	board->conns[slot]->inflight = 16;
-	board->conns[next]->inflight = 1;
+	board->conns[slot]->inflight = MANY / 2;
 	sleep_once();
-	KUNIT_EXPECT_EQ(test, send_run(test, 16), slot);
-	board->conns[next]->inflight = 0;
+	KUNIT_EXPECT_EQ(test, send_run(test, MANY / 2), slot);
 	sleep_once();
-	KUNIT_EXPECT_EQ(test, send_run(test, 16), next);
+	KUNIT_EXPECT_EQ(test, send_run(test, MANY), (slot + 1) % NR_CONNS);
+}
+
+/* Each queue has connections for itself. */
+static void spread_queues_begin_apart(struct kunit *test)
+{
+	struct board *board = test->priv;
+	struct nbd_session *mine = board->session, *other = new_session(test);
+	unsigned int slot = send_run(test, 1);
+
+	board->conns[slot]->inflight = 0;
+	board->session = other;
+	KUNIT_EXPECT_EQ(test, send_run(test, MANY / 2), 0);
+	board->session = mine;
+	board->queue = 1;
+	KUNIT_EXPECT_EQ(test, send_run(test, MANY / 2), NR_CONNS / NR_QUEUES);
+	sleep_once();
+	KUNIT_EXPECT_EQ(test, send_run(test, MANY / 2), NR_CONNS / NR_QUEUES);
 }
 
 /* Servers that answer one by one, in turns, get requests on all connections, evenly. */
@@ -169,11 +199,10 @@ static void spread_avoids_dead(struct kunit *test)
 static void spread_of_two_sessions(struct kunit *test)
 {
 	struct board *board = test->priv;
-	struct nbd_session *other = board->session + 1;
+	struct nbd_session *mine = board->session, *other = new_session(test);
 	unsigned int slot = send_run(test, 2);
-	struct nbd_session *mine = board->session;
 
-	board->session = other;		/* compared only */
+	board->session = other;
 	KUNIT_EXPECT_EQ(test, send(board, SHORT), (slot + 1) % NR_CONNS);
 	board->session = mine;
 	KUNIT_EXPECT_EQ(test, send(board, SHORT), (slot + 2) % NR_CONNS);
@@ -197,7 +226,8 @@ static struct kunit_case spread_cases[] = {
 	KUNIT_CASE(spread_keeps_together),
 	KUNIT_CASE(spread_long_ones_alternate),
 	KUNIT_CASE(spread_stays_when_done),
-	KUNIT_CASE(spread_batches_keep_apart),
+	KUNIT_CASE(spread_batches_stay),
+	KUNIT_CASE(spread_queues_begin_apart),
 	KUNIT_CASE(spread_evens_out),
 	KUNIT_CASE(spread_avoids_dead),
 	KUNIT_CASE(spread_of_two_sessions),
