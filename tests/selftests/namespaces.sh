@@ -383,7 +383,7 @@ test_foreign_socket() {
 	end_server
 	serve_as 65534 "$wrong"
 	wait_for 20 refuses 65534
-	! has_live 1
+	! has_live 1 || fail "the foreign server was connected to"
 	expect_failure "$NBD_CLIENT" -replace -connections 1 "$dev"
 	assert_match "$output" "user 65534 serves this socket.*-socket-user 65534"
 	end_server

@@ -266,7 +266,7 @@ test_interrupted_switch() {
 	dd if="$dev" of=/dev/null bs=4k count=1 iflag=direct status=none
 	assert_equal "$(twin 1 "get requests")" 0 "requests at the new server"
 	grep -qF "${twin_uri[0]##*=}" "/run/nbd/$name"
-	! grep -qF "${twin_uri[1]##*=}" "/run/nbd/$name"
+	! grep -F "${twin_uri[1]##*=}" "/run/nbd/$name" || fail "the new server is in the record"
 	"$NBD_CLIENT" -replace "${twin_uri[1]}" "$dev"
 	grep -qF "${twin_uri[1]##*=}" "/run/nbd/$name"
 	detach
