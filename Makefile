@@ -122,10 +122,7 @@ install: all
 	install -D -m 644 $(OUT)/nbd.ko $(DESTDIR)$(MODDIR)/nbd.ko
 	$(if $(DESTDIR),,depmod $(KVER))
 	$(MAKE) --no-print-directory install-client install-boot
-	$(if $(DESTDIR),,$(UPDATE_INITRAMFS))
-
-# The images that are there are made anew, so that what boots next is what was installed.
-UPDATE_INITRAMFS = if [ -e /boot/initrd.img-$(KVER) ]; then update-initramfs -u -k $(KVER); fi
+	$(if $(DESTDIR),,system/refresh-initramfs $(KVER))
 
 # $(call INSTALL_FILLED,FROM,TO,MODE): with the folders that it names filled in
 define INSTALL_FILLED
@@ -188,8 +185,9 @@ uninstall:
 			scripts/init-premount/nbd-boot scripts/local-bottom/nbd-boot \
 			scripts/init-bottom/nbd-boot)
 	rm -rf $(DESTDIR)$(DRACUTDIR)/96nbd-boot
+	[ ! -d $(DESTDIR)$(LIBDIR) ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$(LIBDIR)
 	$(if $(DESTDIR),,depmod $(KVER))
-	$(if $(DESTDIR),,$(UPDATE_INITRAMFS))
+	$(if $(DESTDIR),,system/refresh-initramfs $(KVER))
 	$(if $(DESTDIR),,$(RELOAD))
 
 # DKMS builds the module again for every kernel that is installed later.
@@ -199,12 +197,14 @@ dkms-install:
 		{ echo "make: dkms is not installed" >&2; exit 1; }
 	install -d $(DESTDIR)$(DKMSDIR)
 	cp -r Kbuild Makefile cross.mk LICENSE dkms.conf kernel uapi $(DESTDIR)$(DKMSDIR)/
-	$(if $(DESTDIR),,dkms install nbd/$(RELEASE))
+	install -D -m 755 -t $(DESTDIR)$(DKMSDIR)/system system/refresh-initramfs
+	$(if $(DESTDIR),,dkms install nbd/$(RELEASE) $(addprefix -k ,$(KVER)))
 
 .PHONY: dkms-uninstall
 dkms-uninstall:
 	$(if $(DESTDIR),,dkms remove nbd/$(RELEASE) --all)
 	rm -rf $(DESTDIR)$(DKMSDIR)
+	$(if $(DESTDIR),,system/refresh-initramfs $(KVER))
 
 .PHONY: clean
 clean:
