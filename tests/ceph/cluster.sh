@@ -38,6 +38,8 @@ write_ceph_conf() {
 		osd objectstore = memstore
 		memstore device bytes = 512M
 		osd crush update on start = false
+		# it would tell the monitor, perhaps before it knows which cluster this is, and end
+		osd class update on start = false
 	END
 }
 
