@@ -17,6 +17,7 @@
 #include "kernel.h"
 #include "log.h"
 #include "monitor.h"
+#include "pace.h"
 #include "presence.h"
 #include "process.h"
 #include "resolver.h"
@@ -509,8 +510,10 @@ static void sweep_watches(struct monitor *m)
 
 	for (w = m->watches; w; w = next) {
 		next = w->next;
-		if (w->state == NBD_WATCH_GONE &&
-		    nbd_record_remove_file(w->record.params.index, w->file))
+		if (w->state != NBD_WATCH_GONE)
+			continue;
+		nbd_pace_leave(&w->turn);
+		if (nbd_record_remove_file(w->record.params.index, w->file))
 			drop_watch(m, w);
 	}
 }

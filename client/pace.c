@@ -11,29 +11,35 @@
 #define TURN_US		(1000 * US_PER_MS / NBD_PACE_RATE)
 
 /**
- * struct server - one that turns were taken of not long ago
+ * struct nbd_pace_server - one that was asked for connections not long ago
  * @address:	where it is
- * @next:	when the next turn begins if all before it have been used, in microseconds
+ * @asked:	connections that anybody has joined the queue for
+ * @paid:	when all that were begun are made up for, in microseconds: each takes a turn's time
+ * @first:	the queue
+ * @end:	where the next one to join is put
  * @link:	list
  */
-struct server {
+struct nbd_pace_server {
 	struct nbd_address address;
-	s64 next;
-	struct server *link;
+	u64 asked;
+	s64 paid;
+	struct nbd_turn *first;
+	struct nbd_turn **end;
+	struct nbd_pace_server *link;
 };
 
-static struct server *servers;
+static struct nbd_pace_server *servers;
 
 /* Forgets those for which nobody has to wait any more, on the way. */
-static struct server *find(const struct nbd_address *address, s64 now_us)
+static struct nbd_pace_server *find(const struct nbd_address *address, s64 now_us)
 {
-	struct server **at = &servers, *s, *found = NULL;
+	struct nbd_pace_server **at = &servers, *s, *found = NULL;
 
 	while (*at) {
 		s = *at;
 		if (nbd_address_same(&s->address, address)) {
 			found = s;
-		} else if (s->next <= now_us) {
+		} else if (!s->first && s->paid <= now_us) {
 			*at = s->link;
 			free(s);
 			continue;
@@ -43,32 +49,73 @@ static struct server *find(const struct nbd_address *address, s64 now_us)
 	return found;
 }
 
-static struct server *add(const struct nbd_address *address)
+static struct nbd_pace_server *add(const struct nbd_address *address)
 {
-	struct server *s = calloc(1, sizeof(*s));
+	struct nbd_pace_server *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return NULL;
 	s->address = *address;
+	s->end = &s->first;
 	s->link = servers;
 	servers = s;
 	return s;
 }
 
-s64 nbd_pace_turn(const struct nbd_address *address, unsigned int n, s64 now)
+void nbd_pace_join(struct nbd_turn *turn, const struct nbd_address *address, unsigned int n,
+		   s64 now)
 {
-	const s64 now_us = now * US_PER_MS;
-	struct server *s = find(address, now_us);
-	s64 turn;
+	struct nbd_pace_server *s = find(address, now * US_PER_MS);
 
 	if (!s)
 		s = add(address);
+	turn->server = s;
+	if (!s)
+		return;
+	turn->before = s->asked;
+	turn->n = n;
+	turn->next = NULL;
+	turn->at = s->end;
+	*s->end = turn;
+	s->end = &turn->next;
+	s->asked += n;
+}
+
+void nbd_pace_leave(struct nbd_turn *turn)
+{
+	struct nbd_pace_server *s = turn->server;
+
+	if (!s)
+		return;
+	*turn->at = turn->next;
+	if (turn->next) {
+		turn->next->at = turn->at;
+	} else {
+		s->end = turn->at;
+		s->asked = turn->before;
+	}
+	turn->server = NULL;
+}
+
+/*
+ * What was begun of late must leave room for the connections of @turn and for those in front of
+ * it in the queue, who may be asked later though they come first.
+ */
+s64 nbd_pace_begin(struct nbd_turn *turn, s64 now)
+{
+	struct nbd_pace_server *s = turn->server;
+	const s64 now_us = now * US_PER_MS;
+	s64 ahead, begin;
+
 	if (!s)
 		return now;
-	if (s->next < now_us)
-		s->next = now_us;
-	/* That of the last one. */
-	turn = s->next + ((s64)n - NBD_PACE_BURST) * TURN_US;
-	s->next += n * TURN_US;
-	return turn <= now_us ? now : (turn + US_PER_MS - 1) / US_PER_MS;
+	if (s->paid < now_us)
+		s->paid = now_us;
+	ahead = turn->before + turn->n - s->first->before;
+	begin = s->paid + (ahead - NBD_PACE_BURST) * TURN_US;
+	if (begin > now_us)
+		return (begin + US_PER_MS - 1) / US_PER_MS;
+	s->paid += turn->n * TURN_US;
+	nbd_pace_leave(turn);
+	return now;
 }

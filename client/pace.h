@@ -4,9 +4,12 @@
  * machine want theirs back at once, and a server that has thousands of handshakes to do at a
  * time is slow for all of them, or falls over again.
  *
- * Turns are given in the order in which they are asked for, so that whoever failed is behind
- * all others the next time. Each server has turns of its own: nobody waits for a device of
- * another one. A few devices never wait.
+ * Whoever wants connections joins its server's queue, and asks whether it may begin. What counts
+ * is when connections are begun, not when they could have been: if the process was busy with
+ * other things for a while, those whose time has passed meanwhile are not all let in at once.
+ * The queue is in the order of joining, so that whoever failed is behind all others the next
+ * time. Each server has one of its own: nobody waits for a device of another one. A few devices
+ * never wait.
  */
 #ifndef NBD_PACE_H
 #define NBD_PACE_H
@@ -16,17 +19,47 @@
 
 /* Connections a second, in the long run. */
 #define NBD_PACE_RATE	170
-/* Connections that need not wait for one another. */
+/* Connections that need not wait for one another; with the above, what a second may have. */
 #define NBD_PACE_BURST	24
 
 /**
- * nbd_pace_turn - take a turn
- * @server:	whose
+ * struct nbd_turn - a place in a server's queue; all zeroes is none
+ * @server:	whose, or NULL
+ * @before:	connections that were asked for before it
  * @n:		connections that will be made
+ * @next:	behind it
+ * @at:		what points to it
+ *
+ * The queue points to it, so it must not move.
+ */
+struct nbd_turn {
+	struct nbd_pace_server *server;
+	u64 before;
+	unsigned int n;
+	struct nbd_turn *next;
+	struct nbd_turn **at;
+};
+
+/**
+ * nbd_pace_join - get in line
+ * @turn:	is in no queue
+ * @server:	whose; if there is no memory for it, nobody waits
+ * @n:		connections that will be made, NBD_PACE_BURST at most
+ * @now:	on nbd_now_ms()'s clock
+ */
+void nbd_pace_join(struct nbd_turn *turn, const struct nbd_address *server, unsigned int n,
+		   s64 now);
+
+/**
+ * nbd_pace_begin - whether the connections may be made
+ * @turn:	is in no queue any more if they may
  * @now:	on nbd_now_ms()'s clock
  *
- * Return: when they may be made: @now, or later.
+ * Return: @now if they may; else when to ask again.
  */
-s64 nbd_pace_turn(const struct nbd_address *server, unsigned int n, s64 now);
+s64 nbd_pace_begin(struct nbd_turn *turn, s64 now);
+
+/* They are not wanted any more; also if @turn is in no queue. */
+void nbd_pace_leave(struct nbd_turn *turn);
 
 #endif /* NBD_PACE_H */

@@ -13,7 +13,6 @@
 #include "fit.h"
 #include "handover.h"
 #include "log.h"
-#include "pace.h"
 #include "retry.h"
 #include "store.h"
 #include "target.h"
@@ -127,12 +126,13 @@ static void rest(struct nbd_watch *w)
 	end_outage(w);
 	w->relapsed = false;
 	w->complaint[0] = '\0';
-	w->has_turn = false;
+	nbd_pace_leave(&w->turn);
 	w->state = NBD_WATCH_IDLE;
 }
 
 void nbd_watch_free(struct nbd_watch *w)
 {
+	nbd_pace_leave(&w->turn);
 	end_attempt(w);
 	end_outage(w);
 	leave_place(w);
@@ -614,21 +614,29 @@ static const struct nbd_address *first_address(const struct nbd_watch *w)
 	return w->record.in_use.len ? &w->record.in_use : &w->record.addresses.addr[0];
 }
 
-/* When the connections may be made. */
+/* In the server's queue: when the connections may be made. */
 static s64 take_turn(struct nbd_watch *w, s64 now)
 {
 	const struct nbd_address *server = first_address(w);
+	struct nbd_turn others = { 0 };
 	unsigned int n;
-	s64 turn;
+	s64 begin;
 
 	w->crowded = false;
 	n = links_to_make(w);
-	if (w->live)
-		return nbd_pace_turn(server, n, now);
-	turn = nbd_pace_turn(server, 1, now);
-	w->crowded = turn > now ||
-		     (n > 1 && nbd_pace_turn(server, n - 1, now) > now);
-	return turn;
+	if (w->live) {
+		nbd_pace_join(&w->turn, server, n, now);
+		return nbd_pace_begin(&w->turn, now);
+	}
+	nbd_pace_join(&w->turn, server, 1, now);
+	begin = nbd_pace_begin(&w->turn, now);
+	w->crowded = begin > now;
+	if (n > 1 && !w->crowded) {
+		nbd_pace_join(&others, server, n - 1, now);
+		w->crowded = nbd_pace_begin(&others, now) > now;
+		nbd_pace_leave(&others);
+	}
+	return begin;
 }
 
 /* The pause is over, and the server is not about to meet too many others. */
@@ -641,10 +649,11 @@ static bool may_begin(struct nbd_watch *w)
 	now = nbd_now_ms();
 	if (now < w->next_try)
 		return false;
-	if (!w->has_turn)
+	if (w->turn.server)
+		w->next_try = nbd_pace_begin(&w->turn, now);
+	else
 		w->next_try = take_turn(w, now);
-	w->has_turn = now < w->next_try;
-	return !w->has_turn;
+	return now >= w->next_try;
 }
 
 bool nbd_watch_look(struct nbd_watch *w)

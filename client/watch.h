@@ -13,6 +13,7 @@
 #include "bringup.h"
 #include "kernel.h"
 #include "outage.h"
+#include "pace.h"
 #include "record.h"
 #include "resolver.h"
 #include "util.h"
@@ -50,8 +51,8 @@ enum nbd_watch_state {
  * @lost_at:	when the outage began, or the last one
  * @mended_at:	when connections were made again last, or 0
  * @next_try:	in NBD_WATCH_PAUSED: when
- * @has_turn:	@next_try is when it is its turn at the server, see pace.h
- * @crowded:	it had to wait for that, so others wait behind it
+ * @turn:	its place in the queue of the server, see pace.h
+ * @crowded:	it had to wait there, so others wait behind it
  * @renewing:	the running attempt is for TLS connections whose keys have served long enough
  * @worn:	records of the one that has had most, when the driver was last asked
  * @looked_at:	when that was
@@ -87,7 +88,7 @@ struct nbd_watch {
 	s64 lost_at;
 	s64 mended_at;
 	s64 next_try;
-	bool has_turn;
+	struct nbd_turn turn;
 	bool crowded;
 	bool renewing;
 	u64 worn;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* How a crowd of devices asks a server for connections. */
 #include <arpa/inet.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../../client/pace.h"
@@ -35,57 +36,186 @@ static unsigned int busiest_second(const s64 *turns, unsigned int n)
 	return most;
 }
 
+/** struct device - one that wants its connections */
+struct device {
+	struct nbd_turn turn;
+	s64 ask;	/* when it will */
+	s64 begun;	/* when it was let in, 0 if it was not */
+};
+
+static struct device crowd[CROWD];
+
+static void join(struct device *d, const struct nbd_address *a, unsigned int n, s64 now)
+{
+	memset(d, 0, sizeof(*d));
+	nbd_pace_join(&d->turn, a, n, now);
+	d->ask = now;
+}
+
+/* The last ones are looked at first, which must not help them. */
+static unsigned int look_at(struct device *devices, unsigned int n, s64 now)
+{
+	unsigned int i, begun = 0;
+
+	for (i = n; i--; ) {
+		struct device *d = &devices[i];
+
+		if (d->begun || d->ask > now)
+			continue;
+		d->ask = nbd_pace_begin(&d->turn, now);
+		if (d->ask > now)
+			continue;
+		d->begun = now;
+		begun++;
+	}
+	return begun;
+}
+
+/* Devices that are looked at once in @step ms, and not at all for @stall ms; when all are in. */
+static s64 let_in(struct device *devices, unsigned int n, s64 now, unsigned int step,
+		  unsigned int stall)
+{
+	const s64 begin = now, end = now + 100000;
+	unsigned int left = n;
+
+	while (left && now < end) {
+		left -= look_at(devices, n, now);
+		now += now - begin < 2000 && now - begin + step >= 2000 ? stall + step : step;
+	}
+	expect_number(left, 0);
+	return now - begin;
+}
+
+static int by_time(const void *a, const void *b)
+{
+	const s64 *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static unsigned int busiest(const struct device *devices, unsigned int n)
+{
+	static s64 turns[CROWD];
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		turns[i] = devices[i].begun;
+	qsort(turns, n, sizeof(*turns), by_time);
+	return busiest_second(turns, n);
+}
+
+/* Nobody was let in long before somebody who joined earlier. */
+static bool in_order(const struct device *devices, unsigned int n, s64 slack)
+{
+	s64 latest = 0;
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		if (devices[i].begun + slack < latest)
+			return false;
+		if (devices[i].begun > latest)
+			latest = devices[i].begun;
+	}
+	return true;
+}
+
+static void join_crowd(const struct nbd_address *a, s64 now)
+{
+	unsigned int i;
+
+	for (i = 0; i < CROWD; i++)
+		join(&crowd[i], a, 1, now + i / 512);
+}
+
+static void leave_crowd(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < CROWD; i++)
+		nbd_pace_leave(&crowd[i].turn);
+}
+
 static void test_crowd(void)
 {
 	const struct nbd_address a = server(1);
-	static s64 turns[CROWD];
-	bool in_order = true;
-	unsigned int i;
+	s64 took;
 
 	tap_test("pace: a crowd is let in one after the other, and soon");
-	for (i = 0; i < CROWD; i++) {
-		turns[i] = nbd_pace_turn(&a, 1, 1000000 + i / 512);
-		in_order &= !i || turns[i] >= turns[i - 1];
-	}
-	expect(in_order);
-	expect_number(turns[0], 1000000);
-	expect_number(turns[NBD_PACE_BURST - 1], 1000000);
-	expect(busiest_second(turns, CROWD) <= MOST);
-	expect(turns[CROWD - 1] - turns[0] < 26000);
+	join_crowd(&a, 1000000);
+	took = let_in(crowd, CROWD, 1000010, 1, 0);
+	expect(in_order(crowd, CROWD, 1));
+	expect_number(crowd[0].begun, 1000010);
+	expect_number(crowd[NBD_PACE_BURST - 1].begun, 1000010);
+	expect(busiest(crowd, CROWD) <= MOST);
+	expect(took < 26000);
+}
+
+static void test_stalls(void)
+{
+	const struct nbd_address a = server(5);
+	s64 took;
+
+	tap_test("pace: a process that stood still does not let all in at once");
+	join_crowd(&a, 4000000);
+	took = let_in(crowd, CROWD, 4000010, 1, 3000);
+	expect(in_order(crowd, CROWD, 1));
+	expect(busiest(crowd, CROWD) <= MOST);
+	expect(took < 29000);
+
+	tap_test("pace: one that is busy all the time lets in as many");
+	join_crowd(&a, 4200000);
+	took = let_in(crowd, CROWD, 4200010, 100, 0);
+	expect(in_order(crowd, CROWD, 100));
+	expect(busiest(crowd, CROWD) <= MOST);
+	expect(took < 26000);
 }
 
 static void test_others(void)
 {
 	const struct nbd_address a = server(2), b = server(3);
-	unsigned int i;
+	struct device d;
 
 	tap_test("pace: nobody waits for a crowd at another server");
-	for (i = 0; i < CROWD; i++)
-		nbd_pace_turn(&a, 1, 2000000);
-	expect_number(nbd_pace_turn(&b, 1, 2000000), 2000000);
-	expect(nbd_pace_turn(&a, 1, 2000000) > 2020000);
+	join_crowd(&a, 2000000);
+	join(&d, &b, 1, 2000000);
+	expect_number(nbd_pace_begin(&d.turn, 2000000), 2000000);
+	join(&d, &a, 1, 2000000);
+	expect(nbd_pace_begin(&d.turn, 2000000) > 2020000);
 
 	tap_test("pace: a crowd that has gone is forgotten");
-	expect_number(nbd_pace_turn(&a, 1, 2100000), 2100000);
+	leave_crowd();
+	nbd_pace_leave(&d.turn);
+	nbd_pace_leave(&d.turn);
+	join(&d, &a, 1, 2000001);
+	expect_number(nbd_pace_begin(&d.turn, 2000001), 2000001);
+
+	tap_test("pace: who leaves holds nobody up");
+	join_crowd(&a, 2100000);
+	nbd_pace_leave(&crowd[0].turn);
+	nbd_pace_leave(&crowd[CROWD / 2].turn);
+	nbd_pace_leave(&crowd[CROWD - 1].turn);
+	expect(let_in(crowd + 1, CROWD / 2 - 1, 2100010, 1, 0) < 13000);
+	expect(let_in(crowd + CROWD / 2 + 1, CROWD / 2 - 2, 2113010, 1, 0) < 13000);
 }
 
 static void test_several(void)
 {
 	const struct nbd_address a = server(4);
-	s64 turns[20];
 	unsigned int i;
 
 	tap_test("pace: several connections are as many turns");
-	for (i = 0; i < ARRAY_SIZE(turns); i++)
-		turns[i] = nbd_pace_turn(&a, 16, 3000000);
-	expect_number(turns[0], 3000000);
-	expect(turns[1] > turns[0]);
-	expect(busiest_second(turns, ARRAY_SIZE(turns)) <= MOST / 16);
+	for (i = 0; i < 20; i++)
+		join(&crowd[i], &a, 16, 3000000);
+	let_in(crowd, 20, 3000000, 1, 0);
+	expect_number(crowd[0].begun, 3000000);
+	expect(crowd[1].begun > 3000000);
+	expect(busiest(crowd, 20) <= MOST / 16);
 }
 
 void test_pace(void)
 {
 	test_crowd();
+	test_stalls();
 	test_others();
 	test_several();
 }
