@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "decimal.h"
 #include "device.h"
 #include "folders.h"
 
@@ -136,7 +137,16 @@ bool nbd_device_exists(s32 index)
 
 char *nbd_device_path(s32 index, char *buf)
 {
-	snprintf(buf, NBD_DEVICE_PATH_MAX, "/dev/nbd%d", index);
+	static const char prefix[] = "/dev/nbd";
+	char digits[NBD_DIGITS + 1], *end = digits + NBD_DIGITS;
+
+	if (index < 0) {
+		snprintf(buf, NBD_DEVICE_PATH_MAX, "%s%d", prefix, index);
+		return buf;
+	}
+	*end = '\0';
+	memcpy(buf, prefix, sizeof(prefix) - 1);
+	strcpy(buf + sizeof(prefix) - 1, nbd_decimal(index, end));
 	return buf;
 }
 

@@ -128,6 +128,18 @@ static size_t printable(char *out, const unsigned char *s, size_t len,
 	return used;
 }
 
+/* Nearly all text is ASCII that means itself: copied as far as that goes and fits. */
+static size_t copy_plain(char *dst, size_t size, const unsigned char *s, size_t len)
+{
+	size_t n = 0;
+
+	while (n < len && n + 1 < size && s[n] >= ' ' && s[n] < 0x7f && s[n] != '\\') {
+		dst[n] = s[n];
+		n++;
+	}
+	return n;
+}
+
 char *nbd_sanitize(char *dst, size_t size, const char *src, size_t len)
 {
 	static const char dots[] = "...";
@@ -135,6 +147,11 @@ char *nbd_sanitize(char *dst, size_t size, const char *src, size_t len)
 	size_t used = 0, room = 0, consumed, n;
 	char piece[17];
 
+	n = copy_plain(dst, size, s, len);
+	if (n == len) {
+		dst[n] = '\0';
+		return dst;
+	}
 	while (len) {
 		n = printable(piece, s, len, &consumed);
 		if (used + n + 1 > size) {

@@ -4,30 +4,16 @@
  */
 #include <string.h>
 
+#include "decimal.h"
 #include "error.h"
 #include "json.h"
 
-/* Of the largest number. */
-#define NBD_DIGITS 20
-
-/* Decimal, at the end of the NBD_DIGITS bytes of @digits; returns where it begins. */
-static size_t format_number(u64 value, char *digits)
-{
-	size_t first = NBD_DIGITS;
-
-	do {
-		digits[--first] = '0' + value % 10;
-		value /= 10;
-	} while (value);
-	return first;
-}
-
 void nbd_print_number(FILE *out, u64 value)
 {
-	char digits[NBD_DIGITS] = "";
-	size_t first = format_number(value, digits);
+	char digits[NBD_DIGITS], *end = digits + sizeof(digits), *first;
 
-	fwrite(digits + first, 1, sizeof(digits) - first, out);
+	for (first = nbd_decimal(value, end); first < end; first++)
+		putc_unlocked(*first, out);
 }
 
 static void flush(struct nbd_json *j)
@@ -43,7 +29,7 @@ static void end(struct nbd_json *j)
 		flush(j);
 }
 
-static void put(struct nbd_json *j, const char *text, size_t len)
+static void put_in_pieces(struct nbd_json *j, const char *text, size_t len)
 {
 	size_t n;
 
@@ -56,6 +42,16 @@ static void put(struct nbd_json *j, const char *text, size_t len)
 		memcpy(j->buffer + j->used, text, n);
 		j->used += n;
 	}
+}
+
+static inline void put(struct nbd_json *j, const char *text, size_t len)
+{
+	if (len > sizeof(j->buffer) - j->used) {
+		put_in_pieces(j, text, len);
+		return;
+	}
+	memcpy(j->buffer + j->used, text, len);
+	j->used += len;
 }
 
 static void put_character(struct nbd_json *j, char c)
@@ -132,11 +128,24 @@ static void put_text(struct nbd_json *j, const char *text, size_t len)
 
 static void new_line(struct nbd_json *j)
 {
-	unsigned int i;
+	static const char spaces[] = "\n                ";
+	unsigned int n = 2 * j->depth;
 
-	put_character(j, '\n');
-	for (i = 0; i < j->depth; i++)
-		put(j, "  ", 2);
+	if (n < sizeof(spaces) - 1) {
+		put(j, spaces, 1 + n);
+		return;
+	}
+	put(j, spaces, sizeof(spaces) - 1);
+	for (n -= sizeof(spaces) - 2; n; n--)
+		put_character(j, ' ');
+}
+
+/* A word of ours: there is nothing to escape. */
+static void put_key(struct nbd_json *j, const char *key)
+{
+	put_character(j, '"');
+	put_word(j, key);
+	put(j, "\": ", 3);
 }
 
 /* Comma, new line, indentation and key. */
@@ -147,10 +156,8 @@ static void begin(struct nbd_json *j, const char *key)
 	if (j->depth)
 		new_line(j);
 	j->first = false;
-	if (key) {
-		put_text(j, key, strlen(key));
-		put(j, ": ", 2);
-	}
+	if (key)
+		put_key(j, key);
 }
 
 void nbd_json_open(struct nbd_json *j, const char *key, char bracket)
@@ -188,11 +195,11 @@ void nbd_json_bytes(struct nbd_json *j, const char *key, const char *value,
 
 void nbd_json_number(struct nbd_json *j, const char *key, u64 value)
 {
-	char digits[NBD_DIGITS] = "";
-	size_t first = format_number(value, digits);
+	char digits[NBD_DIGITS], *behind = digits + sizeof(digits), *first;
 
+	first = nbd_decimal(value, behind);
 	begin(j, key);
-	put(j, digits + first, sizeof(digits) - first);
+	put(j, first, behind - first);
 	end(j);
 }
 

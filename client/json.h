@@ -33,7 +33,10 @@ struct nbd_json {
 /* The digits only; what else prints many numbers uses it, too. */
 void nbd_print_number(FILE *out, u64 value);
 
-/* @key is NULL in an array and at the top. @bracket is '{' or '['. */
+/*
+ * @key is NULL in an array and at the top, and else a word without anything that would have to
+ * be escaped. @bracket is '{' or '['.
+ */
 void nbd_json_open(struct nbd_json *j, const char *key, char bracket);
 /* @bracket is '}' or ']'. */
 void nbd_json_close(struct nbd_json *j, char bracket);

@@ -52,10 +52,12 @@ const char *nbd_care_text(const struct nbd_status *status, enum nbd_care care,
 {
 	char path[NBD_DEVICE_PATH_MAX], who[48] = "a process of another PID namespace";
 
+	*buf = '\0';
+	if (care == NBD_CARE_HERE)
+		return buf;
 	nbd_device_path(status->index, path);
 	if (status->keeper_pid)
 		snprintf(who, sizeof(who), "process %u", status->keeper_pid);
-	*buf = '\0';
 	if (care == NBD_CARE_ELSEWHERE)
 		snprintf(buf, size,
 			 "its record is in another %s (of a container?), where %s cares for it; to take that over: nbd-client -replace SERVER %s",

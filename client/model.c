@@ -21,6 +21,21 @@ int nbd_set_text(char **field, const char *text, struct nbd_err *err)
 	return 0;
 }
 
+/* All of them, one behind the other, as far as there is room. */
+static void join_texts(char *buf, size_t size, const char *const *texts)
+{
+	size_t used = 0, len;
+
+	for (; *texts; texts++) {
+		len = strlen(*texts);
+		if (len > size - 1 - used)
+			len = size - 1 - used;
+		memcpy(buf + used, *texts, len);
+		used += len;
+	}
+	buf[used] = '\0';
+}
+
 char *nbd_server_text(const struct nbd_server *server, char *buf, size_t size)
 {
 	char host[4 * NBD_HOST_MAX + 1];
@@ -28,14 +43,16 @@ char *nbd_server_text(const struct nbd_server *server, char *buf, size_t size)
 	nbd_sanitize(host, sizeof(host), server->host, server->host_len);
 	switch (server->family) {
 	case NBD_UNIX:
-		snprintf(buf, size, "%s", host);
+		join_texts(buf, size, (const char *[]){ host, NULL });
 		break;
 	case NBD_VSOCK:
-		snprintf(buf, size, "vsock %s:%s", host, server->port);
+		join_texts(buf, size, (const char *[]){ "vsock ", host, ":", server->port, NULL });
 		break;
 	default:
-		snprintf(buf, size, strchr(host, ':') ? "[%s]:%s" : "%s:%s",
-			 host, server->port);
+		if (strchr(host, ':'))
+			join_texts(buf, size, (const char *[]){ "[", host, "]:", server->port, NULL });
+		else
+			join_texts(buf, size, (const char *[]){ host, ":", server->port, NULL });
 		break;
 	}
 	return buf;
@@ -47,7 +64,7 @@ char *nbd_export_text(const struct nbd_params *params, char *buf, size_t size)
 	char clean[512];
 
 	if (!*name)
-		snprintf(buf, size, "the default export");
+		join_texts(buf, size, (const char *[]){ "the default export", NULL });
 	else
 		snprintf(buf, size, "export \"%s\"",
 			 nbd_sanitize(clean, sizeof(clean), name,
