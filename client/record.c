@@ -13,9 +13,6 @@
 #include "settings.h"
 #include "util.h"
 
-/* A record is seldom longer. */
-#define READ_BYTES 4096
-
 /* What is no setting, so that writing and reading cannot drift apart. */
 static const struct field {
 	const char *key;
@@ -258,6 +255,69 @@ static int set_key(struct reader *reader, const char *key, char *value)
 	return 0;
 }
 
+/* What is behind "KEY " if the line begins so, or NULL. */
+static const char *behind_key(const char *line, const char *key)
+{
+	while (*key && *key == *line) {
+		key++;
+		line++;
+	}
+	return !*key && *line == ' ' ? line + 1 : NULL;
+}
+
+/* More digits may be too large a number, or nonsense: who reads one after the other will see. */
+#define FEW_DIGITS 19
+
+/* The end of a line that is a number and nothing else, or NULL. */
+static char *read_few_digits(const char *value, const char *end, u64 *number)
+{
+	const char *at = value;
+	u64 n = 0;
+
+	while (*at >= '0' && *at <= '9')
+		n = 10 * n + (*at++ - '0');
+	if (at == value || at - value > FEW_DIGITS || (at < end && *at != '\n'))
+		return NULL;
+	*number = n;
+	return (char *)at;
+}
+
+/*
+ * Nearly all lines are a number with the key that is likely: the end of such a line, whose value
+ * is taken, or NULL for any other, which set_line() is for.
+ */
+static char *take_likely_number(struct reader *reader, const char *line, const char *end)
+{
+	const struct nbd_setting *s = reader->setting;
+	struct nbd_record *r = reader->record;
+	const unsigned int i = reader->field;
+	const char *value;
+	char *newline;
+	u64 number;
+
+	if (i < ARRAY_SIZE(fields) && !fields[i].text) {
+		value = behind_key(line, fields[i].key);
+		newline = value ? read_few_digits(value, end, &number) : NULL;
+		if (newline) {
+			reader->field = i + 1;
+			nbd_store((char *)r + fields[i].offset, fields[i].size, number);
+		}
+		return newline;
+	}
+	/* A text that nobody has given has no line. */
+	while (s && s->kind == NBD_KIND_TEXT)
+		s = recorded_after(s);
+	if (!s)
+		return NULL;
+	value = behind_key(line, s->record);
+	newline = value ? read_few_digits(value, end, &number) : NULL;
+	if (newline) {
+		reader->setting = recorded_after(s);
+		nbd_setting_set_number(s, &r->params, number);
+	}
+	return newline;
+}
+
 static int set_server(struct nbd_record *r, char *value)
 {
 	char *save = NULL, *family = strtok_r(value, " ", &save);
@@ -352,39 +412,18 @@ static bool is_sound(const struct nbd_record *r)
 static void complete_address(struct nbd_record *r)
 {
 	const unsigned int server = r->in_use.server;
-	struct nbd_address_list list = { 0 };
+	struct nbd_address_list list;
 
-	if (!r->in_use.len &&
-	    !nbd_resolve_numeric(&list, &r->params.servers[server], server) &&
-	    list.n == 1)
+	if (r->in_use.len)
+		return;
+	list.n = 0;
+	if (!nbd_resolve_numeric(&list, &r->params.servers[server], server) && list.n == 1)
 		r->in_use = list.addr[0];
 }
 
 bool nbd_record_knows_address(const struct nbd_record *r)
 {
 	return r->in_use.len && !r->moving;
-}
-
-/* All of it with a NUL behind, or NULL without memory; free() it. */
-static char *read_text(FILE *file, size_t *len)
-{
-	size_t size = 0, n;
-	char *text = NULL, *grown;
-
-	*len = 0;
-	do {
-		size += READ_BYTES;
-		grown = realloc(text, size + 1);
-		if (!grown) {
-			free(text);
-			return NULL;
-		}
-		text = grown;
-		n = fread(text + *len, 1, size - *len, file);
-		*len += n;
-	} while (n && *len == size);
-	text[*len] = '\0';
-	return text;
 }
 
 /* Cuts it into lines; *@number is that of the last one that was looked at. */
@@ -395,6 +434,11 @@ static int set_lines(struct reader *reader, char *text, size_t len,
 	int ret = 0;
 
 	for (*number = 0; !ret && line < end; line = newline + 1) {
+		newline = take_likely_number(reader, line, end);
+		if (newline) {
+			++*number;
+			continue;
+		}
 		newline = memchr(line, '\n', end - line);
 		if (!newline)
 			newline = end;
@@ -405,19 +449,15 @@ static int set_lines(struct reader *reader, char *text, size_t len,
 	return ret;
 }
 
-int nbd_record_parse(struct nbd_record *r, FILE *file, struct nbd_err *err)
+int nbd_record_parse(struct nbd_record *r, char *text, size_t len, struct nbd_err *err)
 {
 	struct reader reader = { .record = r, .setting = recorded_after(NULL) };
-	unsigned int number = 0;
-	size_t len;
-	char *text = read_text(file, &len);
-	int ret = -ENOMEM;
+	unsigned int number;
+	int ret;
 
 	memset(r, 0, sizeof(*r));
 	nbd_params_init(&r->params);
-	if (text)
-		ret = set_lines(&reader, text, len, &number);
-	free(text);
+	ret = set_lines(&reader, text, len, &number);
 	if (!ret && !is_sound(r))
 		ret = -EINVAL;
 	if (!ret) {

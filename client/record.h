@@ -60,14 +60,15 @@ struct nbd_record {
 /**
  * nbd_record_parse - a record from its text
  * @record:	filled in; nbd_record_free() it
- * @file:	the text, to its end
+ * @text:	the text, with a NUL behind it; it is changed
+ * @len:	its bytes, without that
  * @err:	says in which line it is damaged
  *
  * What later code relies on is so in a record that is accepted.
  *
  * Return: 0, -EINVAL or -ENOMEM; @record is freed then.
  */
-int nbd_record_parse(struct nbd_record *record, FILE *file,
+int nbd_record_parse(struct nbd_record *record, char *text, size_t len,
 		     struct nbd_err *err);
 void nbd_record_print(const struct nbd_record *record, FILE *file);
 

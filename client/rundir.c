@@ -107,41 +107,53 @@ static int check_file(int fd, const char *name, struct nbd_err *err)
 	char path[PATH_SIZE], why[80];
 	struct stat st;
 
-	path_of(name, path);
 	if (fstat(fd, &st))
-		return failed(path, errno, err);
+		return failed(path_of(name, path), errno, err);
 	if (!nbd_distrust(&st, S_IFREG, why, sizeof(why)))
 		return 0;
+	path_of(name, path);
 	return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
 			"%s %s: it is not believed; remove it (rm %s)", path,
 			why, path);
 }
 
 /* Never waits for the other end of a FIFO. */
-static int open_checked(const char *name, int flags, mode_t mode,
-			struct nbd_err *err)
+static int open_checked_at(int folder, const char *name, int flags, mode_t mode,
+			   struct nbd_err *err)
 {
-	int folder = nbd_rundir_open(err), fd, ret;
 	char path[PATH_SIZE];
+	int fd, ret;
 
-	if (folder < 0)
-		return folder;
 	fd = openat(folder, name,
 		    flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, mode);
 	if (fd < 0 && errno == ELOOP)
-		ret = nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
-			       "%s is a symbolic link: it is not believed; remove it (rm %s)",
-			       path_of(name, path), path);
-	else if (fd < 0)
-		ret = failed(path_of(name, path), errno, err);
-	else
-		ret = check_file(fd, name, err);
-	close(folder);
+		return nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
+				"%s is a symbolic link: it is not believed; remove it (rm %s)",
+				path_of(name, path), path);
+	if (fd < 0)
+		return failed(path_of(name, path), errno, err);
+	ret = check_file(fd, name, err);
 	if (!ret)
 		return fd;
-	if (fd >= 0)
-		close(fd);
+	close(fd);
 	return ret;
+}
+
+static int open_checked(const char *name, int flags, mode_t mode,
+			struct nbd_err *err)
+{
+	int folder = nbd_rundir_open(err), fd;
+
+	if (folder < 0)
+		return folder;
+	fd = open_checked_at(folder, name, flags, mode, err);
+	close(folder);
+	return fd;
+}
+
+int nbd_rundir_open_file_at(int folder, const char *name, struct nbd_err *err)
+{
+	return open_checked_at(folder, name, O_RDONLY, 0, err);
 }
 
 int nbd_rundir_open_file(const char *name, struct nbd_err *err)

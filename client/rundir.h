@@ -47,6 +47,9 @@ int nbd_rundir_open(struct nbd_err *err);
 /* A file that is there, for reading; errors as nbd_rundir_open(). */
 int nbd_rundir_open_file(const char *name, struct nbd_err *err);
 
+/* The same in @folder, which is nbd_rundir_open()'s: for who reads many. */
+int nbd_rundir_open_file_at(int folder, const char *name, struct nbd_err *err);
+
 /*
  * A file for reading and writing, with exactly that mode; made if there is none. The
  * folder must exist.

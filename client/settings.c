@@ -40,14 +40,6 @@ static_assert((NBD_GIVEN_INDEX
 #include "settings.def"
 ), "two settings have the same bit");
 
-const struct nbd_setting *nbd_setting_after(const struct nbd_setting *s)
-{
-	s = s ? s + 1 : nbd_settings;
-	while (s < nbd_settings + NBD_SETTINGS_N && (!s->size || s->command))
-		s++;
-	return s < nbd_settings + NBD_SETTINGS_N ? s : NULL;
-}
-
 const struct nbd_setting *nbd_setting_of_tab(const char *name)
 {
 	size_t i;

@@ -104,7 +104,13 @@ extern const struct nbd_setting nbd_settings[NBD_SETTINGS_N];
 /* The settings that have a field in struct nbd_params, and no others. */
 #define nbd_for_each_setting(s) \
 	for ((s) = nbd_setting_after(NULL); (s); (s) = nbd_setting_after(s))
-const struct nbd_setting *nbd_setting_after(const struct nbd_setting *s);
+static inline const struct nbd_setting *nbd_setting_after(const struct nbd_setting *s)
+{
+	s = s ? s + 1 : nbd_settings;
+	while (s < nbd_settings + NBD_SETTINGS_N && (!s->size || s->command))
+		s++;
+	return s < nbd_settings + NBD_SETTINGS_N ? s : NULL;
+}
 
 /* The row of an option of nbdtab, by its name there; NULL for an unknown one. */
 const struct nbd_setting *nbd_setting_of_tab(const char *name);

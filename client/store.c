@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
@@ -18,11 +19,15 @@
 #include "store.h"
 
 #define NAME_SIZE 48
+/* A record is seldom longer. */
+#define READ_BYTES 4096
 
 static char *record_name(s32 index, char *buf)
 {
-	snprintf(buf, NAME_SIZE, "nbd%d", index);
-	return buf;
+	static const char folder[] = "/dev/";
+	char path[NBD_DEVICE_PATH_MAX];
+
+	return strcpy(buf, nbd_device_path(index, path) + sizeof(folder) - 1);
 }
 
 /* Of the credentials that belong to the record. */
@@ -50,17 +55,69 @@ static FILE *open_file(const char *name, struct nbd_err *err, int *ret)
 	return NULL;
 }
 
-int nbd_record_read(struct nbd_record *r, s32 index, struct nbd_err *err)
+/*
+ * All of the file @fd and a NUL, in *@text, which is @room or else free()d by the caller. A
+ * regular file has come to its end when it gives less than there was room for.
+ */
+static int read_text(int fd, char *room, size_t size, char **text, size_t *len)
+{
+	char *grown = NULL, *at = room;
+	ssize_t n;
+
+	*len = 0;
+	for (;;) {
+		n = read(fd, at + *len, size - 1 - *len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			break;
+		*len += n;
+		if (*len < size - 1) {
+			at[*len] = '\0';
+			*text = at;
+			return 0;
+		}
+		size *= 2;
+		at = realloc(grown, size);
+		if (!at) {
+			errno = ENOMEM;
+			break;
+		}
+		if (!grown)
+			memcpy(at, room, *len);
+		grown = at;
+	}
+	n = -errno;
+	free(grown);
+	return n;
+}
+
+static int read_record(struct nbd_record *r, int fd, struct nbd_err *err)
+{
+	char room[READ_BYTES], *text = NULL;
+	size_t len;
+	int ret = read_text(fd, room, sizeof(room), &text, &len);
+
+	if (ret)
+		return nbd_fail(err, nbd_exit_of_errno(-ret), -ret, "%s", strerror(-ret));
+	ret = nbd_record_parse(r, text, len, err);
+	if (text != room)
+		free(text);
+	return ret;
+}
+
+int nbd_record_read_at(int folder, struct nbd_record *r, s32 index, struct nbd_err *err)
 {
 	char name[NAME_SIZE];
+	int fd = nbd_rundir_open_file_at(folder, record_name(index, name), err);
 	int ret;
-	FILE *file = open_file(record_name(index, name), err, &ret);
 
-	memset(r, 0, sizeof(*r));
-	if (!file)
-		return ret;
-	ret = nbd_record_parse(r, file, err);
-	fclose(file);
+	if (fd < 0) {
+		memset(r, 0, sizeof(*r));
+		return fd;
+	}
+	ret = read_record(r, fd, err);
+	close(fd);
 	if (!ret && r->params.index != index) {
 		ret = nbd_fail(err, NBD_EXIT_FAILURE, EINVAL,
 			       "the record is damaged: it is one of /dev/nbd%d",
@@ -69,6 +126,19 @@ int nbd_record_read(struct nbd_record *r, s32 index, struct nbd_err *err)
 	}
 	if (ret)
 		nbd_err_prefix(err, "%s/nbd%d", NBD_RUN_DIR, index);
+	return ret;
+}
+
+int nbd_record_read(struct nbd_record *r, s32 index, struct nbd_err *err)
+{
+	int folder = nbd_rundir_open(err), ret;
+
+	if (folder < 0) {
+		memset(r, 0, sizeof(*r));
+		return folder;
+	}
+	ret = nbd_record_read_at(folder, r, index, err);
+	close(folder);
 	return ret;
 }
 

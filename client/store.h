@@ -27,6 +27,10 @@
 int nbd_record_read(struct nbd_record *record, s32 index,
 		    struct nbd_err *err);
 
+/* The same in @folder, which is nbd_rundir_open()'s: for who reads many. */
+int nbd_record_read_at(int folder, struct nbd_record *record, s32 index,
+		       struct nbd_err *err);
+
 /*
  * The credentials that belong to it, for who makes connections with it; none without TLS.
  * 0 or a negative errno.

@@ -4,6 +4,8 @@
 #define NBD_TEST_RECORD_H
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "../../client/record.h"
 
@@ -19,14 +21,18 @@ static inline char *record_print(const struct nbd_record *r)
 	return text;
 }
 
-/* As nbd_record_parse(), from @len bytes, at least one. */
+/* As nbd_record_parse(), from @len bytes that stay as they are. */
 static inline int record_parse(struct nbd_record *r, const void *text, size_t len,
 			       struct nbd_err *err)
 {
-	FILE *file = fmemopen((void *)text, len, "r");
-	int ret = nbd_record_parse(r, file, err);
+	char *copy = malloc(len + 1);
+	int ret;
 
-	fclose(file);
+	if (len)
+		memcpy(copy, text, len);
+	copy[len] = '\0';
+	ret = nbd_record_parse(r, copy, len, err);
+	free(copy);
 	return ret;
 }
 
