@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <linux/nbd.h>
 #include <linux/tls.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "device.h"
@@ -21,34 +23,45 @@
 #include "store.h"
 #include "util.h"
 
+/* More text than this is not kept back until all is known; see open_draft(). */
+#define DRAFT_BYTES (32 << 20)
+
 /**
  * struct entry - one device
  * @status:	what the driver says
  * @record:	what the client noted down
  * @has_record:	@record is of this very attachment
- * @outage:	what the monitor tells of its attempts to reconnect it, or NULL
+ * @outage:	what the monitor tells of its attempts to reconnect it
+ * @has_outage:	it tells that
  */
 struct entry {
-	struct nbd_status status;
+	const struct nbd_status *status;
 	struct nbd_record record;
 	bool has_record;
-	struct nbd_outage *outage;
+	struct nbd_outage outage;
+	bool has_outage;
 };
 
 /**
- * struct gathering - all that was found
+ * struct listing - devices are printed as the driver tells of them, one after the other
  * @index:	device that is wanted, or NBD_INDEX_AUTO
  * @monitor:	as nbd_monitor_pid() says
- * @n:		devices
- * @entries:	they, by number
- * @no_memory:	not all could be kept
+ * @folder:	of the records, or a negative errno
+ * @json:	for programs
+ * @j:		writes that
+ * @out:	gets the text
+ * @n:		devices so far
+ * @entry:	the last one of them
  */
-struct gathering {
+struct listing {
 	s32 index;
 	pid_t monitor;
+	int folder;
+	bool json;
+	struct nbd_json j;
+	FILE *out;
 	size_t n;
-	struct entry **entries;
-	bool no_memory;
+	struct entry entry;
 };
 
 static const char *state_name(u32 state)
@@ -64,75 +77,28 @@ static const char *state_name(u32 state)
 	return state < ARRAY_SIZE(names) ? names[state] : "unknown";
 }
 
-static void attach_record(struct entry *e)
+static void attach_record(struct entry *e, int folder)
 {
-	if (nbd_record_read(&e->record, e->status.index, NULL))
+	e->has_record = false;
+	if (folder < 0 || nbd_record_read_at(folder, &e->record, e->status->index, NULL))
 		return;
-	e->has_record = nbd_keeper_record_counts(&e->record, &e->status);
+	e->has_record = nbd_keeper_record_counts(&e->record, e->status);
 	if (!e->has_record)
 		nbd_record_free(&e->record);
 }
 
-/* Of this monitor, and of this attachment. */
+/* Of this monitor, and of this attachment. What has all its connections has no outage. */
 static void attach_outage(struct entry *e, pid_t monitor)
 {
-	struct nbd_outage *o;
+	const struct nbd_status *s = e->status;
+	const struct nbd_outage *o = &e->outage;
 
-	if (!e->has_record || monitor <= 0)
+	e->has_outage = false;
+	if (!e->has_record || monitor <= 0 ||
+	    (s->state == NBD_STATE_LIVE && s->nconns && s->nlive == s->nconns))
 		return;
-	o = malloc(sizeof(*o));
-	if (!o)
-		return;
-	if (!nbd_outage_read(e->status.index, o) && o->monitor == monitor &&
-	    o->session_id == e->record.session_id && o->pid == e->record.pid)
-		e->outage = o;
-	else
-		free(o);
-}
-
-static struct entry *append_entry(struct gathering *g)
-{
-	struct entry **grown;
-
-	grown = realloc(g->entries, (g->n + 1) * sizeof(struct entry *));
-	if (!grown)
-		return NULL;
-	g->entries = grown;
-	grown[g->n] = calloc(1, sizeof(struct entry));
-	if (!grown[g->n])
-		return NULL;
-	return grown[g->n++];
-}
-
-static void gather(void *arg, const struct nbd_status *status)
-{
-	struct gathering *g = arg;
-	struct entry *e;
-
-	if (status->state == NBD_STATE_FREE ||
-	    (g->index >= 0 && status->index != g->index))
-		return;
-	e = append_entry(g);
-	if (!e) {
-		g->no_memory = true;
-		return;
-	}
-	e->status = *status;
-	attach_record(e);
-	attach_outage(e, g->monitor);
-}
-
-static void free_gathering(struct gathering *g)
-{
-	size_t i;
-
-	for (i = 0; i < g->n; i++) {
-		if (g->entries[i]->has_record)
-			nbd_record_free(&g->entries[i]->record);
-		free(g->entries[i]->outage);
-		free(g->entries[i]);
-	}
-	free(g->entries);
+	e->has_outage = !nbd_outage_read(s->index, &e->outage) && o->monitor == monitor &&
+			o->session_id == e->record.session_id && o->pid == e->record.pid;
 }
 
 /* --- for programs --- */
@@ -350,9 +316,9 @@ static void json_care(struct nbd_json *j, const struct entry *e)
 		[NBD_CARE_NOBODY] = "nobody",
 	};
 
-	nbd_json_text(j, "care", words[nbd_care(&e->status, e->has_record)]);
-	if (e->status.keeper_pid)
-		nbd_json_number(j, "keeper_pid", e->status.keeper_pid);
+	nbd_json_text(j, "care", words[nbd_care(e->status, e->has_record)]);
+	if (e->status->keeper_pid)
+		nbd_json_number(j, "keeper_pid", e->status->keeper_pid);
 }
 
 static void json_entry(struct nbd_json *j, const struct entry *e)
@@ -360,34 +326,33 @@ static void json_entry(struct nbd_json *j, const struct entry *e)
 	char path[NBD_DEVICE_PATH_MAX];
 
 	nbd_json_open(j, NULL, '{');
-	nbd_json_text(j, "device", nbd_device_path(e->status.index, path));
-	nbd_json_number(j, "index", e->status.index);
-	nbd_json_text(j, "state", state_name(e->status.state));
-	nbd_json_number(j, "pid", e->status.pid);
-	if (e->status.detailed)
-		json_driver(j, &e->status);
+	nbd_json_text(j, "device", nbd_device_path(e->status->index, path));
+	nbd_json_number(j, "index", e->status->index);
+	nbd_json_text(j, "state", state_name(e->status->state));
+	nbd_json_number(j, "pid", e->status->pid);
+	if (e->status->detailed)
+		json_driver(j, e->status);
 	json_care(j, e);
 	if (e->has_record)
 		json_record(j, &e->record);
-	if (e->outage)
-		json_outage(j, e->outage, &e->record.params);
+	if (e->has_outage)
+		json_outage(j, &e->outage, &e->record.params);
 	nbd_json_close(j, '}');
 }
 
-static void print_json(const struct gathering *g, FILE *out)
+static void begin_json(struct nbd_json *j, pid_t monitor)
 {
-	struct nbd_json j = { .out = out };
-	size_t i;
+	nbd_json_open(j, NULL, '{');
+	nbd_json_bool(j, "monitor", monitor);
+	if (monitor > 0)
+		nbd_json_number(j, "monitor_pid", monitor);
+	nbd_json_open(j, "devices", '[');
+}
 
-	nbd_json_open(&j, NULL, '{');
-	nbd_json_bool(&j, "monitor", g->monitor);
-	if (g->monitor > 0)
-		nbd_json_number(&j, "monitor_pid", g->monitor);
-	nbd_json_open(&j, "devices", '[');
-	for (i = 0; i < g->n; i++)
-		json_entry(&j, g->entries[i]);
-	nbd_json_close(&j, ']');
-	nbd_json_close(&j, '}');
+static void end_json(struct nbd_json *j)
+{
+	nbd_json_close(j, ']');
+	nbd_json_close(j, '}');
 }
 
 /* --- for people --- */
@@ -397,11 +362,11 @@ static void print_server(const struct entry *e, unsigned int i, FILE *out)
 {
 	char text[NBD_SERVER_TEXT_MAX];
 
-	fprintf(out, " at %s\n",
-		nbd_server_text(&e->record.params.servers[i], text,
-				sizeof(text)));
-	if (e->outage && e->outage->server[i][0])
-		fprintf(out, "    last error: %s\n", e->outage->server[i]);
+	fputs(" at ", out);
+	fputs(nbd_server_text(&e->record.params.servers[i], text, sizeof(text)), out);
+	fputc('\n', out);
+	if (e->has_outage && e->outage.server[i][0])
+		fprintf(out, "    last error: %s\n", e->outage.server[i]);
 }
 
 static void print_record(const struct entry *e, FILE *out)
@@ -410,8 +375,8 @@ static void print_record(const struct entry *e, FILE *out)
 	char name[600], path[NBD_NAMESPACE_PATH_MAX];
 	unsigned int i;
 
-	fprintf(out, "  %s",
-		nbd_export_text(&r->params, name, sizeof(name)));
+	fputs("  ", out);
+	fputs(nbd_export_text(&r->params, name, sizeof(name)), out);
 	print_server(e, r->in_use.server, out);
 	for (i = 0; i < r->params.nservers; i++) {
 		if (i == r->in_use.server)
@@ -454,27 +419,32 @@ static void print_timer(const struct nbd_setting *s, u64 value, FILE *out)
 	fputs(" s", out);
 }
 
-static const struct nbd_setting *find_timer(unsigned int place)
+#define TIMERS_MAX 8
+
+/* In the order of their places; the table is gone through once. */
+static const struct nbd_setting *const *find_timers(void)
 {
+	static const struct nbd_setting *timers[TIMERS_MAX + 1];
 	const struct nbd_setting *s;
 
+	if (timers[0])
+		return timers;
 	nbd_for_each_setting(s)
-		if (s->place == place)
-			return s;
-	return NULL;
+		if (s->place && s->place <= TIMERS_MAX)
+			timers[s->place - 1] = s;
+	return timers;
 }
 
 static void print_timers(const struct entry *e, FILE *out)
 {
 	const char *separator = "  requests: ";
-	const struct nbd_setting *s;
-	unsigned int place;
+	const struct nbd_setting *const *timers, *s;
 
-	for (place = 1; (s = find_timer(place)); place++) {
+	for (timers = find_timers(); (s = *timers); timers++) {
 		if (!s->width && !e->has_record)
 			continue;
 		fputs(separator, out);
-		print_timer(s, s->width ? e->status.told[s->bit] :
+		print_timer(s, s->width ? e->status->told[s->bit] :
 			    nbd_setting_number(s, &e->record.params), out);
 		separator = ", ";
 	}
@@ -483,8 +453,10 @@ static void print_timers(const struct entry *e, FILE *out)
 
 static void print_read_ahead(const struct nbd_status *s, FILE *out)
 {
-	const struct nbd_setting *setting = nbd_setting_of_tab("read_ahead");
+	static const struct nbd_setting *setting;
 
+	if (!setting)
+		setting = nbd_setting_of_tab("read_ahead");
 	fputs("  reads ", out);
 	nbd_print_size(s->told[setting->bit] << 10, out);
 	fputs(" ahead\n", out);
@@ -497,8 +469,8 @@ static void print_tls(const struct entry *e, FILE *out)
 	const struct nbd_conn_info *worn = NULL;
 	unsigned int i;
 
-	for (i = 0; i < e->status.nconns && i < NBD_STATUS_CONNS_MAX; i++) {
-		const struct nbd_conn_info *c = &e->status.conns[i];
+	for (i = 0; i < e->status->nconns && i < NBD_STATUS_CONNS_MAX; i++) {
+		const struct nbd_conn_info *c = &e->status->conns[i];
 
 		if (c->tls_version && (!worn || worn->tls_records < c->tls_records))
 			worn = c;
@@ -551,26 +523,53 @@ static void print_care(const struct entry *e, FILE *out)
 {
 	char text[NBD_CARE_TEXT_MAX];
 
-	nbd_care_text(&e->status, nbd_care(&e->status, e->has_record), text,
+	nbd_care_text(e->status, nbd_care(e->status, e->has_record), text,
 		      sizeof(text));
 	if (*text)
 		fprintf(out, "  %s\n", text);
 }
 
+/* As "%.1f" does, to the last digit. */
+static void print_seconds(u64 ms, FILE *out)
+{
+	const u64 tenths = (ms + 50) / 100;
+
+	if (ms % 100 == 50 || ms > S32_MAX) {
+		fprintf(out, "%.1f", ms / 1000.0);
+		return;
+	}
+	nbd_print_number(out, tenths / 10);
+	fputc('.', out);
+	fputc('0' + tenths % 10, out);
+}
+
+static void print_driver(const struct nbd_status *s, FILE *out)
+{
+	fputs(" for ", out);
+	print_seconds(s->since_ms, out);
+	fputs(" s, ", out);
+	nbd_print_size(s->size, out);
+	if (s->server_flags & NBD_FLAG_READ_ONLY)
+		fputs(" read-only", out);
+	fputs(", ", out);
+	nbd_print_number(out, s->nlive);
+	fputs(" of ", out);
+	nbd_print_number(out, s->nconns);
+	fputs(" connections, open ", out);
+	nbd_print_number(out, s->openers);
+	fputs(" times", out);
+}
+
 static void print_entry(const struct entry *e, bool monitor, FILE *out)
 {
-	const struct nbd_status *s = &e->status;
+	const struct nbd_status *s = e->status;
 	char path[NBD_DEVICE_PATH_MAX];
 
-	fprintf(out, "%s: %s", nbd_device_path(s->index, path),
-		state_name(s->state));
-	if (s->detailed) {
-		fprintf(out, " for %.1f s, ", s->since_ms / 1000.0);
-		nbd_print_size(s->size, out);
-		fprintf(out, "%s, %u of %u connections, open %u times",
-			s->server_flags & NBD_FLAG_READ_ONLY ?
-			" read-only" : "", s->nlive, s->nconns, s->openers);
-	}
+	fputs(nbd_device_path(s->index, path), out);
+	fputs(": ", out);
+	fputs(state_name(s->state), out);
+	if (s->detailed)
+		print_driver(s, out);
 	fputc('\n', out);
 	if (s->cause[0])
 		fprintf(out, "  %s: %s\n", s->state == NBD_STATE_LIVE ?
@@ -578,8 +577,8 @@ static void print_entry(const struct entry *e, bool monitor, FILE *out)
 	if (e->has_record)
 		print_record(e, out);
 	print_tls(e, out);
-	if (e->outage)
-		print_outage(e->outage, out);
+	if (e->has_outage)
+		print_outage(&e->outage, out);
 	if (!monitor && e->has_record && nbd_record_monitored(&e->record))
 		fputs(no_monitor, out);
 	print_care(e, out);
@@ -591,45 +590,103 @@ static void print_entry(const struct entry *e, bool monitor, FILE *out)
 	}
 }
 
-static void print_people(const struct gathering *g, FILE *out)
-{
-	size_t i;
+/* --- all of them --- */
 
-	for (i = 0; i < g->n; i++)
-		print_entry(g->entries[i], g->monitor, out);
+static void print_device(void *arg, const struct nbd_status *status)
+{
+	struct listing *l = arg;
+	struct entry *e = &l->entry;
+
+	if (status->state == NBD_STATE_FREE || (l->index >= 0 && status->index != l->index))
+		return;
+	l->n++;
+	e->status = status;
+	attach_record(e, l->folder);
+	attach_outage(e, l->monitor);
+	if (l->json)
+		json_entry(&l->j, e);
+	else
+		print_entry(e, l->monitor, l->out);
+	if (e->has_record)
+		nbd_record_free(&e->record);
 }
 
-static int gather_all(struct gathering *g, struct nbd_err *err)
+static int list_devices(struct listing *l, struct nbd_err *err)
 {
+	char path[NBD_DEVICE_PATH_MAX];
 	struct nbd_kernel kernel;
 	int ret;
 
 	ret = nbd_kernel_open(&kernel, false, err);
-	if (ret == -ENOENT && g->index < 0)
+	if (ret == -ENOENT && l->index < 0)
 		return 0;	/* without a driver nothing is attached */
 	if (ret)
 		return ret;
-	ret = nbd_kernel_status(&kernel, g->index, gather, g, err);
+	l->folder = nbd_rundir_open(NULL);
+	ret = nbd_kernel_status(&kernel, l->index, print_device, l, err);
+	if (l->folder >= 0)
+		close(l->folder);
 	nbd_kernel_close(&kernel);
-	if (!ret && g->no_memory)
-		ret = nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
+	if (!ret && l->index >= 0 && !l->n)
+		ret = nbd_fail(err, NBD_EXIT_FAILURE, ENODEV, "%s is not attached",
+			       nbd_device_path(l->index, path));
 	return ret;
+}
+
+/**
+ * struct draft - text that is kept back
+ * @out:	where it goes
+ * @dropped:	it is not wanted after all
+ */
+struct draft {
+	FILE *out;
+	bool dropped;
+};
+
+static ssize_t write_draft(void *cookie, const char *text, size_t size)
+{
+	struct draft *d = cookie;
+
+	return d->dropped || fwrite(text, 1, size, d->out) == size ? (ssize_t)size : 0;
+}
+
+/*
+ * The driver is not made to wait for whoever reads the text, and who is told of a failure gets
+ * no text: it is written when all is known, as long as it fits into @buffer, of which memory
+ * that is not used costs nothing.
+ */
+static FILE *open_draft(struct draft *d, char *buffer)
+{
+	const cookie_io_functions_t io = { .write = write_draft };
+	FILE *file = buffer ? fopencookie(d, "w", io) : NULL;
+
+	if (!file)
+		return NULL;
+	setvbuf(file, buffer, _IOFBF, DRAFT_BYTES);
+	__fsetlocking(file, FSETLOCKING_BYCALLER);
+	return file;
 }
 
 int nbd_print_status(s32 index, bool json, FILE *out, struct nbd_err *err)
 {
-	struct gathering g = { .index = index, .monitor = nbd_monitor_pid() };
-	char path[NBD_DEVICE_PATH_MAX];
-	int ret = gather_all(&g, err);
+	struct listing l = { .index = index, .json = json, .monitor = nbd_monitor_pid() };
+	struct draft draft = { .out = out };
+	char *buffer = malloc(DRAFT_BYTES);
+	int ret;
 
-	if (!ret && index >= 0 && !g.n)
-		ret = nbd_fail(err, NBD_EXIT_FAILURE, ENODEV,
-			       "%s is not attached",
-			       nbd_device_path(index, path));
-	if (!ret && json)
-		print_json(&g, out);
-	else if (!ret)
-		print_people(&g, out);
-	free_gathering(&g);
+	l.out = open_draft(&draft, buffer);
+	l.j.out = l.out;
+	if (!l.out) {
+		free(buffer);
+		return nbd_fail(err, NBD_EXIT_FAILURE, ENOMEM, "out of memory");
+	}
+	if (json)
+		begin_json(&l.j, l.monitor);
+	ret = list_devices(&l, err);
+	if (json)
+		end_json(&l.j);
+	draft.dropped = ret;
+	fclose(l.out);
+	free(buffer);
 	return ret;
 }

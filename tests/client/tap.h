@@ -71,6 +71,7 @@ void test_await(void);
 void test_watch(void);
 void test_probe(void);
 void test_identity(void);
+void test_status(void);
 void test_tls(void);
 
 #endif /* NBD_TEST_TAP_H */

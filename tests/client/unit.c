@@ -36,6 +36,7 @@ static const struct {
 	{ "watch", test_watch },
 	{ "probe", test_probe },
 	{ "identity", test_identity },
+	{ "status", test_status },
 };
 
 /* Was the part asked to be left out? */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What tests/client/watch.c plays, by the linker's --wrap, and what it takes the place of. */
+/* What tests/client/watch.c and status.c play, by the linker's --wrap, and what it takes the place of. */
 #ifndef NBD_TEST_WRAPPED_H
 #define NBD_TEST_WRAPPED_H
 
 #include "../../client/kernel.h"
+#include "../../client/outage.h"
 #include "../../client/store.h"
 #include "../../client/resolver.h"
 
@@ -23,6 +24,24 @@ u64 __real_nbd_record_id(s32 index);
 int __real_nbd_record_update(const struct nbd_record *record, u64 *file, struct nbd_err *err);
 bool __real_nbd_resolver_take(struct nbd_resolver_job *job, struct nbd_address_list *result);
 void __real_nbd_resolver_submit(struct nbd_resolver_job *job);
+int __wrap_nbd_kernel_open(struct nbd_kernel *k, bool load, struct nbd_err *err);
+void __wrap_nbd_kernel_close(struct nbd_kernel *k);
+int __wrap_nbd_kernel_status(struct nbd_kernel *k, s32 index, nbd_status_fn fn, void *arg,
+			     struct nbd_err *err);
+pid_t __wrap_nbd_monitor_pid(void);
+int __wrap_nbd_rundir_open(struct nbd_err *err);
+int __wrap_nbd_record_read_at(int folder, struct nbd_record *record, s32 index,
+			      struct nbd_err *err);
+int __wrap_nbd_outage_read(s32 index, struct nbd_outage *outage);
+int __real_nbd_kernel_open(struct nbd_kernel *k, bool load, struct nbd_err *err);
+void __real_nbd_kernel_close(struct nbd_kernel *k);
+int __real_nbd_kernel_status(struct nbd_kernel *k, s32 index, nbd_status_fn fn, void *arg,
+			     struct nbd_err *err);
+pid_t __real_nbd_monitor_pid(void);
+int __real_nbd_rundir_open(struct nbd_err *err);
+int __real_nbd_record_read_at(int folder, struct nbd_record *record, s32 index,
+			      struct nbd_err *err);
+int __real_nbd_outage_read(s32 index, struct nbd_outage *outage);
 void __wrap_nbd_log(int priority, const char *fmt, ...);
 
 #endif /* NBD_TEST_WRAPPED_H */
