@@ -54,14 +54,14 @@ static inline void put(struct nbd_json *j, const char *text, size_t len)
 	j->used += len;
 }
 
-static void put_character(struct nbd_json *j, char c)
+static inline void put_character(struct nbd_json *j, char c)
 {
 	if (j->used == sizeof(j->buffer))
 		flush(j);
 	j->buffer[j->used++] = c;
 }
 
-static void put_word(struct nbd_json *j, const char *word)
+static inline void put_word(struct nbd_json *j, const char *word)
 {
 	put(j, word, strlen(word));
 }
@@ -126,18 +126,25 @@ static void put_text(struct nbd_json *j, const char *text, size_t len)
 	put_character(j, '"');
 }
 
+/* Indentation that is deeper is put together. */
+#define DEPTH_MAX 8
+
 static void new_line(struct nbd_json *j)
 {
-	static const char spaces[] = "\n                ";
-	unsigned int n = 2 * j->depth;
+	static const char line[] = "\n                ";
+	unsigned int i;
 
-	if (n < sizeof(spaces) - 1) {
-		put(j, spaces, 1 + n);
+	if (sizeof(j->buffer) - j->used < sizeof(line))
+		flush(j);
+	/* All of it, which is cheaper than a part. */
+	memcpy(j->buffer + j->used, line, sizeof(line) - 1);
+	if (j->depth <= DEPTH_MAX) {
+		j->used += 1 + 2 * j->depth;
 		return;
 	}
-	put(j, spaces, sizeof(spaces) - 1);
-	for (n -= sizeof(spaces) - 2; n; n--)
-		put_character(j, ' ');
+	j->used += sizeof(line) - 1;
+	for (i = DEPTH_MAX; i < j->depth; i++)
+		put(j, "  ", 2);
 }
 
 /* A word of ours: there is nothing to escape. */

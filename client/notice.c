@@ -60,6 +60,7 @@ static void decode_conn(struct nlattr *item, struct nbd_status *s)
 	if (s->nconns++ >= NBD_STATUS_CONNS_MAX)
 		return;
 	c = &s->conns[s->nconns - 1];
+	memset(c, 0, sizeof(*c));
 	c->slot = get_u32(tb[NBD_CONN_SLOT]);
 	c->live = live;
 	c->requests = get_u64(tb[NBD_CONN_REQUESTS]);
@@ -109,11 +110,19 @@ static void decode_settings(struct nlattr *tb[], struct nbd_status *status)
 	}
 }
 
+/* But for the room for connections: that is most of it, and seldom needed. */
+static void clear_status(struct nbd_status *s)
+{
+	memset(s, 0, offsetof(struct nbd_status, conns));
+	memset((char *)s + offsetof(struct nbd_status, conns) + sizeof(s->conns), 0,
+	       sizeof(*s) - offsetof(struct nbd_status, conns) - sizeof(s->conns));
+}
+
 bool nbd_status_decode(struct nlmsghdr *hdr, struct nbd_status *s)
 {
 	struct nlattr *tb[NBD_ATTR_EXT_MAX + 1];
 
-	memset(s, 0, sizeof(*s));
+	clear_status(s);
 	if (!genlmsg_valid_hdr(hdr, 0) ||
 	    genlmsg_parse(hdr, 0, tb, NBD_ATTR_EXT_MAX, NULL) ||
 	    !tb[NBD_ATTR_INDEX])

@@ -195,18 +195,6 @@ static int set_setting(struct nbd_record *r, const struct nbd_setting *s, char *
 	return 0;
 }
 
-/**
- * struct reader - reading a record, where the keys have an order that is likely
- * @record:	what is read
- * @field:	the next of @fields, if the order is that of nbd_record_print()
- * @setting:	after the fields likewise the next setting, or NULL
- */
-struct reader {
-	struct nbd_record *record;
-	unsigned int field;
-	const struct nbd_setting *setting;
-};
-
 static const struct nbd_setting *recorded_after(const struct nbd_setting *s)
 {
 	do
@@ -215,63 +203,69 @@ static const struct nbd_setting *recorded_after(const struct nbd_setting *s)
 	return s;
 }
 
-static int read_field(struct reader *reader, unsigned int i, char *value)
-{
-	reader->field = i + 1;
-	return set_field(reader->record, &fields[i], value);
-}
-
-static int read_setting(struct reader *reader, const struct nbd_setting *s, char *value)
-{
-	reader->setting = recorded_after(s);
-	return set_setting(reader->record, s, value);
-}
-
-/* 1 if it is not the one that is likely. */
-static int set_likely_key(struct reader *reader, const char *key, char *value)
-{
-	const struct nbd_setting *s = reader->setting;
-	unsigned int i = reader->field;
-
-	if (i < ARRAY_SIZE(fields) && !strcmp(key, fields[i].key))
-		return read_field(reader, i, value);
-	if (s && !strcmp(key, s->record))
-		return read_setting(reader, s, value);
-	return 1;
-}
-
 /* Another release may have written more. */
-static int set_key(struct reader *reader, const char *key, char *value)
+static int set_key(struct nbd_record *r, const char *key, char *value)
 {
 	const struct nbd_setting *s;
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(fields); i++)
 		if (!strcmp(key, fields[i].key))
-			return read_field(reader, i, value);
+			return set_field(r, &fields[i], value);
 	for (s = recorded_after(NULL); s; s = recorded_after(s))
 		if (!strcmp(key, s->record))
-			return read_setting(reader, s, value);
+			return set_setting(r, s, value);
 	return 0;
 }
 
-/* What is behind "KEY " if the line begins so, or NULL. */
-static const char *behind_key(const char *line, const char *key)
+/* --- what nearly all lines are: a number --- */
+
+/**
+ * struct number - a key of a number
+ * @key:	the key
+ * @len:	its bytes
+ * @offset:	of the field in struct nbd_record
+ * @size:	its bytes
+ */
+struct number {
+	const char *key;
+	size_t len;
+	size_t offset;
+	size_t size;
+};
+
+/* All of them, in the order in which nbd_record_print() has them. */
+static struct number numbers[ARRAY_SIZE(fields) + NBD_SETTINGS_N];
+static unsigned int n_numbers;
+
+static void add_number(const char *key, size_t offset, size_t size)
 {
-	while (*key && *key == *line) {
-		key++;
-		line++;
-	}
-	return !*key && *line == ' ' ? line + 1 : NULL;
+	numbers[n_numbers++] = (struct number){ key, strlen(key), offset, size };
 }
 
-/* More digits may be too large a number, or nonsense: who reads one after the other will see. */
+static void find_numbers(void)
+{
+	const struct nbd_setting *s;
+	unsigned int i;
+
+	if (n_numbers)
+		return;
+	for (i = 0; i < ARRAY_SIZE(fields); i++)
+		if (!fields[i].text)
+			add_number(fields[i].key, fields[i].offset, fields[i].size);
+	for (s = recorded_after(NULL); s; s = recorded_after(s))
+		if (s->kind != NBD_KIND_TEXT)
+			add_number(s->record, offsetof(struct nbd_record, params) + s->offset,
+				   s->size);
+}
+
+/* More digits may be too large a number, or nonsense: set_line() will see. */
 #define FEW_DIGITS 19
 
-/* The end of a line that is a number and nothing else, or NULL. */
-static char *read_few_digits(const char *value, const char *end, u64 *number)
+/* The end of a line that has a number from @value on and nothing else, or NULL. */
+static char *read_few_digits(char *value, const char *end, u64 *number)
 {
-	const char *at = value;
+	char *at = value;
 	u64 n = 0;
 
 	while (*at >= '0' && *at <= '9')
@@ -279,42 +273,34 @@ static char *read_few_digits(const char *value, const char *end, u64 *number)
 	if (at == value || at - value > FEW_DIGITS || (at < end && *at != '\n'))
 		return NULL;
 	*number = n;
-	return (char *)at;
+	return at;
 }
 
 /*
- * Nearly all lines are a number with the key that is likely: the end of such a line, whose value
- * is taken, or NULL for any other, which set_line() is for.
+ * Takes the value of a line that is a number; returns its end, or NULL if it is none, which
+ * set_line() is for. @next is where to look for the key first, and where the next one will be.
  */
-static char *take_likely_number(struct reader *reader, const char *line, const char *end)
+static char *take_number(struct nbd_record *r, unsigned int *next, char *line, const char *end)
 {
-	const struct nbd_setting *s = reader->setting;
-	struct nbd_record *r = reader->record;
-	const unsigned int i = reader->field;
-	const char *value;
+	const struct number *n = NULL;
+	const size_t len = end - line;
+	unsigned int i;
 	char *newline;
-	u64 number;
+	u64 value;
 
-	if (i < ARRAY_SIZE(fields) && !fields[i].text) {
-		value = behind_key(line, fields[i].key);
-		newline = value ? read_few_digits(value, end, &number) : NULL;
-		if (newline) {
-			reader->field = i + 1;
-			nbd_store((char *)r + fields[i].offset, fields[i].size, number);
-		}
-		return newline;
+	for (i = *next; i < n_numbers; i++) {
+		n = &numbers[i];
+		if (*n->key == *line && n->len < len && line[n->len] == ' ' &&
+		    !memcmp(line, n->key, n->len))
+			break;
 	}
-	/* A text that nobody has given has no line. */
-	while (s && s->kind == NBD_KIND_TEXT)
-		s = recorded_after(s);
-	if (!s)
+	if (i == n_numbers)
 		return NULL;
-	value = behind_key(line, s->record);
-	newline = value ? read_few_digits(value, end, &number) : NULL;
-	if (newline) {
-		reader->setting = recorded_after(s);
-		nbd_setting_set_number(s, &r->params, number);
-	}
+	newline = read_few_digits(line + n->len + 1, end, &value);
+	if (!newline)
+		return NULL;
+	nbd_store((char *)r + n->offset, n->size, value);
+	*next = i + 1;
 	return newline;
 }
 
@@ -371,25 +357,20 @@ static int set_address(struct nbd_record *r, char *value)
 	return 0;
 }
 
-static int set_line(struct reader *reader, char *line)
+static int set_line(struct nbd_record *r, char *line)
 {
-	struct nbd_record *r = reader->record;
 	char *value = strchr(line, ' ');
-	int ret;
 
 	if (!value)
 		return *line ? -EINVAL : 0;
 	*value++ = '\0';
-	ret = set_likely_key(reader, line, value);
-	if (ret <= 0)
-		return ret;
 	if (!strcmp(line, "server"))
 		return set_server(r, value);
 	if (!strcmp(line, "address"))
 		return set_address(r, value);
 	if (!strcmp(line, "current-address"))
 		return set_bytes(&r->in_use, value);
-	return set_key(reader, line, value);
+	return set_key(r, line, value);
 }
 
 /* What later code relies on without looking. */
@@ -427,37 +408,35 @@ bool nbd_record_knows_address(const struct nbd_record *r)
 }
 
 /* Cuts it into lines; *@number is that of the last one that was looked at. */
-static int set_lines(struct reader *reader, char *text, size_t len,
-		     unsigned int *number)
+static int set_lines(struct nbd_record *r, char *text, size_t len, unsigned int *number)
 {
 	char *line = text, *end = text + len, *newline;
+	unsigned int next = 0;
 	int ret = 0;
 
+	find_numbers();
 	for (*number = 0; !ret && line < end; line = newline + 1) {
-		newline = take_likely_number(reader, line, end);
-		if (newline) {
-			++*number;
+		++*number;
+		newline = take_number(r, &next, line, end);
+		if (newline)
 			continue;
-		}
 		newline = memchr(line, '\n', end - line);
 		if (!newline)
 			newline = end;
 		*newline = '\0';
-		++*number;
-		ret = set_line(reader, line);
+		ret = set_line(r, line);
 	}
 	return ret;
 }
 
 int nbd_record_parse(struct nbd_record *r, char *text, size_t len, struct nbd_err *err)
 {
-	struct reader reader = { .record = r, .setting = recorded_after(NULL) };
 	unsigned int number;
 	int ret;
 
 	memset(r, 0, sizeof(*r));
 	nbd_params_init(&r->params);
-	ret = set_lines(&reader, text, len, &number);
+	ret = set_lines(r, text, len, &number);
 	if (!ret && !is_sound(r))
 		ret = -EINVAL;
 	if (!ret) {

@@ -310,13 +310,16 @@ const char *nbd_setting_choice(const struct nbd_setting *s, u64 value)
 
 void nbd_params_init(struct nbd_params *params)
 {
+	static struct nbd_params initial;
 	const struct nbd_setting *s;
 
-	memset(params, 0, sizeof(*params));
-	params->index = NBD_INDEX_AUTO;
-	nbd_for_each_setting(s)
-		if (s->initial)
-			nbd_setting_set_number(s, params, s->initial);
+	if (!initial.index) {
+		nbd_for_each_setting(s)
+			if (s->initial)
+				nbd_setting_set_number(s, &initial, s->initial);
+		initial.index = NBD_INDEX_AUTO;
+	}
+	*params = initial;
 }
 
 void nbd_params_free(struct nbd_params *params)
@@ -324,7 +327,7 @@ void nbd_params_free(struct nbd_params *params)
 	const struct nbd_setting *s;
 
 	nbd_for_each_setting(s)
-		if (s->kind == NBD_KIND_TEXT)
+		if (s->kind == NBD_KIND_TEXT && *text_of(s, params))
 			free(*text_of(s, params));
 	nbd_credentials_free(params->credentials);
 	memset(params, 0, sizeof(*params));

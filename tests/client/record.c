@@ -118,6 +118,8 @@ static const char *const damaged[] = {
 	"index 0\nserver 0 1 h\naddress 0 %02\n",
 	"index 0\nserver 0 1 h\ncurrent-address %02\n",
 	"index 0\nserver 0 1 h\nconns 999\n",
+	"index 0\nserver 0 1 h\nconns 1x\n",
+	"index 0\nserver 0 1 h\nsession 18446744073709551616\n",
 	"index 0\nserver 0 1 h\nconnect-timeout 0\n",
 };
 
@@ -146,6 +148,27 @@ static void test_old(void)
 		expect_number(nbd_record_knows_address(&r), old[i].known);
 		nbd_record_free(&r);
 	}
+}
+
+/* In no order, with keys that nobody knows, numbers of all lengths, and an end without a newline. */
+static void test_numbers(void)
+{
+	static const char text[] =
+		"pid 5\nindex 3\nlater 7\nsession 18446744073709551615\ntimeout 00000000000000000000017\n"
+		"server 0 1 h\nkeeper 9999999999999999999\nconns 2\nsize 4096";
+	struct nbd_record r;
+	struct nbd_err err;
+
+	tap_test("record: lines in any order");
+	expect_number(parse(&r, text, &err), 0);
+	expect_number(r.params.index, 3);
+	expect_number(r.pid, 5);
+	expect_number(r.nconns, 2);
+	expect_number(r.export.size, 4096);
+	expect_number(r.params.timeout, 17);
+	expect(r.session_id == U64_MAX);
+	expect(r.keeper == 9999999999999999999ULL);
+	nbd_record_free(&r);
 }
 
 static void test_damaged(void)
@@ -360,6 +383,7 @@ void test_record(void)
 	test_round_trip();
 	test_places();
 	test_old();
+	test_numbers();
 	test_damaged();
 	test_changes();
 	test_set_export();
