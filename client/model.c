@@ -50,7 +50,8 @@ char *nbd_server_text(const struct nbd_server *server, char *buf, size_t size)
 		break;
 	default:
 		if (strchr(host, ':'))
-			join_texts(buf, size, (const char *[]){ "[", host, "]:", server->port, NULL });
+			join_texts(buf, size,
+				   (const char *[]){ "[", host, "]:", server->port, NULL });
 		else
 			join_texts(buf, size, (const char *[]){ host, ":", server->port, NULL });
 		break;

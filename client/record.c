@@ -282,25 +282,22 @@ static char *read_few_digits(char *value, const char *end, u64 *number)
  */
 static char *take_number(struct nbd_record *r, unsigned int *next, char *line, const char *end)
 {
-	const struct number *n = NULL;
+	const struct number *n = numbers + *next;
+	const struct number *behind = numbers + n_numbers;
 	const size_t len = end - line;
-	unsigned int i;
 	char *newline;
 	u64 value;
 
-	for (i = *next; i < n_numbers; i++) {
-		n = &numbers[i];
-		if (*n->key == *line && n->len < len && line[n->len] == ' ' &&
-		    !memcmp(line, n->key, n->len))
-			break;
-	}
-	if (i == n_numbers)
+	while (n < behind && (*n->key != *line || n->len >= len || line[n->len] != ' ' ||
+			      memcmp(line, n->key, n->len)))
+		n++;
+	if (n == behind)
 		return NULL;
 	newline = read_few_digits(line + n->len + 1, end, &value);
 	if (!newline)
 		return NULL;
 	nbd_store((char *)r + n->offset, n->size, value);
-	*next = i + 1;
+	*next = n - numbers + 1;
 	return newline;
 }
 

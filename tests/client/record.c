@@ -150,11 +150,12 @@ static void test_old(void)
 	}
 }
 
-/* In no order, with keys that nobody knows, numbers of all lengths, and an end without a newline. */
+/* In no order, with unknown keys, numbers of all lengths, and an end without a newline. */
 static void test_numbers(void)
 {
 	static const char text[] =
-		"pid 5\nindex 3\nlater 7\nsession 18446744073709551615\ntimeout 00000000000000000000017\n"
+		"pid 5\nindex 3\nlater 7\nsession 18446744073709551615\n"
+		"timeout 00000000000000000000017\n"
 		"server 0 1 h\nkeeper 9999999999999999999\nconns 2\nsize 4096";
 	struct nbd_record r;
 	struct nbd_err err;

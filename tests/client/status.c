@@ -207,13 +207,16 @@ static void test_programs(void)
 	world.outage = true;
 	text = status(-1, true, &ret, &err);
 	expect_number(ret, 0);
-	expect_words(text, "{\n  \"monitor\": true,\n  \"monitor_pid\": 99,\n  \"devices\": [\n    {\n"
+	expect_words(text,
+		     "{\n  \"monitor\": true,\n  \"monitor_pid\": 99,\n  \"devices\": [\n    {\n"
 		     "      \"device\": \"/dev/nbd0\",\n      \"index\": 0,\n");
 	expect_words(text, "\n          \"requests\": 0,\n");
 	expect_words(text, "\n      \"server\": \"server1:10809\",\n");
 	expect_words(text, "            \"server\": \"server1:10809\",\n"
-		     "            \"error\": \"refused, too\"\n          }\n        ]\n      }\n    },\n");
-	expect_words(text, "\n      \"care\": \"elsewhere\",\n      \"keeper_pid\": 99\n    }\n  ]\n}\n");
+		     "            \"error\": \"refused, too\"\n          }\n"
+		     "        ]\n      }\n    },\n");
+	expect_words(text, "\n      \"care\": \"elsewhere\",\n      \"keeper_pid\": 99\n    }\n"
+		     "  ]\n}\n");
 	free(text);
 	world.outage = false;
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What tests/client/watch.c and status.c play, by the linker's --wrap, and what it takes the place of. */
+/*
+ * What tests/client/watch.c and status.c play, by the linker's --wrap, and what it takes the
+ * place of.
+ */
 #ifndef NBD_TEST_WRAPPED_H
 #define NBD_TEST_WRAPPED_H
 
