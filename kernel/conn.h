@@ -15,9 +15,9 @@
  * References: the slot's, from create to the end of the burial; one for each who goes on
  * with it outside of RCU. Memory goes after a grace period, so slots may be looked at
  * under RCU. Works hold no reference. They are queued by the callbacks; under conn->lock,
- * while it is running, by the start, the timers and retiring; under tx_mutex by who sends;
- * and by themselves. The burial cancels them when none of these comes any more. What is put off
- * (later.h) has a reference of its own.
+ * while it is running, by the start, the timers, retiring and what is put off (later.h), which
+ * has a reference of its own; under tx_mutex by who sends;
+ * and by themselves. The burial cancels them when none of these comes any more.
  *
  * Locks, in the order in which they may be taken:
  *   tx_mutex		-> socket lock -> sk_callback_lock -> lock
@@ -153,7 +153,8 @@ struct nbd_conn_tls {
  * @tx_headers: a page for copies of the headers of one sendmsg(): others may take references to
  *		it, as they may not to the memory of requests
  * @last_words:	of the burial, see nbd_conn_say()
- * @tx_blocked:	a send was cut short for want of space; sk_write_space() goes on
+ * @tx_blocked:	a send was cut short for want of space, of which sk_write_space() has not told
+ *		since; it goes on
  * @tx_left:	who sent has had enough, and has left the rest to @tx_work
  * @tx_work:	goes on sending when there is space, or where another has left off
  * @tx_wait:	sends when it has got the socket's lock
@@ -332,7 +333,7 @@ void nbd_xmit_wait_work(struct work_struct *work);
  */
 void nbd_conn_submit(struct nbd_conn *conn, bool more);
 
-/* There is space in the socket again: as nbd_recv_ready(), for sk_write_space(). */
+/* There is space in the socket again: sends in a work, or puts that off. For sk_write_space(). */
 void nbd_xmit_ready(struct nbd_conn *conn);
 
 /* The run function of nbd_conn.tx_later. */

@@ -442,6 +442,8 @@ void nbd_stream_has_space(struct nbd_conn *conn, struct sock *sk)
 {
 	clear_bit(SOCK_NOSPACE, &sk->sk_socket->flags);
 	WRITE_ONCE(conn->socket.wants_room, false);
+	/* Whoever is sending, and was told before that there is none, tries again. */
+	WRITE_ONCE(conn->tx_blocked, false);
 	nbd_xmit_ready(conn);
 }
 

@@ -403,10 +403,17 @@ void nbd_xmit_wait_work(struct work_struct *work)
 	mutex_lock(&conn->tx_mutex);
 	xmit_run(conn, true, &budget);
 	mutex_unlock(&conn->tx_mutex);
-	nbd_conn_flush(conn);
+	/*
+	 * While we had the mutex nobody else could send, and room may have been told of: the
+	 * barrier orders our dropping it against that look. Without room the socket will call,
+	 * and a patient stream, whose rest comes back to this work, must not try until then.
+	 */
+	smp_mb();
+	if (!READ_ONCE(conn->tx_blocked))
+		nbd_conn_flush(conn);
 }
 
-/* The submitter sleeps, or has had its share: send what it has put off. */
+/* The submitter sleeps, or has had its share, or there is room: send what was put off. */
 void nbd_xmit_put_off(struct nbd_later *later)
 {
 	struct nbd_conn *conn = container_of(later, struct nbd_conn, tx_later);

@@ -7,7 +7,7 @@
 . "$(dirname "$0")/../tls.sh"
 dealt_out=1
 # The driver says why a connection ends; the stock one does not.
-for name in plays load silence updates renewal; do
+for name in plays load silence full updates renewal; do
 	ours_only[test_$name]=1
 done
 
@@ -277,6 +277,39 @@ test_silence() {
 	assert_equal "$deaths" 1 "lost connections"
 	assert_within "$begin" $((1000 * TIME_SCALE)) 1000000 "milliseconds of silence"
 	assert_within $((ticks * 10)) 0 $((begin / 4)) "milliseconds of the kworkers"
+	detach
+}
+
+# is_full: nothing has left the client's socket since the look before
+is_full() {
+	local before=$queued
+
+	queued=$(ss -Htn "dport = :$port" | awk '{ n += $3 } END { print n + 0 }')
+	[ "$queued" -gt 100000 ] && [ "$queued" = "$before" ]
+}
+
+# Nor does whoever waits for room in the socket, of a server that reads nothing more.
+test_full() {
+	local version=1.3 deaths cause ticks begin load queued=0
+	local -A worker_used=()
+
+	attach_forger -connections 1 -timeout $((2 * TIME_SCALE))
+	look
+	plan reply stall
+	fio --name=write "--filename=$dev" --rw=write --bs=1M --size=8M --direct=1 --iodepth=8 \
+		--ioengine=libaio --verify=crc32c --verify_fatal=1 --output=fio.log &
+	load=$!
+	wait_for 20 is_full
+	worker_ticks
+	begin=$(milliseconds)
+	wait_for 60 has_died 0
+	begin=$(($(milliseconds) - begin))
+	worker_ticks
+	assert_within "$begin" $((1000 * TIME_SCALE)) 1000000 "milliseconds without room"
+	assert_within $((ticks * 10)) 0 $((begin / 4)) "milliseconds of the kworkers"
+	wait "$load"
+	look
+	assert_equal "$deaths" 1 "lost connections"
 	detach
 }
 
