@@ -83,6 +83,8 @@ struct nbd_conn *nbd_conn_create(struct nbd_session *session, unsigned int slot,
 		kfree(conn->rx_buf);
 		conn->rx_buf = NULL;
 	}
+	if (!conn->rekey.able)
+		nbd_rekey_wipe(&conn->rekey);
 	nbd_framing_init(&conn->rx.framing, sock->structured);
 	conn_init(conn, session, slot);
 	return conn;

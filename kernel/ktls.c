@@ -160,7 +160,7 @@ static int ktls_say(struct nbd_socket *s, u8 type, u8 *bytes, size_t n)
 /*
  * The server wants our next key before the next data: KeyUpdate, which wants none of the
  * server's, is the last record with the old one. Its being in the socket means that nothing
- * is being encrypted any more.
+ * is being encrypted any more, for the cipher is a synchronous one (nbd_rekey_init()).
  */
 static int ktls_change_key(struct nbd_socket *s)
 {

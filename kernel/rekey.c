@@ -74,6 +74,12 @@ static bool is_secret_of(const u8 *secret, const union tls_crypto_context *note,
 	return same;
 }
 
+/* Else records of data may still be in the cipher when a message behind them has been sent. */
+static bool is_synchronous(struct crypto_aead *aead)
+{
+	return !(crypto_aead_alg(aead)->base.cra_flags & CRYPTO_ALG_ASYNC);
+}
+
 void nbd_rekey_init(struct nbd_rekey *r, const struct sock *sk)
 {
 	const struct tls_context *ctx = tls_get_ctx(sk);
@@ -83,9 +89,8 @@ void nbd_rekey_init(struct nbd_rekey *r, const struct sock *sk)
 		  ctx->crypto_send.info.version == TLS_1_3_VERSION &&
 		  ctx->tx_conf == TLS_SW && ctx->rx_conf == TLS_SW &&
 		  is_secret_of(r->secrets.send, &ctx->crypto_send, cipher) &&
-		  is_secret_of(r->secrets.receive, &ctx->crypto_recv, cipher);
-	if (!r->able)
-		nbd_rekey_wipe(r);
+		  is_secret_of(r->secrets.receive, &ctx->crypto_recv, cipher) &&
+		  is_synchronous(tls_sw_ctx_tx(ctx)->aead_send);
 }
 
 static int set_key(struct crypto_aead *aead, struct cipher_context *direction,
@@ -133,6 +138,8 @@ int nbd_rekey_receive(struct nbd_rekey *r, struct sock *sk)
 	struct tls_sw_context_rx *rx = tls_sw_ctx_rx(ctx);
 	int err;
 
+	if (!NBD_CAN_REKEY)
+		return -EOPNOTSUPP;
 	lock_sock(sk);
 	err = next_key(ctx, r->secrets.receive, rx->aead_recv, &ctx->rx, &ctx->crypto_recv);
 	if (!err)
@@ -146,6 +153,8 @@ int nbd_rekey_send(struct nbd_rekey *r, struct sock *sk)
 	struct tls_context *ctx = tls_get_ctx(sk);
 	int err;
 
+	if (!NBD_CAN_REKEY)
+		return -EOPNOTSUPP;
 	lock_sock(sk);
 	err = next_key(ctx, r->secrets.send, tls_sw_ctx_tx(ctx)->aead_send, &ctx->tx,
 		       &ctx->crypto_send);

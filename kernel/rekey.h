@@ -26,13 +26,14 @@ struct nbd_rekey {
 
 /*
  * @r has the secrets that came with the socket, or zeroes: sets @able if they are those of its
- * keys, or else wipes them. The socket is locked.
+ * keys; else they are of no use. The socket is locked.
  */
 void nbd_rekey_init(struct nbd_rekey *r, const struct sock *sk);
 
 /*
  * The next key of a direction, from its own work: no record is under way there. Waits for the
- * socket's lock. The error is the cipher's.
+ * socket's lock. The error is the cipher's, or -EOPNOTSUPP where the kernel cannot go on with
+ * other keys: there nobody is able.
  */
 int nbd_rekey_receive(struct nbd_rekey *r, struct sock *sk);
 int nbd_rekey_send(struct nbd_rekey *r, struct sock *sk);

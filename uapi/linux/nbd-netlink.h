@@ -195,8 +195,9 @@ enum {
 	 * binary: struct nbd_tls_secrets for each socket of NBD_ATTR_SOCKETS, in their order;
 	 * zeroes for those without kernel TLS of version 1.3. With them the driver follows a
 	 * server that changes its keys (KeyUpdate); without, or if they are others than those
-	 * of the socket's keys, the connection is lost then. Known only where the kernel can
-	 * go on with other keys. No whole number of them, or more than sockets: EINVAL; CONNECT,
+	 * of the socket's keys, the connection is lost then. An attribute holds 682 of them: more
+	 * sockets in one message have to do without. Known only where the kernel can go on with
+	 * other keys. No whole number of them, or more than sockets: EINVAL; CONNECT,
 	 * RECONFIGURE
 	 */
 	NBD_ATTR_TLS_SECRETS,
