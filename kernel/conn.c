@@ -139,10 +139,13 @@ void nbd_conn_put(struct nbd_conn *conn)
 void nbd_conn_put_off(struct nbd_conn *conn, struct nbd_later *later,
 		      struct nbd_later_queue *queue)
 {
-	if (!nbd_later_claim(later))
-		return;
-	refcount_inc(&conn->refs);
-	nbd_later_add(queue, later);
+	/* Between the two nobody else can put it off, or wake the thread: not to be kept from. */
+	preempt_disable();
+	if (nbd_later_claim(later)) {
+		refcount_inc(&conn->refs);
+		nbd_later_add(queue, later);
+	}
+	preempt_enable();
 }
 
 static void conn_arm_request_timer(struct nbd_conn *conn)

@@ -20,10 +20,13 @@
  * @task:	NULL for a CPU that came after the module. It has the policy SCHED_BATCH,
  *		so that waking it does not preempt who runs, and is the first to run when
  *		that one sleeps
- * @list:	of struct nbd_later
- * @runs:	how often the thread has looked at @list; written by it alone
- * @seen:	@runs when @watch was started
- * @watch:	runs while there is something in @list, and for NBD_PATIENCE_NS at most after
+ * @list:	of struct nbd_later, the last one first
+ * @lock:	taking something. Held for moments, with interrupts off
+ * @batch:	what was on @list when it was looked at, and is taken before that is looked at
+ *		again; under @lock
+ * @taken:	how often something was taken; under @lock
+ * @seen:	@taken when @watch was started
+ * @watch:	runs while there is something to take, and for NBD_PATIENCE_NS at most after
  *		that
  * @watched:	bit 0: @watch is running
  * @rescue:	does the thread's work on any CPU, if what has its own does not let it run
@@ -31,7 +34,9 @@
 struct nbd_later_queue {
 	struct task_struct *task;
 	struct llist_head list;
-	unsigned int runs;
+	raw_spinlock_t lock;
+	struct llist_node *batch;
+	unsigned int taken;
 	unsigned int seen;
 	struct hrtimer watch;
 	unsigned long watched;
@@ -40,36 +45,54 @@ struct nbd_later_queue {
 
 static DEFINE_PER_CPU(struct nbd_later_queue, nbd_later_queues);
 
-static void later_run_all(struct llist_node *list)
+/*
+ * One at a time: whoever takes it may be kept from the CPU while it does that, and must not
+ * keep the others with it. NULL if there is nothing.
+ */
+static struct nbd_later *later_take(struct nbd_later_queue *queue)
 {
-	struct nbd_later *later, *next;
+	struct llist_node *node;
 
-	llist_for_each_entry_safe(later, next, list, node) {
-		clear_bit(0, &later->queued);
-		/* What there is to do from here on puts it on a list again. */
-		smp_mb__after_atomic();
-		later->run(later);
+	raw_spin_lock_irq(&queue->lock);
+	if (!queue->batch)
+		queue->batch = llist_del_all(&queue->list);
+	node = queue->batch;
+	if (node) {
+		queue->batch = node->next;
+		queue->taken++;
 	}
+	raw_spin_unlock_irq(&queue->lock);
+	return node ? llist_entry(node, struct nbd_later, node) : NULL;
+}
+
+static bool later_run_one(struct nbd_later_queue *queue)
+{
+	struct nbd_later *later = later_take(queue);
+
+	if (!later)
+		return false;
+	clear_bit(0, &later->queued);
+	/* What there is to do from here on puts it on a list again. */
+	smp_mb__after_atomic();
+	later->run(later);
+	return true;
 }
 
 static int later_thread(void *data)
 {
 	struct nbd_later_queue *queue = data;
-	struct llist_node *list;
 
 	for (;;) {
+		while (later_run_one(queue))
+			;
 		/* Before looking: whoever has something wakes us after having said what. */
 		set_current_state(TASK_IDLE);
-		WRITE_ONCE(queue->runs, queue->runs + 1);
-		list = llist_del_all(&queue->list);
-		if (list) {
-			__set_current_state(TASK_RUNNING);
-			later_run_all(list);
-			continue;
+		if (llist_empty(&queue->list)) {
+			if (kthread_should_stop())
+				break;
+			schedule();
 		}
-		if (kthread_should_stop())
-			break;
-		schedule();
+		__set_current_state(TASK_RUNNING);
 	}
 	__set_current_state(TASK_RUNNING);
 	return 0;
@@ -79,27 +102,37 @@ static void later_rescue_work(struct work_struct *work)
 {
 	struct nbd_later_queue *queue = container_of(work, struct nbd_later_queue, rescue);
 
-	later_run_all(llist_del_all(&queue->list));
+	while (later_run_one(queue))
+		;
 }
 
-/* Something of higher priority has the thread's CPU, for as long as it likes. */
-static bool later_is_kept_off(struct nbd_later_queue *queue)
+/* Whether there is something to take; sets *@taken. */
+static bool later_has_something(struct nbd_later_queue *queue, unsigned int *taken)
 {
-	return !llist_empty(&queue->list) && READ_ONCE(queue->runs) == queue->seen;
+	unsigned long flags;
+	bool something;
+
+	raw_spin_lock_irqsave(&queue->lock, flags);
+	something = queue->batch || !llist_empty(&queue->list);
+	*taken = queue->taken;
+	raw_spin_unlock_irqrestore(&queue->lock, flags);
+	return something;
 }
 
 static enum hrtimer_restart later_watch_expired(struct hrtimer *timer)
 {
 	struct nbd_later_queue *queue = container_of(timer, struct nbd_later_queue, watch);
+	unsigned int taken;
 
-	if (later_is_kept_off(queue))
+	/* Something of higher priority has the thread's CPU, for as long as it likes. */
+	if (later_has_something(queue, &taken) && taken == queue->seen)
 		queue_work(nbd_wq, &queue->rescue);
 	clear_bit(0, &queue->watched);
 	/* What is put off from here on starts it again. */
 	smp_mb__after_atomic();
-	if (llist_empty(&queue->list) || test_and_set_bit(0, &queue->watched))
+	if (!later_has_something(queue, &taken) || test_and_set_bit(0, &queue->watched))
 		return HRTIMER_NORESTART;
-	queue->seen = READ_ONCE(queue->runs);
+	queue->seen = taken;
 	hrtimer_forward_now(timer, ns_to_ktime(NBD_PATIENCE_NS));
 	return HRTIMER_RESTART;
 }
@@ -108,7 +141,7 @@ static void later_watch(struct nbd_later_queue *queue)
 {
 	if (test_bit(0, &queue->watched) || test_and_set_bit(0, &queue->watched))
 		return;
-	queue->seen = READ_ONCE(queue->runs);
+	queue->seen = READ_ONCE(queue->taken);
 	hrtimer_start(&queue->watch, ns_to_ktime(NBD_PATIENCE_NS), HRTIMER_MODE_REL_PINNED_HARD);
 }
 
@@ -140,6 +173,7 @@ static int later_start_thread(int cpu)
 	task = kthread_create_on_cpu(later_thread, queue, cpu, "nbd-later/%u");
 	if (IS_ERR(task))
 		return PTR_ERR(task);
+	raw_spin_lock_init(&queue->lock);
 	INIT_WORK(&queue->rescue, later_rescue_work);
 	nbd_hrtimer_setup(&queue->watch, later_watch_expired, CLOCK_MONOTONIC,
 			  HRTIMER_MODE_REL_PINNED_HARD);
