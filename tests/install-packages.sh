@@ -1,21 +1,34 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Installs the packages of tests/packages.txt that this machine lacks, and unpacks
-# those that are not to be installed under build/unpacked. Asks the package archive
-# only if something is missing.
+# install-packages.sh [SECTION...]: installs the packages of tests/packages.txt that this
+# machine lacks, and unpacks those that are not to be installed under build/unpacked; of a
+# section, which is what a comment there says, or of all. Asks the package archive only if
+# something is missing.
 set -euo pipefail
 
 top=$(dirname "$(dirname "$(readlink -f "$0")")")
 . "$top/tests/root.sh"
 list=$top/tests/packages.txt
 unpacked=$top/build/unpacked
+sections=("$@")
 apt=(apt-get -qq -o DPkg::Lock::Timeout=600)
+
+# listed: the lines of those sections
+listed() {
+	local section
+
+	[ ${#sections[@]} != 0 ] || { grep -v '^#' "$list"; return; }
+	for section in "${sections[@]}"; do
+		sed -n "/^# $section\$/,/^$/ { /^#/d; p }" "$list"
+	done
+}
 
 to_install() {
 	local wanted
 
-	wanted=$(awk '!/^[[:space:]]*(#|$)/ && NF == 1 { print $1 }' "$list")
+	wanted=$(listed | awk -v full="${FULL:-0}" 'NF == 1 { print $1 }
+		$1 == "full" && full == 1 { print $2 }')
 	# shellcheck disable=SC2086 # one argument a package
 	comm -23 <(sort -u <<<"$wanted") \
 		<(dpkg-query -W -f '${db:Status-Status} ${Package}\n' $wanted 2>/dev/null |
@@ -25,7 +38,7 @@ to_install() {
 to_unpack() {
 	local name
 
-	awk '$1 == "unpack" { print $2 }' "$list" | while read -r name; do
+	listed | awk '$1 == "unpack" { print $2 }' | while read -r name; do
 		[ -d "$unpacked/$name" ] || echo "$name"
 	done
 }
@@ -40,6 +53,10 @@ unpack() {
 	rm -r "$work"
 }
 
+for section in "${sections[@]}"; do
+	grep -qx "# $section" "$list" ||
+		{ echo "install-packages: no section '$section'" >&2; exit 2; }
+done
 mapfile -t install < <(to_install)
 mapfile -t unpack < <(to_unpack)
 if [ $((${#install[@]} + ${#unpack[@]})) = 0 ]; then
