@@ -3,6 +3,7 @@
 # File systems: a tree of files survives what users do with a disk.
 # vm-debug: --append kmemleak=off
 . "$(dirname "$0")/../lib.sh"
+dealt_out=1
 
 # make_tree DIR FILES: files of many sizes, some in deep folders, all different
 make_tree() {
