@@ -26,11 +26,12 @@
  * struct nbd_turn - a place in a server's queue; all zeroes is none
  * @server:	whose, or NULL
  * @before:	connections that were asked for before it
- * @n:		connections that will be made
+ * @n:		connections that will be made; may be changed while it waits, NBD_PACE_BURST at most
  * @next:	behind it
  * @at:		what points to it
  *
- * The queue points to it, so it must not move.
+ * The queue points to it, so it must not move. With another @n it keeps its place; if that is
+ * more, so many of those behind may go first, and the server gets no more than without.
  */
 struct nbd_turn {
 	struct nbd_pace_server *server;

@@ -624,14 +624,10 @@ static s64 take_turn(struct nbd_watch *w, s64 now)
 
 	w->crowded = false;
 	n = links_to_make(w);
-	if (w->live) {
-		nbd_pace_join(&w->turn, server, n, now);
-		return nbd_pace_begin(&w->turn, now);
-	}
-	nbd_pace_join(&w->turn, server, 1, now);
+	nbd_pace_join(&w->turn, server, w->live ? n : 1, now);
 	begin = nbd_pace_begin(&w->turn, now);
 	w->crowded = begin > now;
-	if (n > 1 && !w->crowded) {
+	if (!w->live && n > 1 && !w->crowded) {
 		nbd_pace_join(&others, server, n - 1, now);
 		w->crowded = nbd_pace_begin(&others, now) > now;
 		nbd_pace_leave(&others);
@@ -649,10 +645,13 @@ static bool may_begin(struct nbd_watch *w)
 	now = nbd_now_ms();
 	if (now < w->next_try)
 		return false;
-	if (w->turn.server)
+	if (w->turn.server) {
+		/* Others may have died while it waited, or come. */
+		w->turn.n = links_to_make(w);
 		w->next_try = nbd_pace_begin(&w->turn, now);
-	else
+	} else {
 		w->next_try = take_turn(w, now);
+	}
 	return now >= w->next_try;
 }
 

@@ -93,15 +93,17 @@ static int by_time(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
+/* In connections. */
 static unsigned int busiest(const struct device *devices, unsigned int n)
 {
 	static s64 turns[CROWD];
-	unsigned int i;
+	unsigned int i, k, all = 0;
 
 	for (i = 0; i < n; i++)
-		turns[i] = devices[i].begun;
-	qsort(turns, n, sizeof(*turns), by_time);
-	return busiest_second(turns, n);
+		for (k = 0; k < devices[i].turn.n && all < CROWD; k++)
+			turns[all++] = devices[i].begun;
+	qsort(turns, all, sizeof(*turns), by_time);
+	return busiest_second(turns, all);
 }
 
 /* Nobody was let in long before somebody who joined earlier. */
@@ -210,7 +212,27 @@ static void test_several(void)
 	let_in(crowd, 20, 3000000, 1, 0);
 	expect_number(crowd[0].begun, 3000000);
 	expect(crowd[1].begun > 3000000);
-	expect(busiest(crowd, 20) <= MOST / 16);
+	expect(busiest(crowd, 20) <= MOST);
+}
+
+/* Every third one needs more than it has joined for by now, and the next one fewer. */
+static void test_changes(void)
+{
+	const unsigned int n = 90, joined = 4, most = 16;
+	const struct nbd_address a = server(6);
+	unsigned int i;
+
+	tap_test("pace: who needs more by now has more turns, and waits for few behind it");
+	for (i = 0; i < n; i++)
+		join(&crowd[i], &a, joined, 5000000);
+	for (i = 0; i < n; i += 3) {
+		crowd[i].turn.n = most;
+		crowd[i + 1].turn.n = 1;
+	}
+	let_in(crowd, n, 5000000, 1, 0);
+	/* For those that go first, and then for its own. */
+	expect(in_order(crowd, n, 2 * most * 1000 / NBD_PACE_RATE));
+	expect(busiest(crowd, n) <= MOST);
 }
 
 void test_pace(void)
@@ -219,4 +241,5 @@ void test_pace(void)
 	test_stalls();
 	test_others();
 	test_several();
+	test_changes();
 }

@@ -55,6 +55,7 @@ static struct {
 	bool dead;			/* it has */
 	unsigned int handed;		/* how often it has handed over */
 	unsigned int moved;		/* and all connections at once */
+	unsigned int begun;		/* connections that were to be made */
 	bool mixed;			/* what must not be */
 } world;
 
@@ -271,6 +272,15 @@ bool __wrap_nbd_resolver_take(struct nbd_resolver_job *job, struct nbd_address_l
 	world.asked = false;
 	resolve(result);
 	return true;
+}
+
+void __wrap_nbd_bringup_start(struct nbd_bringup *b, enum nbd_goal goal, bool structured,
+			      const struct nbd_params *params, struct nbd_listing *listing,
+			      const struct nbd_address_list *list, unsigned int wanted,
+			      const struct nbd_place *place)
+{
+	world.begun += wanted;
+	__real_nbd_bringup_start(b, goal, structured, params, listing, list, wanted, place);
 }
 
 void __wrap_nbd_log(int priority, const char *fmt, ...)
@@ -492,6 +502,61 @@ static void test_crowd(void)
 		nbd_watch_free(crowd[i]);
 }
 
+/* All wait behind @first, however long that takes here. */
+static void make_queue(struct nbd_watch **crowd, struct nbd_turn *first)
+{
+	unsigned int i;
+
+	for (i = 0; i < CROWD; i++)
+		crowd[i] = start_watch();
+	nbd_pace_join(first, &crowd[0]->record.in_use, NBD_PACE_BURST, nbd_now_ms());
+	expect_number(count_attempts(crowd), 0);
+	for (i = 0; i < CROWD; i++)
+		expect(crowd[i]->turn.server);
+}
+
+static const struct {
+	const char *what;
+	unsigned int live;
+	bool timed_out;
+	unsigned int makes;
+} losses[] = {
+	{ "all of its connections makes one", 0, false, 1 },
+	{ "more of its connections makes all that are missing", 1, false, SLOTS - 1 },
+	{ "its trust in the server makes all anew", SLOTS - 1, true, SLOTS },
+};
+
+/* Devices that have lost a connection each wait for their turns, and lose more meanwhile. */
+static void test_loss_in_queue(unsigned int row)
+{
+	struct nbd_watch *crowd[CROWD];
+	struct nbd_turn first;
+	unsigned int i, n = 0;
+	s64 begin, now;
+
+	tap_test("watch: what loses %s, no faster than it may", losses[row].what);
+	for (i = 0; i < SLOTS; i++)
+		world.slots[i] = !!i;
+	make_queue(crowd, &first);
+	memset(world.slots, 0, (SLOTS - losses[row].live) * sizeof(world.slots[0]));
+	for (i = 0; i < CROWD; i++)
+		tell(crowd[i], losses[row].timed_out);
+	world.begun = 0;
+	begin = nbd_now_ms();
+	now = begin;
+	nbd_pace_leave(&first);
+	while (n < CROWD && now < begin + END_MS) {
+		poll(NULL, 0, 1);
+		n = count_attempts(crowd);
+		now = nbd_now_ms();
+		expect(world.begun <= NBD_PACE_BURST + (now - begin) * NBD_PACE_RATE / 1000 + 1);
+	}
+	expect_number(n, CROWD);
+	expect(world.begun >= CROWD * losses[row].makes);
+	for (i = 0; i < CROWD; i++)
+		nbd_watch_free(crowd[i]);
+}
+
 /* As the monitor does when the driver has been asked. */
 static void count_records(struct nbd_watch *w, u64 records)
 {
@@ -558,6 +623,8 @@ void test_watch(void)
 	for (i = 0; i < ADDRESSES; i++)
 		close_place(&world.places[i]);
 	test_crowd();
+	for (i = 0; i < ARRAY_SIZE(losses); i++)
+		test_loss_in_queue(i);
 	test_renewal();
 	free(world.file);
 	world.plays = false;
