@@ -101,21 +101,31 @@ void nbd_pace_leave(struct nbd_turn *turn)
  * What was begun of late must leave room for the connections of @turn and for those in front of
  * it in the queue, who may be asked later though they come first.
  */
-s64 nbd_pace_begin(struct nbd_turn *turn, s64 now)
+static s64 time_of(const struct nbd_turn *turn)
+{
+	const struct nbd_pace_server *s = turn->server;
+	const s64 ahead = turn->before + turn->n - s->first->before;
+
+	return s->paid + (ahead - NBD_PACE_BURST) * TURN_US;
+}
+
+bool nbd_pace_begin(struct nbd_turn *turn, s64 now)
 {
 	struct nbd_pace_server *s = turn->server;
 	const s64 now_us = now * US_PER_MS;
-	s64 ahead, begin;
 
 	if (!s)
-		return now;
+		return true;
 	if (s->paid < now_us)
 		s->paid = now_us;
-	ahead = turn->before + turn->n - s->first->before;
-	begin = s->paid + (ahead - NBD_PACE_BURST) * TURN_US;
-	if (begin > now_us)
-		return (begin + US_PER_MS - 1) / US_PER_MS;
+	if (time_of(turn) > now_us)
+		return false;
 	s->paid += turn->n * TURN_US;
 	nbd_pace_leave(turn);
-	return now;
+	return true;
+}
+
+s64 nbd_pace_when(const struct nbd_turn *turn)
+{
+	return (time_of(turn) + US_PER_MS - 1) / US_PER_MS;
 }

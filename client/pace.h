@@ -14,6 +14,8 @@
 #ifndef NBD_PACE_H
 #define NBD_PACE_H
 
+#include <stdbool.h>
+
 #include "address.h"
 #include "util.h"
 
@@ -52,13 +54,17 @@ void nbd_pace_join(struct nbd_turn *turn, const struct nbd_address *server, unsi
 		   s64 now);
 
 /**
- * nbd_pace_begin - whether the connections may be made
+ * nbd_pace_begin - whether the connections may be made now
  * @turn:	is in no queue any more if they may
  * @now:	on nbd_now_ms()'s clock
- *
- * Return: @now if they may; else when to ask again.
  */
-s64 nbd_pace_begin(struct nbd_turn *turn, s64 now);
+bool nbd_pace_begin(struct nbd_turn *turn, s64 now);
+
+/*
+ * When to ask again for @turn, which is in a queue; the past if the connections may be made.
+ * Others that leave the queue or need fewer connections bring it forward, so it must not be kept.
+ */
+s64 nbd_pace_when(const struct nbd_turn *turn);
 
 /* They are not wanted any more; also if @turn is in no queue. */
 void nbd_pace_leave(struct nbd_turn *turn);

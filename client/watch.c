@@ -614,25 +614,25 @@ static const struct nbd_address *first_address(const struct nbd_watch *w)
 	return w->record.in_use.len ? &w->record.in_use : &w->record.addresses.addr[0];
 }
 
-/* In the server's queue: when the connections may be made. */
-static s64 take_turn(struct nbd_watch *w, s64 now)
+/* In the server's queue: whether the connections may be made now. */
+static bool take_turn(struct nbd_watch *w, s64 now)
 {
 	const struct nbd_address *server = first_address(w);
 	struct nbd_turn others = { 0 };
 	unsigned int n;
-	s64 begin;
+	bool begins;
 
 	w->crowded = false;
 	n = links_to_make(w);
 	nbd_pace_join(&w->turn, server, w->live ? n : 1, now);
-	begin = nbd_pace_begin(&w->turn, now);
-	w->crowded = begin > now;
-	if (!w->live && n > 1 && !w->crowded) {
+	begins = nbd_pace_begin(&w->turn, now);
+	w->crowded = !begins;
+	if (begins && !w->live && n > 1) {
 		nbd_pace_join(&others, server, n - 1, now);
-		w->crowded = nbd_pace_begin(&others, now) > now;
+		w->crowded = !nbd_pace_begin(&others, now);
 		nbd_pace_leave(&others);
 	}
-	return begin;
+	return begins;
 }
 
 /* The pause is over, and the server is not about to meet too many others. */
@@ -645,14 +645,11 @@ static bool may_begin(struct nbd_watch *w)
 	now = nbd_now_ms();
 	if (now < w->next_try)
 		return false;
-	if (w->turn.server) {
-		/* Others may have died while it waited, or come. */
-		w->turn.n = links_to_make(w);
-		w->next_try = nbd_pace_begin(&w->turn, now);
-	} else {
-		w->next_try = take_turn(w, now);
-	}
-	return now >= w->next_try;
+	if (!w->turn.server)
+		return take_turn(w, now);
+	/* Others may have died while it waited, or come. */
+	w->turn.n = links_to_make(w);
+	return nbd_pace_begin(&w->turn, now);
 }
 
 bool nbd_watch_look(struct nbd_watch *w)
@@ -732,7 +729,7 @@ unsigned int nbd_watch_poll(const struct nbd_watch *w, struct pollfd *pfds,
 
 	*wake = NBD_NEVER;
 	if (w->state == NBD_WATCH_PAUSED)
-		*wake = w->next_try;
+		*wake = w->turn.server ? nbd_pace_when(&w->turn) : w->next_try;
 	if (w->state == NBD_WATCH_CONNECTING)
 		n = nbd_bringup_poll(w->bringup, pfds, wake);
 	*wake = nbd_min_time(*wake, w->next_look);

@@ -50,7 +50,7 @@ enum nbd_watch_state {
  * @timeouts:	NBD_COUNTER_TIMEDOUT when the driver was last asked
  * @lost_at:	when the outage began, or the last one
  * @mended_at:	when connections were made again last, or 0
- * @next_try:	in NBD_WATCH_PAUSED: when
+ * @next_try:	in NBD_WATCH_PAUSED: when, or when @turn was taken
  * @turn:	its place in the queue of the server, see pace.h
  * @crowded:	it had to wait there, so others wait behind it
  * @renewing:	the running attempt is for TLS connections whose keys have served long enough

@@ -502,6 +502,15 @@ static void test_crowd(void)
 		nbd_watch_free(crowd[i]);
 }
 
+static s64 time_to_wake(const struct nbd_watch *w)
+{
+	struct pollfd pfds[NBD_CONNECTIONS_MAX];
+	s64 wake;
+
+	nbd_watch_poll(w, pfds, &wake);
+	return wake;
+}
+
 /* All wait behind @first, however long that takes here. */
 static void make_queue(struct nbd_watch **crowd, struct nbd_turn *first)
 {
@@ -513,6 +522,30 @@ static void make_queue(struct nbd_watch **crowd, struct nbd_turn *first)
 	expect_number(count_attempts(crowd), 0);
 	for (i = 0; i < CROWD; i++)
 		expect(crowd[i]->turn.server);
+}
+
+/* All devices but the last one are detached while they wait. */
+static void test_detached_crowd(void)
+{
+	struct nbd_watch *crowd[CROWD], *last;
+	struct nbd_turn first;
+	s64 begin;
+	unsigned int i;
+
+	tap_test("watch: who is behind a crowd that goes away is not kept waiting");
+	memset(world.slots, 0, sizeof(world.slots));
+	begin = nbd_now_ms();
+	make_queue(crowd, &first);
+	last = crowd[CROWD - 1];
+	expect(time_to_wake(last) >= begin + 1000 * (CROWD - NBD_PACE_BURST) / NBD_PACE_RATE);
+	nbd_pace_leave(&first);
+	for (i = 0; i < CROWD - 1; i++)
+		nbd_watch_free(crowd[i]);
+	poll(NULL, 0, 1000 / NBD_PACE_RATE + 1);
+	expect(time_to_wake(last) <= nbd_now_ms());
+	nbd_watch_run(last);
+	expect(!last->turn.server);
+	nbd_watch_free(last);
 }
 
 static const struct {
@@ -623,6 +656,7 @@ void test_watch(void)
 	for (i = 0; i < ADDRESSES; i++)
 		close_place(&world.places[i]);
 	test_crowd();
+	test_detached_crowd();
 	for (i = 0; i < ARRAY_SIZE(losses); i++)
 		test_loss_in_queue(i);
 	test_renewal();
