@@ -112,10 +112,9 @@ int nbd_record_read_at(int folder, struct nbd_record *r, s32 index, struct nbd_e
 	int fd = nbd_rundir_open_file_at(folder, record_name(index, name), err);
 	int ret;
 
-	if (fd < 0) {
-		memset(r, 0, sizeof(*r));
+	memset(r, 0, sizeof(*r));
+	if (fd < 0)
 		return fd;
-	}
 	ret = read_record(r, fd, err);
 	close(fd);
 	if (!ret && r->params.index != index) {

@@ -17,7 +17,7 @@
 
 /**
  * nbd_record_read - the record of a device
- * @record:	filled in; nbd_record_free() it
+ * @record:	filled in; may be given to nbd_record_free() whatever the result
  * @index:	device
  * @err:	says why not
  *

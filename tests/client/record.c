@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Records: what is written is what is read; what an export may become. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/nbd.h>
 #include <stdlib.h>
 
@@ -14,6 +15,7 @@
 #include "../../client/store.h"
 #include "record.h"
 #include "tap.h"
+#include "wrapped.h"
 
 static void fill(struct nbd_record *r)
 {
@@ -183,6 +185,31 @@ static void test_damaged(void)
 		expect(parse(&r, damaged[i], &err) < 0);
 		expect_words(err.text, "damaged");
 	}
+}
+
+static bool unreadable;
+
+/* A folder can be opened, but not read. */
+int __wrap_nbd_rundir_open_file_at(int folder, const char *name, struct nbd_err *err)
+{
+	return unreadable ? open("/", O_RDONLY) : __real_nbd_rundir_open_file_at(folder, name, err);
+}
+
+/* Whoever asked for it frees it, whatever came of that. */
+static void test_unreadable(void)
+{
+	struct nbd_record r;
+	struct nbd_err err;
+
+	tap_test("record: one that cannot be read is empty");
+	memset(&r, 0xff, sizeof(r));
+	unreadable = true;
+	expect_number(nbd_record_read_at(AT_FDCWD, &r, 7, &err), -EISDIR);
+	unreadable = false;
+	expect_words(err.text, "/nbd7: Is a directory");
+	expect_number(r.session_id, 0);
+	expect(!r.params.export_name && !r.other_fs);
+	nbd_record_free(&r);
 }
 
 static const struct {
@@ -386,6 +413,7 @@ void test_record(void)
 	test_old();
 	test_numbers();
 	test_damaged();
+	test_unreadable();
 	test_changes();
 	test_set_export();
 	test_addresses();

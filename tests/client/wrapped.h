@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What tests/client/watch.c and status.c play, by the linker's --wrap, and what it takes the
- * place of.
+ * What tests/client/watch.c, status.c and record.c play, by the linker's --wrap, and what it
+ * takes the place of.
  */
 #ifndef NBD_TEST_WRAPPED_H
 #define NBD_TEST_WRAPPED_H
@@ -54,6 +54,8 @@ int __real_nbd_rundir_open(struct nbd_err *err);
 int __real_nbd_record_read_at(int folder, struct nbd_record *record, s32 index,
 			      struct nbd_err *err);
 int __real_nbd_outage_read(s32 index, struct nbd_outage *outage);
+int __wrap_nbd_rundir_open_file_at(int folder, const char *name, struct nbd_err *err);
+int __real_nbd_rundir_open_file_at(int folder, const char *name, struct nbd_err *err);
 void __wrap_nbd_log(int priority, const char *fmt, ...);
 
 #endif /* NBD_TEST_WRAPPED_H */
