@@ -25,7 +25,7 @@ struct nbd_err;
 #define NBD_STRING_MAX		4096
 #define NBD_HOST_MAX		255
 #define NBD_INDEX_AUTO		(-1)
-/* Servers change their keys after twice the largest one, which the kernel cannot follow. */
+/* Servers change their keys after twice the largest one; older kernels cannot follow. */
 #define NBD_TLS_RENEW		(1 << 22)
 #define NBD_TLS_RENEW_MAX	(1 << 23)
 
