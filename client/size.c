@@ -7,38 +7,22 @@
 
 static const char units[] = "KMGTPE";
 
-/* Whole ones are most, and cheap. */
-static bool print_whole(u64 bytes, FILE *out)
-{
-	int unit = -1;
-
-	while (bytes >= 1024 && unit < 5 && !(bytes & 1023)) {
-		bytes >>= 10;
-		unit++;
-	}
-	if (unit < 0 || (bytes >= 1024 && unit < 5))
-		return false;
-	nbd_print_number(out, bytes);
-	putc(' ', out);
-	putc(units[unit], out);
-	fputs("iB", out);
-	return true;
-}
-
+/* Whole numbers are most: without printf they are cheap. */
 void nbd_print_size(u64 bytes, FILE *out)
 {
 	double n = bytes;
 	int unit = -1;
 
-	if (print_whole(bytes, out))
-		return;
 	while (n >= 1024 && unit < 5) {
 		n /= 1024;
 		unit++;
 	}
-	if (unit < 0)
-		fprintf(out, "%llu bytes", bytes);
+	if (n == (u64)n)
+		nbd_print_number(out, n);
 	else
-		fprintf(out, n == (u64)n ? "%.0f %ciB" : "%.1f %ciB", n,
-			units[unit]);
+		fprintf(out, "%.1f", n);
+	putc(' ', out);
+	if (unit >= 0)
+		putc(units[unit], out);
+	fputs(unit < 0 ? "bytes" : "iB", out);
 }

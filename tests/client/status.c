@@ -251,19 +251,57 @@ static const struct {
 	{ U64_MAX, "16 EiB" },
 };
 
+static void expect_size(u64 bytes, const char *wanted)
+{
+	size_t size;
+	char *text;
+	FILE *out = open_memstream(&text, &size);
+
+	nbd_print_size(bytes, out);
+	fclose(out);
+	expect_text(text, wanted);
+	free(text);
+}
+
+/* By what printf() makes of the same number. */
+static void check_size(u64 bytes)
+{
+	double n = bytes, unit = 1;
+	unsigned int i;
+	char text[32];
+
+	for (i = 0; i < 6 && n / unit >= 1024; i++)
+		unit *= 1024;
+	if (i)
+		snprintf(text, sizeof(text), "%.*f %ciB", n / unit == (u64)(n / unit) ? 0 : 1,
+			 n / unit, " KMGTPE"[i]);
+	else
+		snprintf(text, sizeof(text), "%llu bytes", bytes);
+	expect_size(bytes, text);
+}
+
 static void test_sizes(void)
 {
-	char *text;
-	size_t i, size;
-	FILE *out;
+	unsigned int shift, tenth;
+	size_t i;
+	u64 n;
 
 	tap_test("status: sizes");
-	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
-		out = open_memstream(&text, &size);
-		nbd_print_size(sizes[i].bytes, out);
-		fclose(out);
-		expect_text(text, sizes[i].text);
-		free(text);
+	for (i = 0; i < ARRAY_SIZE(sizes); i++)
+		expect_size(sizes[i].bytes, sizes[i].text);
+
+	tap_test("status: sizes of all magnitudes");
+	for (shift = 0; shift < 64; shift++) {
+		n = 1ULL << shift;
+		check_size(n - 1);
+		check_size(n);
+		check_size(n + 1);
+		check_size(n + n / 2);
+		/* Where tenths are rounded. */
+		for (tenth = 1; tenth < 40; tenth++)
+			check_size(n + n / 40 * tenth);
+		for (i = 0; i < 100; i++)
+			check_size((((u64)random() << 32) ^ random()) & (n | (n - 1)));
 	}
 }
 
