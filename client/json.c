@@ -126,25 +126,18 @@ static void put_text(struct nbd_json *j, const char *text, size_t len)
 	put_character(j, '"');
 }
 
-/* Indentation that is deeper is put together. */
+/* What is deeper is not indented further. */
 #define DEPTH_MAX 8
 
 static void new_line(struct nbd_json *j)
 {
 	static const char line[] = "\n                ";
-	unsigned int i;
 
 	if (sizeof(j->buffer) - j->used < sizeof(line))
 		flush(j);
 	/* All of it, which is cheaper than a part. */
 	memcpy(j->buffer + j->used, line, sizeof(line) - 1);
-	if (j->depth <= DEPTH_MAX) {
-		j->used += 1 + 2 * j->depth;
-		return;
-	}
-	j->used += sizeof(line) - 1;
-	for (i = DEPTH_MAX; i < j->depth; i++)
-		put(j, "  ", 2);
+	j->used += 1 + 2 * (j->depth < DEPTH_MAX ? j->depth : DEPTH_MAX);
 }
 
 /* A word of ours: there is nothing to escape. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What a JSON parser gets out of the text of names. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "../../client/json.h"
 #include "../../client/util.h"
@@ -28,6 +29,34 @@ static const struct {
 	{ "a surrogate in UTF-8", TEXT("\xed\xb3\xbf"), "\"\\udced\\udcb3\\udcbf\"" },
 };
 
+/* Deeper than any document is, and longer than the buffer. */
+static void test_depth(void)
+{
+	static const char begin[] = "[\n  [\n    [\n      [\n", end[] = "\n    ]\n  ]\n]\n";
+	struct nbd_json j = { 0 };
+	unsigned int i, lines = 0;
+	size_t size, widest = 0;
+	char *text, *line;
+
+	tap_test("json: the depth of what is open");
+	j.out = open_memstream(&text, &size);
+	for (i = 0; i < 1000; i++)
+		nbd_json_open(&j, NULL, '[');
+	for (i = 0; i < 1000; i++)
+		nbd_json_close(&j, ']');
+	fclose(j.out);
+	expect(!strncmp(text, begin, strlen(begin)));
+	expect(size > strlen(end) && !strcmp(text + size - strlen(end), end));
+	for (line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+		if (strspn(line, " ") > widest)
+			widest = strspn(line, " ");
+		lines++;
+	}
+	expect_number(lines, 1999);
+	expect_number(widest, 16);
+	free(text);
+}
+
 void test_json(void)
 {
 	size_t i, size;
@@ -43,4 +72,5 @@ void test_json(void)
 		expect_text(text, cases[i].json);
 		free(text);
 	}
+	test_depth();
 }
