@@ -11,19 +11,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <linux/fs.h>
 #include <linux/reboot.h>
 
 #define LIMIT 180		/* seconds: more than systemd gives a service that does not end */
 #define PATIENCE 10
-#define BLOCK 4096
 
 static const struct action {
 	const char *name;
@@ -36,57 +39,81 @@ static const struct action {
 	{ NULL, 0 },
 };
 
-/* In a process of its own, which may never end: reads past the page cache, and says so. */
-static void read_device(const char *device, int told)
-{
-	void *block;
-	int fd;
+/* As large as a logical block can be */
+static char buffer[64 * 1024] __attribute__((aligned(4096)));
 
-	if (posix_memalign(&block, BLOCK, BLOCK))
-		_exit(1);
+/*
+ * In a process of its own, which may never end: reads past the page cache, and tells whether that
+ * failed. Tells nothing if it cannot even ask.
+ */
+static void __attribute__((noreturn)) read_device(const char *device, int told)
+{
+	int fd, size;
+	char failed;
+
 	fd = open(device, O_RDONLY | O_DIRECT | O_CLOEXEC);
-	if (fd < 0 || read(fd, block, BLOCK) != BLOCK || write(told, "", 1) != 1)
+	if (fd < 0 || ioctl(fd, BLKSSZGET, &size) || size > (int)sizeof(buffer))
 		_exit(1);
-	_exit(0);
+	failed = read(fd, buffer, size) != size;
+	_exit(write(told, &failed, 1) != 1);
 }
 
-/* Whether a read comes back; it does not matter here what is left of one that does not. */
-static int answers(const char *device)
+/*
+ * Whether a read fails or does not come back; no if there was no memory or process for it, which
+ * says nothing of the server. What is left of one that does not come back does not matter here.
+ */
+static bool is_silent(const char *device)
 {
-	int told[2], answered = 0;
+	bool silent = false;
 	struct pollfd end;
-	char byte;
+	int told[2], ready;
+	char failed;
+	pid_t child;
 
+	/* Those that have read before. */
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
 	if (pipe(told))
-		return 0;
-	switch (fork()) {
-	case -1:
-		break;
-	case 0:
-		close(told[0]);
+		return false;
+	child = fork();
+	if (!child)
 		read_device(device, told[1]);
-		break;
-	default:
-		close(told[1]);
-		told[1] = -1;
+	close(told[1]);
+	if (child > 0) {
 		end = (struct pollfd){ .fd = told[0], .events = POLLIN };
-		answered = poll(&end, 1, PATIENCE * 1000) == 1 && read(told[0], &byte, 1) == 1;
+		ready = poll(&end, 1, PATIENCE * 1000);
+		silent = !ready || (ready > 0 && read(told[0], &failed, 1) == 1 && failed);
 	}
 	close(told[0]);
-	if (told[1] >= 0)
-		close(told[1]);
-	return answered;
+	return silent;
+}
+
+/* One that was detached has no server any more. */
+static bool is_attached(const char *device)
+{
+	const char *name = strrchr(device, '/');
+	char file[64];
+
+	snprintf(file, sizeof(file), "/sys/block/%s/pid", name ? name + 1 : device);
+	return !access(file, F_OK) || errno != ENOENT;
 }
 
 static int bound(const struct action *action, const char *device)
 {
+	bool silent = false;
 	FILE *log;
 
 	/* What is swapped out may be at the same server. */
 	mlockall(MCL_CURRENT | MCL_FUTURE);
 	sleep(LIMIT);
-	while (answers(device))
-		sleep(PATIENCE);
+	while (!silent) {
+		silent = is_silent(device);
+		/* not before, for that may be why the read has failed */
+		if (!is_attached(device))
+			return 0;
+		if (!silent)
+			sleep(PATIENCE);
+	}
 	log = fopen("/dev/kmsg", "w");
 	if (log) {
 		fprintf(log,
@@ -116,7 +143,6 @@ static int make_folders(char *file)
 
 static int copy(int from, int to)
 {
-	static char buffer[64 * 1024];
 	ssize_t size;
 
 	while ((size = read(from, buffer, sizeof(buffer))) > 0)
