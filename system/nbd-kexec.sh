@@ -6,8 +6,18 @@
 # driver's goodbye reaches no server, and one with a place for one client keeps it taken, for the
 # next kernel, too. So where devices are attached still this does it, and leaves them up.
 
+# Those that have ended systemd collects in an order of its own.
 others_run() {
-	children=$(cat "/proc/$PPID/task/$PPID/children" 2>/dev/null) && [ "$children" != "$$ " ]
+	children=$(cat "/proc/$PPID/task/$PPID/children" 2>/dev/null) || return
+	for child in $children; do
+		# a name, in parentheses, is before the state
+		read -r stat 2>/dev/null <"/proc/$child/stat" || continue
+		case $child:${stat##*) } in
+		$$:* | *:Z*) ;;
+		*) return 0 ;;
+		esac
+	done
+	return 1
 }
 
 # When the other programs of this folder, which run beside this one, have ended.
