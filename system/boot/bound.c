@@ -5,6 +5,9 @@
  * for it. It and all that it needs are in memory. A server that answers may have as long as it
  * takes.
  *
+ * bound now ACTION: ends the machine at once, without a sync. A kexec takes no kexec(8) so, and
+ * leaves the interfaces of the network up.
+ *
  * bound keep PLACE FILE...: copies the files below PLACE, under their own names. An initramfs may
  * have no other program that does.
  */
@@ -98,6 +101,14 @@ static bool is_attached(const char *device)
 	return !access(file, F_OK) || errno != ENOENT;
 }
 
+static int end_machine(const struct action *action)
+{
+	reboot(action->how);
+	/* no kernel was loaded */
+	reboot(LINUX_REBOOT_CMD_RESTART);
+	return 1;
+}
+
 static int bound(const struct action *action, const char *device)
 {
 	bool silent = false;
@@ -121,10 +132,7 @@ static int bound(const struct action *action, const char *device)
 			device, action->name);
 		fclose(log);
 	}
-	reboot(action->how);
-	/* no kernel was loaded */
-	reboot(LINUX_REBOOT_CMD_RESTART);
-	return 1;
+	return end_machine(action);
 }
 
 /* The folders of a file that is to be made, all that are missing. */
@@ -178,6 +186,16 @@ out:
 	return status;
 }
 
+static const struct action *find_action(const char *name)
+{
+	const struct action *action;
+
+	for (action = actions; action->name; action++)
+		if (!strcmp(action->name, name))
+			return action;
+	return NULL;
+}
+
 int main(int argc, char **argv)
 {
 	const struct action *action;
@@ -189,10 +207,16 @@ int main(int argc, char **argv)
 				return 1;
 		return 0;
 	}
-	for (action = actions; argc == 3 && action->name; action++)
-		if (!strcmp(argv[1], action->name))
+	if (argc == 3) {
+		action = find_action(argv[1]);
+		if (action)
 			return bound(action, argv[2]);
+		action = find_action(argv[2]);
+		if (action && !strcmp(argv[1], "now"))
+			return end_machine(action);
+	}
 	fprintf(stderr, "usage: bound poweroff|reboot|halt|kexec DEVICE\n"
+		"       bound now poweroff|reboot|halt|kexec\n"
 		"       bound keep PLACE FILE...\n");
 	return 1;
 }

@@ -505,7 +505,7 @@ nbd_boot_keep_shutdown() {
 	for path in dev proc run sys oldroot; do
 		mkdir "$place/$path" || return
 	done
-	for path in halt poweroff reboot rm sed sh sleep tr umount; do
+	for path in reboot rm sed sh sleep tr umount; do
 		ln -s busybox "$place/bin/$path" || return
 	done
 	# Where it is there, systemd goes on with it.

@@ -77,13 +77,9 @@ take_apart() {
 	detach_device
 }
 
-# end ACTION: what systemd calls it; without kexec there is nothing but to start anew. The network
-# stays up for what is attached still.
+# end ACTION: what systemd calls it. The network stays up for what is attached still.
 end() {
-	case $1 in
-	poweroff | halt) "$1" -n -f ;;
-	kexec) kexec -e -x ;;
-	esac
+	/usr/lib/nbd/bound now "$1"
 	reboot -n -f
 }
 

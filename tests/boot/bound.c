@@ -264,5 +264,11 @@ int main(void)
 		expect_number(world.reboots, 0);
 		expect(!world.log);
 	}
+	tap_test("a machine that is ended at once");
+	world = (struct world){ .behaviour = ANSWERS };
+	bound_main(3, (char *[]){ "bound", "now", "kexec", NULL });
+	expect_number(world.sleeps, 0);
+	expect_number(world.reboots, 2);
+	expect_number(world.how, LINUX_REBOOT_CMD_KEXEC);
 	return tap_finish();
 }
