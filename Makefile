@@ -150,9 +150,13 @@ install-client: client
 RELOAD = if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi; \
 	if [ -e /run/udev/control ]; then udevadm control --reload; fi
 
+# What earlier versions have installed, and none reads any more.
+FORMER := $(LIBDIR)/bound.sh $(INITRAMFSDIR)/scripts/local-top/nbd-boot
+
 # What makes an initramfs that boots from a network block device.
 .PHONY: install-boot
 install-boot: $(BUILD)/bound
+	rm -f $(addprefix $(DESTDIR),$(FORMER))
 	install -D -m 644 system/boot/nbd-boot.sh $(DESTDIR)$(LIBDIR)/nbd-boot.sh
 	install -m 755 system/boot/shutdown.sh $(BUILD)/bound $(DESTDIR)$(LIBDIR)/
 	$(call INSTALL_FILLED,system/initramfs-tools/hook.in,$(INITRAMFSDIR)/hooks/nbd-boot,755)
@@ -183,7 +187,8 @@ uninstall:
 		$(DESTDIR)$(LIBDIR)/shutdown.sh $(DESTDIR)$(LIBDIR)/bound \
 		$(addprefix $(DESTDIR)$(INITRAMFSDIR)/,hooks/nbd-boot \
 			scripts/init-premount/nbd-boot scripts/local-bottom/nbd-boot \
-			scripts/init-bottom/nbd-boot)
+			scripts/init-bottom/nbd-boot) \
+		$(addprefix $(DESTDIR),$(FORMER))
 	rm -rf $(DESTDIR)$(DRACUTDIR)/96nbd-boot
 	[ ! -d $(DESTDIR)$(LIBDIR) ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$(LIBDIR)
 	$(if $(DESTDIR),,depmod $(KVER))
