@@ -205,11 +205,16 @@ dkms-install:
 	install -D -m 755 -t $(DESTDIR)$(DKMSDIR)/system system/refresh-initramfs
 	$(if $(DESTDIR),,dkms install nbd/$(RELEASE) $(addprefix -k ,$(KVER)))
 
+# The initramfs of each kernel that has the module is made anew without it.
+define DKMS_REMOVE
+kernels=$$(dkms status nbd/$(RELEASE) | sed -n 's/^[^,]*, \([^,]*\), .*: installed.*/\1/p'); \
+	dkms remove nbd/$(RELEASE) --all && rm -rf $(DKMSDIR) && \
+	for kernel in $$kernels; do system/refresh-initramfs $$kernel || exit; done
+endef
+
 .PHONY: dkms-uninstall
 dkms-uninstall:
-	$(if $(DESTDIR),,dkms remove nbd/$(RELEASE) --all)
-	rm -rf $(DESTDIR)$(DKMSDIR)
-	$(if $(DESTDIR),,system/refresh-initramfs $(KVER))
+	$(if $(DESTDIR),rm -rf $(DESTDIR)$(DKMSDIR),$(DKMS_REMOVE))
 
 .PHONY: clean
 clean:
