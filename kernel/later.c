@@ -78,16 +78,30 @@ static bool later_run_one(struct nbd_later_queue *queue)
 	return true;
 }
 
+/* Whether there is something to take; sets *@taken. */
+static bool later_has_something(struct nbd_later_queue *queue, unsigned int *taken)
+{
+	unsigned long flags;
+	bool something;
+
+	raw_spin_lock_irqsave(&queue->lock, flags);
+	something = queue->batch || !llist_empty(&queue->list);
+	*taken = queue->taken;
+	raw_spin_unlock_irqrestore(&queue->lock, flags);
+	return something;
+}
+
 static int later_thread(void *data)
 {
 	struct nbd_later_queue *queue = data;
+	unsigned int taken;
 
 	for (;;) {
 		while (later_run_one(queue))
 			;
 		/* Before looking: whoever has something wakes us after having said what. */
 		set_current_state(TASK_IDLE);
-		if (llist_empty(&queue->list)) {
+		if (!later_has_something(queue, &taken)) {
 			if (kthread_should_stop())
 				break;
 			schedule();
@@ -104,19 +118,6 @@ static void later_rescue_work(struct work_struct *work)
 
 	while (later_run_one(queue))
 		;
-}
-
-/* Whether there is something to take; sets *@taken. */
-static bool later_has_something(struct nbd_later_queue *queue, unsigned int *taken)
-{
-	unsigned long flags;
-	bool something;
-
-	raw_spin_lock_irqsave(&queue->lock, flags);
-	something = queue->batch || !llist_empty(&queue->list);
-	*taken = queue->taken;
-	raw_spin_unlock_irqrestore(&queue->lock, flags);
-	return something;
 }
 
 static enum hrtimer_restart later_watch_expired(struct hrtimer *timer)

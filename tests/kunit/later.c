@@ -5,7 +5,6 @@
 #include <linux/completion.h>
 #include <linux/jiffies.h>
 #include <linux/preempt.h>
-#include <linux/wait.h>
 #include "../../kernel/later.h"
 
 #define NR		3
@@ -27,17 +26,15 @@ struct errand {
  * struct errands - those of one test
  * @one:	each of them
  * @begun:	how many runs have begun
- * @ended:	how many of them have ended
  * @others:	all but the first one have
- * @changed:	@ended has
+ * @ended:	once for each run; the last that it touches of all this
  * @freed:	whether the first one saw the others done
  */
 struct errands {
 	struct errand one[NR];
 	atomic_t begun;
-	atomic_t ended;
 	struct completion others;
-	wait_queue_head_t changed;
+	struct completion ended;
 	bool freed;
 };
 
@@ -49,8 +46,7 @@ static struct errand *errand_of(struct nbd_later *later)
 static void errand_done(struct errand *errand)
 {
 	errand->ran++;
-	atomic_inc(&errand->all->ended);
-	wake_up_all(&errand->all->changed);
+	complete(&errand->all->ended);
 }
 
 static void run_it(struct nbd_later *later)
@@ -87,7 +83,7 @@ static struct errands *new_errands(struct kunit *test, void (*run)(struct nbd_la
 
 	KUNIT_ASSERT_NOT_NULL(test, all);
 	init_completion(&all->others);
-	init_waitqueue_head(&all->changed);
+	init_completion(&all->ended);
 	for (i = 0; i < NR; i++) {
 		nbd_later_init(&all->one[i].later, run);
 		all->one[i].all = all;
@@ -110,11 +106,14 @@ static void put_off_all(struct kunit *test, struct errands *all)
 	KUNIT_ASSERT_NOT_NULL(test, queue);
 }
 
-static void wait_for_ends(struct kunit *test, struct errands *all, int nr)
+/* Not asserted: what is not over must not be freed. */
+static void wait_for_ends(struct kunit *test, struct errands *all, unsigned int nr)
 {
-	/* Not asserted: what is not over must not be freed. */
-	while (!wait_event_timeout(all->changed, atomic_read(&all->ended) >= nr, FOR_EVER))
-		KUNIT_FAIL(test, "%d of %d have ended", atomic_read(&all->ended), nr);
+	while (nr)
+		if (wait_for_completion_timeout(&all->ended, FOR_EVER))
+			nr--;
+		else
+			KUNIT_FAIL(test, "%u have not ended", nr);
 }
 
 static void each_runs_once(struct kunit *test)
@@ -125,7 +124,7 @@ static void each_runs_once(struct kunit *test)
 	put_off_all(test, all);
 	wait_for_ends(test, all, NR);
 	put_off_all(test, all);
-	wait_for_ends(test, all, 2 * NR);
+	wait_for_ends(test, all, NR);
 	for (i = 0; i < NR; i++)
 		KUNIT_EXPECT_EQ(test, all->one[i].ran, 2);
 }
