@@ -14,8 +14,11 @@ TIME_SCALE=$((${TIME_SCALE:-1} * 50))
 . "$(dirname "$0")/../survive.sh"
 dealt_out=1
 
-readonly LIMIT_MS=100
-
+# The debug kernel executes some four times as many instructions. All 64 requests may have been on
+# that connection, for what comes together stays together.
+LIMIT_MS=100
+[[ $(uname -r) != *-nbd-debug ]] || LIMIT_MS=400
+readonly LIMIT_MS
 
 # recovery_times CONN: from the server's log, for each request that was unanswered when
 # CONN went, the milliseconds until its reply on another connection
