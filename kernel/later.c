@@ -24,7 +24,7 @@
  * @lock:	taking something. Held for moments, with interrupts off
  * @batch:	what was on @list when it was looked at, and is taken before that is looked at
  *		again; under @lock
- * @taken:	how often something was taken; under @lock
+ * @taken:	how often something was taken; written under @lock
  * @seen:	@taken when @watch was started
  * @watch:	runs while there is something to take, and for NBD_PATIENCE_NS at most after
  *		that
@@ -59,34 +59,32 @@ static struct nbd_later *later_take(struct nbd_later_queue *queue)
 	node = queue->batch;
 	if (node) {
 		queue->batch = node->next;
-		queue->taken++;
+		WRITE_ONCE(queue->taken, queue->taken + 1);
 	}
 	raw_spin_unlock_irq(&queue->lock);
 	return node ? llist_entry(node, struct nbd_later, node) : NULL;
 }
 
-static bool later_run_one(struct nbd_later_queue *queue)
+/* Until there is nothing to take. */
+static void later_run_all(struct nbd_later_queue *queue)
 {
-	struct nbd_later *later = later_take(queue);
+	struct nbd_later *later;
 
-	if (!later)
-		return false;
-	clear_bit(0, &later->queued);
-	/* What there is to do from here on puts it on a list again. */
-	smp_mb__after_atomic();
-	later->run(later);
-	return true;
+	while ((later = later_take(queue))) {
+		clear_bit(0, &later->queued);
+		/* What there is to do from here on puts it on a list again. */
+		smp_mb__after_atomic();
+		later->run(later);
+	}
 }
 
-/* Whether there is something to take; sets *@taken. */
-static bool later_has_something(struct nbd_later_queue *queue, unsigned int *taken)
+static bool later_has_something(struct nbd_later_queue *queue)
 {
 	unsigned long flags;
 	bool something;
 
 	raw_spin_lock_irqsave(&queue->lock, flags);
 	something = queue->batch || !llist_empty(&queue->list);
-	*taken = queue->taken;
 	raw_spin_unlock_irqrestore(&queue->lock, flags);
 	return something;
 }
@@ -94,14 +92,12 @@ static bool later_has_something(struct nbd_later_queue *queue, unsigned int *tak
 static int later_thread(void *data)
 {
 	struct nbd_later_queue *queue = data;
-	unsigned int taken;
 
 	for (;;) {
-		while (later_run_one(queue))
-			;
+		later_run_all(queue);
 		/* Before looking: whoever has something wakes us after having said what. */
 		set_current_state(TASK_IDLE);
-		if (!later_has_something(queue, &taken)) {
+		if (!later_has_something(queue)) {
 			if (kthread_should_stop())
 				break;
 			schedule();
@@ -114,26 +110,22 @@ static int later_thread(void *data)
 
 static void later_rescue_work(struct work_struct *work)
 {
-	struct nbd_later_queue *queue = container_of(work, struct nbd_later_queue, rescue);
-
-	while (later_run_one(queue))
-		;
+	later_run_all(container_of(work, struct nbd_later_queue, rescue));
 }
 
 static enum hrtimer_restart later_watch_expired(struct hrtimer *timer)
 {
 	struct nbd_later_queue *queue = container_of(timer, struct nbd_later_queue, watch);
-	unsigned int taken;
 
 	/* Something of higher priority has the thread's CPU, for as long as it likes. */
-	if (later_has_something(queue, &taken) && taken == queue->seen)
+	if (later_has_something(queue) && READ_ONCE(queue->taken) == queue->seen)
 		queue_work(nbd_wq, &queue->rescue);
 	clear_bit(0, &queue->watched);
 	/* What is put off from here on starts it again. */
 	smp_mb__after_atomic();
-	if (!later_has_something(queue, &taken) || test_and_set_bit(0, &queue->watched))
+	if (!later_has_something(queue) || test_and_set_bit(0, &queue->watched))
 		return HRTIMER_NORESTART;
-	queue->seen = taken;
+	queue->seen = READ_ONCE(queue->taken);
 	hrtimer_forward_now(timer, ns_to_ktime(NBD_PATIENCE_NS));
 	return HRTIMER_RESTART;
 }
