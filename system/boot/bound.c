@@ -111,19 +111,20 @@ static int end_machine(const struct action *action)
 
 static int bound(const struct action *action, const char *device)
 {
-	bool silent = false;
+	bool silent;
 	FILE *log;
 
 	/* What is swapped out may be at the same server. */
 	mlockall(MCL_CURRENT | MCL_FUTURE);
 	sleep(LIMIT);
-	while (!silent) {
+	for (;;) {
 		silent = is_silent(device);
 		/* not before, for that may be why the read has failed */
 		if (!is_attached(device))
 			return 0;
-		if (!silent)
-			sleep(PATIENCE);
+		if (silent)
+			break;
+		sleep(PATIENCE);
 	}
 	log = fopen("/dev/kmsg", "w");
 	if (log) {
