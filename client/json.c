@@ -22,6 +22,13 @@ static void flush(struct nbd_json *j)
 	j->used = 0;
 }
 
+/* Room for so many bytes that are put at once, no more than the buffer has. */
+static inline void make_room(struct nbd_json *j, size_t len)
+{
+	if (len > sizeof(j->buffer) - j->used)
+		flush(j);
+}
+
 /* A value is complete; a lone one is all that there is. */
 static void end(struct nbd_json *j)
 {
@@ -56,8 +63,7 @@ static inline void put(struct nbd_json *j, const char *text, size_t len)
 
 static inline void put_character(struct nbd_json *j, char c)
 {
-	if (j->used == sizeof(j->buffer))
-		flush(j);
+	make_room(j, 1);
 	j->buffer[j->used++] = c;
 }
 
@@ -129,35 +135,41 @@ static void put_text(struct nbd_json *j, const char *text, size_t len)
 /* What is deeper is not indented further. */
 #define DEPTH_MAX 8
 
+/* A line's end, and all the indentation that there is. */
+static const char line[1 + 2 * DEPTH_MAX] = "\n                ";
+
+/* There is room for all of the line, which is copied whole: that is cheaper than a part. */
+static inline char *add_line(const struct nbd_json *j, char *at)
+{
+	memcpy(at, line, sizeof(line));
+	return at + 1 + 2 * (j->depth < DEPTH_MAX ? j->depth : DEPTH_MAX);
+}
+
 static void new_line(struct nbd_json *j)
 {
-	static const char line[] = "\n                ";
-
-	if (sizeof(j->buffer) - j->used < sizeof(line))
-		flush(j);
-	/* All of it, which is cheaper than a part. */
-	memcpy(j->buffer + j->used, line, sizeof(line) - 1);
-	j->used += 1 + 2 * (j->depth < DEPTH_MAX ? j->depth : DEPTH_MAX);
+	make_room(j, sizeof(line));
+	j->used = add_line(j, j->buffer + j->used) - j->buffer;
 }
 
-/* A word of ours: there is nothing to escape. */
-static void put_key(struct nbd_json *j, const char *key)
-{
-	put_character(j, '"');
-	put_word(j, key);
-	put(j, "\": ", 3);
-}
-
-/* Comma, new line, indentation and key. */
+/* Comma, new line, indentation and key: a word of ours, in which there is nothing to escape. */
 static void begin(struct nbd_json *j, const char *key)
 {
-	if (j->depth && !j->first)
-		put_character(j, ',');
-	if (j->depth)
-		new_line(j);
+	const size_t len = key ? strlen(key) : 0;
+	char *at;
+
+	make_room(j, 1 + sizeof(line) + len + 4);
+	at = j->buffer + j->used;
+	if (j->depth) {
+		*at = ',';
+		at = add_line(j, at + !j->first);
+	}
 	j->first = false;
-	if (key)
-		put_key(j, key);
+	if (key) {
+		*at++ = '"';
+		at = mempcpy(at, key, len);
+		at = mempcpy(at, "\": ", 3);
+	}
+	j->used = at - j->buffer;
 }
 
 void nbd_json_open(struct nbd_json *j, const char *key, char bracket)

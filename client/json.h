@@ -34,8 +34,8 @@ struct nbd_json {
 void nbd_print_number(FILE *out, u64 value);
 
 /*
- * @key is NULL in an array and at the top, and else a word without anything that would have to
- * be escaped. @bracket is '{' or '['.
+ * @key is NULL in an array and at the top, and else a word, shorter than the buffer, without
+ * anything that would have to be escaped. @bracket is '{' or '['.
  */
 void nbd_json_open(struct nbd_json *j, const char *key, char bracket);
 /* @bracket is '}' or ']'. */

@@ -322,13 +322,27 @@ void nbd_params_init(struct nbd_params *params)
 	*params = initial;
 }
 
+/* All of them, up to a NULL; the table is gone through once. */
+static const struct nbd_setting *const *text_settings(void)
+{
+	static const struct nbd_setting *texts[NBD_SETTINGS_N + 1];
+	const struct nbd_setting *s;
+	unsigned int n = 0;
+
+	if (texts[0])
+		return texts;
+	nbd_for_each_setting(s)
+		if (s->kind == NBD_KIND_TEXT)
+			texts[n++] = s;
+	return texts;
+}
+
 void nbd_params_free(struct nbd_params *params)
 {
-	const struct nbd_setting *s;
+	const struct nbd_setting *const *s;
 
-	nbd_for_each_setting(s)
-		if (s->kind == NBD_KIND_TEXT && *text_of(s, params))
-			free(*text_of(s, params));
+	for (s = text_settings(); *s; s++)
+		free(*text_of(*s, params));
 	nbd_credentials_free(params->credentials);
 	memset(params, 0, sizeof(*params));
 }

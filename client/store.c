@@ -98,8 +98,10 @@ static int read_record(struct nbd_record *r, int fd, struct nbd_err *err)
 	size_t len;
 	int ret = read_text(fd, room, sizeof(room), &text, &len);
 
-	if (ret)
+	if (ret) {
+		memset(r, 0, sizeof(*r));
 		return nbd_fail(err, nbd_exit_of_errno(-ret), -ret, "%s", strerror(-ret));
+	}
 	ret = nbd_record_parse(r, text, len, err);
 	if (text != room)
 		free(text);
@@ -112,9 +114,10 @@ int nbd_record_read_at(int folder, struct nbd_record *r, s32 index, struct nbd_e
 	int fd = nbd_rundir_open_file_at(folder, record_name(index, name), err);
 	int ret;
 
-	memset(r, 0, sizeof(*r));
-	if (fd < 0)
+	if (fd < 0) {
+		memset(r, 0, sizeof(*r));
 		return fd;
+	}
 	ret = read_record(r, fd, err);
 	close(fd);
 	if (!ret && r->params.index != index) {
