@@ -3,10 +3,10 @@
  * Streams over TCP with kernel TLS: requests are encrypted by sendmsg() and replies decrypted
  * by recvmsg(), both from works, for both wait for the socket's lock.
  *
- * TLS takes references to pages that it is given, which those of a request need not count. What
- * is sent is shown to it as the kernel's addresses: it copies that, which costs less than to
- * encrypt what lies in many pieces. What is received has its pages where they can be counted:
- * then it is decrypted to where it belongs.
+ * What is shown to TLS as the kernel's addresses it copies. Pages that it may refer to
+ * (tlspages.h) are encrypted from where they are, if there are many behind each other: the
+ * header before them is a record of its own. And what is received is decrypted to where it
+ * belongs.
  */
 #include <linux/highmem.h>
 #include <linux/net.h>
@@ -22,6 +22,7 @@
 #include "conn.h"
 #include "socket.h"
 #include "stream.h"
+#include "tlspages.h"
 #include "tlsrec.h"
 
 #define KTLS_ULP_NAME	"tls"
@@ -177,30 +178,6 @@ static int ktls_change_key(struct nbd_socket *s)
 	return ret < 0 ? ret : -EIO;
 }
 
-/*
- * Whether references to all of the memory count. Of what the block layer is given they do not
- * to the slab allocator's, nor to all but the first of pages that were allocated together as no
- * compound.
- */
-static bool ktls_may_refer(const struct iov_iter *iter)
-{
-	size_t skip = iter->iov_offset, left = iov_iter_count(iter);
-	const struct bio_vec *bv;
-
-	for (bv = iter->bvec; left; bv++) {
-		size_t len = min_t(size_t, bv->bv_len - skip, left);
-		size_t begin = bv->bv_offset + skip;
-		unsigned int n;
-
-		for (n = begin >> PAGE_SHIFT; n <= (begin + len - 1) >> PAGE_SHIFT; n++)
-			if (!sendpage_ok(bv->bv_page + n))
-				return false;
-		left -= len;
-		skip = 0;
-	}
-	return true;
-}
-
 /* The same memory, @left bytes and KTLS_VECS segments of it at most: @to, for @direction. */
 static void ktls_map(const struct iov_iter *from, struct iov_iter *to, struct kvec *vec,
 		     unsigned int direction, size_t left)
@@ -221,12 +198,34 @@ static void ktls_map(const struct iov_iter *from, struct iov_iter *to, struct kv
 	iov_iter_kvec(to, direction, vec, n, bytes);
 }
 
+/* Makes @part what can be sent of @iter in one call; @vec is room for it. Returns its bytes. */
+static size_t ktls_cut(const struct iov_iter *iter, struct msghdr *part, struct kvec *vec)
+{
+	size_t pages, before = nbd_tls_find_pages(iter, &pages), bytes;
+
+	if (before) {
+		ktls_map(iter, &part->msg_iter, vec, ITER_SOURCE, before);
+	} else {
+		part->msg_iter = *iter;
+		iov_iter_truncate(&part->msg_iter, pages);
+	}
+	bytes = msg_data_left(part);
+	if (pages && bytes == before)	/* they begin a record */
+		part->msg_flags &= ~MSG_MORE;
+	else if (bytes < iov_iter_count(iter))
+		part->msg_flags |= MSG_MORE;
+	return bytes;
+}
+
 static int nbd_ktls_send(struct nbd_socket *s, struct msghdr *msg, bool wait)
 {
 	struct iov_iter *iter = &msg->msg_iter;
+	const size_t size = iov_iter_count(iter);
+	/* Only the last record ends a TCP segment that has room for more. */
+	const bool cork = size > TLS_MAX_PAYLOAD_SIZE;
 	struct kvec vec[KTLS_VECS];
-	int sent = 0, ret;
-	size_t left = iov_iter_count(iter), last, bytes;
+	size_t bytes;
+	int ret;
 
 	if (!ktls_is_sealed(s))
 		return -EBUSY;
@@ -237,23 +236,20 @@ static int nbd_ktls_send(struct nbd_socket *s, struct msghdr *msg, bool wait)
 	}
 	if (iov_iter_is_kvec(iter))
 		return nbd_stream_sendmsg(s, msg, wait);
-	/* Only the last record ends a TCP segment that has room for more. */
-	last = (left - 1) % TLS_MAX_PAYLOAD_SIZE + 1;
+	if (cork)
+		tcp_sock_set_cork(s->sock->sk, true);
 	do {
 		struct msghdr part = { .msg_flags = msg->msg_flags };
 
-		ktls_map(iter, &part.msg_iter, vec, ITER_SOURCE, left > last ? left - last : left);
-		bytes = msg_data_left(&part);
-		iov_iter_advance(iter, bytes);
-		left -= bytes;
-		if (left)
-			part.msg_flags |= MSG_MORE;
+		bytes = ktls_cut(iter, &part, vec);
 		ret = nbd_stream_sendmsg(s, &part, wait);
 		if (ret > 0)
-			sent += ret;
-	} while (ret == bytes && left);
+			iov_iter_advance(iter, ret);
+	} while (ret == bytes && iov_iter_count(iter));
+	if (cork)
+		tcp_sock_set_cork(s->sock->sk, false);
 	WRITE_ONCE(ktls_conn(s)->tls.sent, ktls_number(&tls_get_ctx(s->sock->sk)->tx));
-	return sent ?: ret;
+	return size - iov_iter_count(iter) ?: ret;
 }
 
 /* What the server sends from here on has its next key. True if the connection goes on. */
@@ -339,7 +335,7 @@ static int ktls_recv_data(struct nbd_conn *conn, struct msghdr *msg)
 	size_t bytes;
 	int ret;
 
-	if (iov_iter_is_kvec(&msg->msg_iter) || ktls_may_refer(&msg->msg_iter))
+	if (iov_iter_is_kvec(&msg->msg_iter) || nbd_tls_may_refer(&msg->msg_iter))
 		part.msg_iter = msg->msg_iter;
 	else
 		ktls_map(&msg->msg_iter, &part.msg_iter, vec, ITER_DEST,

@@ -142,6 +142,25 @@ test_restart() {
 	[ ! -e "/run/nbd/.$name.tls" ]
 }
 
+# Writes of every length, from memory that begins a page and that does not, and those of the page
+# cache: of some the pages are encrypted where they are.
+timeouts[test_writes]=120
+test_writes() {
+	local align
+
+	tls_server nbdkit
+	attach "${args[@]}"
+	for align in 0 512; do
+		fio --name=verify "--filename=$dev" --rw=randwrite --bsrange=4k-1m --direct=1 \
+			--size=6M --iodepth=8 --ioengine=libaio "--mem_align=$align" \
+			--verify=crc32c --verify_fatal=1 --output=fio.log
+	done
+	head -c 6M /dev/urandom >random
+	dd if=random "of=$dev" bs=1M conv=fsync status=none
+	detach
+	cmp -n 6M random image
+}
+
 # Under load connections are made anew before their keys are used up, and none is lost.
 ours_only[test_renewal]=1
 timeouts[test_renewal]=120

@@ -25,7 +25,7 @@ run_suite() {
 }
 
 all_variants[test_passes]=1
-variants[test_passes]="suite:wire,framing,distance,tlsrec,tlskey,order,spread,later,chunks,conn,session"
+variants[test_passes]="suite:wire,framing,distance,tlsrec,tlskey,tlspages,order,spread,later,chunks,conn,session"
 timeouts[test_passes]=120
 # shellcheck disable=SC2154 # set by the variants
 test_passes() {
