@@ -33,6 +33,7 @@ static void conn_init(struct nbd_conn *conn, struct nbd_session *session, unsign
 	INIT_LIST_HEAD(&conn->sending);
 	INIT_LIST_HEAD(&conn->bulk);
 	INIT_WORK(&conn->tx_work, nbd_xmit_work);
+	INIT_WORK(&conn->tx_bulk, nbd_xmit_bulk_work);
 	INIT_WORK(&conn->tx_wait, nbd_xmit_wait_work);
 	INIT_WORK(&conn->rx_work, nbd_recv_work);
 	nbd_later_init(&conn->tx_later, nbd_xmit_put_off);
@@ -472,6 +473,7 @@ static void conn_drain(struct nbd_conn *conn)
 {
 	nbd_conn_close(conn);
 	cancel_work_sync(&conn->tx_work);
+	cancel_work_sync(&conn->tx_bulk);
 	cancel_work_sync(&conn->tx_wait);
 	cancel_work_sync(&conn->rx_work);
 	timer_delete_sync(&conn->request_timer);

@@ -47,8 +47,10 @@ struct io_comp_batch;
 struct nbd_cmd;
 struct nbd_session;
 
-/* What I/O depends on runs here, and on nbd_lock_wq; drained when the module goes. */
+/* What I/O depends on runs here, and on the two below; drained when the module goes. */
 extern struct workqueue_struct *nbd_wq;
+/* What may have no more of a processor than its share: nbd_order_takes_share(). */
+extern struct workqueue_struct *nbd_bulk_wq;
 /*
  * What may wait for a socket's lock, each work for its own connection; not on nbd_wq,
  * whose works would wait behind it when there is no memory for another worker.
@@ -155,8 +157,9 @@ struct nbd_conn_tls {
  * @last_words:	of the burial, see nbd_conn_say()
  * @tx_blocked:	a send was cut short for want of space, of which sk_write_space() has not told
  *		since; it goes on
- * @tx_left:	who sent has had enough, and has left the rest to @tx_work
+ * @tx_left:	who sent has had enough, and has left the rest to @tx_work, or @tx_bulk
  * @tx_work:	goes on sending when there is space, or where another has left off
+ * @tx_bulk:	the same on nbd_bulk_wq
  * @tx_wait:	sends when it has got the socket's lock
  * @burst:	whether it pays to put off sending
  * @tx_later:	sends what was put off; has a reference while it is queued
@@ -213,6 +216,7 @@ struct nbd_conn {
 	bool tx_blocked;
 	bool tx_left;
 	struct work_struct tx_work;
+	struct work_struct tx_bulk;
 	struct work_struct tx_wait;
 	struct nbd_later tx_later;
 	struct nbd_burst burst;
@@ -323,6 +327,7 @@ void nbd_conn_set_timeout(struct nbd_conn *conn, unsigned long timeout);
  */
 void nbd_conn_flush(struct nbd_conn *conn);
 void nbd_xmit_work(struct work_struct *work);
+void nbd_xmit_bulk_work(struct work_struct *work);
 void nbd_xmit_wait_work(struct work_struct *work);
 
 /*

@@ -16,6 +16,7 @@
 #include "trace.h"
 
 struct workqueue_struct *nbd_wq;
+struct workqueue_struct *nbd_bulk_wq;
 struct workqueue_struct *nbd_lock_wq;
 struct workqueue_struct *nbd_detach_wq;
 
@@ -30,6 +31,8 @@ static void workqueues_exit(void)
 		destroy_workqueue(nbd_detach_wq);
 	if (nbd_lock_wq)
 		destroy_workqueue(nbd_lock_wq);
+	if (nbd_bulk_wq)
+		destroy_workqueue(nbd_bulk_wq);
 	if (nbd_wq)
 		destroy_workqueue(nbd_wq);
 }
@@ -38,9 +41,10 @@ static int __init workqueues_init(void)
 {
 	/* Unbound: a real-time task may keep the CPU at hand for as long as it likes. */
 	nbd_wq = alloc_workqueue("nbd", WQ_MEM_RECLAIM | WQ_HIGHPRI | WQ_UNBOUND, 0);
+	nbd_bulk_wq = alloc_workqueue("nbd-bulk", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
 	nbd_lock_wq = alloc_workqueue("nbd-lock", WQ_MEM_RECLAIM | WQ_HIGHPRI | WQ_UNBOUND, 0);
 	nbd_detach_wq = alloc_workqueue("nbd-detach", WQ_UNBOUND, 0);
-	if (nbd_wq && nbd_lock_wq && nbd_detach_wq)
+	if (nbd_wq && nbd_bulk_wq && nbd_lock_wq && nbd_detach_wq)
 		return 0;
 	workqueues_exit();
 	return -ENOMEM;

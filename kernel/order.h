@@ -16,8 +16,13 @@
  * all connections of its kind are dead, or reserved (retry.h), it goes to any other; so does
  * a suspect.
  *
- * nbd_order_comes_apart() and nbd_order_share() are for who dispatches, under RCU. All else
- * here is the transmit side's: nbd_conn.tx_mutex is held.
+ * Processors are shared out, too. What sends goes before all ordinary tasks, but for long
+ * writes apart from short requests, of which there is always more: with that they would keep
+ * the tasks that the short ones wait for from their processors.
+ *
+ * nbd_order_comes_apart() and nbd_order_share() are for who dispatches, under RCU, and
+ * nbd_order_takes_share() is for everybody. All else here is the transmit side's:
+ * nbd_conn.tx_mutex is held.
  */
 #ifndef _NBD_ORDER_H
 #define _NBD_ORDER_H
@@ -76,6 +81,19 @@ static inline bool nbd_order_comes_apart(struct nbd_session *session, const stru
 		return time_before(jiffies, READ_ONCE(session->long_until));
 	nbd_order_expect(&session->long_until);
 	return time_before(jiffies, READ_ONCE(session->short_until));
+}
+
+/*
+ * Whether who sends for @conn has no more of a processor than its share: all that it carries is
+ * long writes of ordinary tasks, and short requests have others.
+ */
+static inline bool nbd_order_takes_share(const struct nbd_conn *conn)
+{
+	unsigned int nr_long = READ_ONCE(conn->nr_long);
+
+	return nr_long && nr_long == READ_ONCE(conn->inflight) &&
+	       !READ_ONCE(conn->burst.urgent) && READ_ONCE(conn->session->live) > 1 &&
+	       time_before(jiffies, READ_ONCE(conn->session->short_until));
 }
 
 /**

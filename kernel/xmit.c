@@ -257,13 +257,21 @@ static void xmit_take_pending(struct nbd_conn *conn)
 		nbd_order_add_short(conn, &cmds);
 }
 
-/* What can be sent is left to tx_work. */
+static void xmit_queue(struct nbd_conn *conn)
+{
+	if (nbd_order_takes_share(conn))
+		queue_work(nbd_bulk_wq, &conn->tx_bulk);
+	else
+		queue_work(nbd_wq, &conn->tx_work);
+}
+
+/* What can be sent is left to a work. */
 static void xmit_leave(struct nbd_conn *conn)
 {
 	lockdep_assert_held(&conn->tx_mutex);
 
 	WRITE_ONCE(conn->tx_left, true);
-	queue_work(nbd_wq, &conn->tx_work);
+	xmit_queue(conn);
 }
 
 /* The socket took less than it was offered: the rest cannot be answered yet. */
@@ -295,7 +303,7 @@ static void xmit_failed(struct nbd_conn *conn, int err)
 
 /*
  * Sends until nothing is left, the socket is full, or @budget is spent, and the rest is left
- * to tx_work. tx_mutex is held, by who may @wait for the socket's lock or by who leaves that
+ * to a work. tx_mutex is held, by who may @wait for the socket's lock or by who leaves that
  * to tx_wait.
  */
 static void xmit_run(struct nbd_conn *conn, bool wait, unsigned int *budget)
@@ -380,9 +388,9 @@ void nbd_conn_flush(struct nbd_conn *conn)
 		 !READ_ONCE(conn->tx_left) && READ_ONCE(conn->state) == NBD_LIFE_RUNNING);
 }
 
-void nbd_xmit_work(struct work_struct *work)
+/* A work's turn to send. */
+static void xmit_go_on(struct nbd_conn *conn)
 {
-	struct nbd_conn *conn = container_of(work, struct nbd_conn, tx_work);
 	unsigned int budget = NBD_TX_BUDGET;
 
 	/* Who has the mutex may have been told that the socket is full before there was space. */
@@ -393,6 +401,16 @@ void nbd_xmit_work(struct work_struct *work)
 	} else {
 		queue_work(nbd_lock_wq, &conn->tx_wait);
 	}
+}
+
+void nbd_xmit_work(struct work_struct *work)
+{
+	xmit_go_on(container_of(work, struct nbd_conn, tx_work));
+}
+
+void nbd_xmit_bulk_work(struct work_struct *work)
+{
+	xmit_go_on(container_of(work, struct nbd_conn, tx_bulk));
 }
 
 void nbd_xmit_wait_work(struct work_struct *work)
@@ -477,7 +495,7 @@ void nbd_xmit_ready(struct nbd_conn *conn)
 	if (conn->socket.stream->patient && queue && !READ_ONCE(conn->burst.urgent))
 		nbd_conn_put_off(conn, &conn->tx_later, queue);
 	else
-		queue_work(nbd_wq, &conn->tx_work);
+		xmit_queue(conn);
 }
 
 void nbd_conn_submit(struct nbd_conn *conn, bool more)

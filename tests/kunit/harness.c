@@ -69,6 +69,7 @@ static bool rig_has_live(struct rig *rig, unsigned int nr)
 void rig_flush(void)
 {
 	flush_workqueue(nbd_wq);
+	flush_workqueue(nbd_bulk_wq);
 	flush_workqueue(nbd_lock_wq);
 	/* What burials have started. */
 	flush_workqueue(nbd_wq);

@@ -213,6 +213,40 @@ test_kinds_apart() {
 	detach
 }
 
+# trace_works: which works run, to the test's end
+trace_works() {
+	cleanup_fn trace_nothing
+	echo workqueue:workqueue_execute_start >/sys/kernel/tracing/set_event
+}
+
+trace_nothing() {
+	echo >/sys/kernel/tracing/set_event
+	echo >/sys/kernel/tracing/trace
+}
+
+# sent_in_share: how often a work has sent that has no more of a processor than its share
+sent_in_share() {
+	grep -c 'function nbd_xmit_bulk_work' /sys/kernel/tracing/trace || true
+}
+
+# Who sends the writes does not keep the tasks that the reads wait for from the processors.
+ours_only[test_writes_take_share]=1
+timeouts[test_writes_take_share]=60
+test_writes_take_share() {
+	local transport=tcp reader
+
+	start_slow
+	attach "${server_args[@]}" -connections 4
+	trace_works
+	write_long 32
+	assert_equal "$(sent_in_share)" 0 "shares without reads"
+	read_on
+	write_long 32
+	[ "$(sent_in_share)" -gt 0 ] || fail "the writes were sent before all ordinary tasks"
+	stop_process "$reader"
+	detach
+}
+
 # No request waits for a later one to be sent with. Two reads go where this processor's always
 # go, and are not sent at once; the write, with which they were to go, goes to another
 # connection.
