@@ -47,13 +47,14 @@ void nbd_order_arrange(struct nbd_conn *conn)
 	if (!conn->overtakable && list_empty(&conn->bulk))
 		return;
 	if (!nbd_order_is_mixed(conn)) {
-		conn->overtakable |= !list_empty(&conn->bulk);
+		if (!list_empty(&conn->bulk))
+			WRITE_ONCE(conn->overtakable, true);
 		list_splice_tail_init(&conn->bulk, &conn->sending);
 		return;
 	}
 	if (conn->overtakable)
 		order_put_back(conn);
-	conn->overtakable = !list_empty(&conn->bulk);
+	WRITE_ONCE(conn->overtakable, !list_empty(&conn->bulk));
 	if (!conn->overtakable)
 		return;
 	begun = order_begun(conn);

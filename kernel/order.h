@@ -16,13 +16,14 @@
  * all connections of its kind are dead, or reserved (retry.h), it goes to any other; so does
  * a suspect.
  *
- * Processors are shared out, too. What sends goes before all ordinary tasks, but for long
- * writes apart from short requests, of which there is always more: with that they would keep
- * the tasks that the short ones wait for from their processors.
+ * Processors are shared out, too. What sends goes before all ordinary tasks, but for who sends
+ * long writes between short requests: of these there are always more, which would keep the
+ * tasks that the short ones wait for from their processors. And whoever comes with a short
+ * request does not send the long ones that it has overtaken.
  *
  * nbd_order_comes_apart() and nbd_order_share() are for who dispatches, under RCU, and
- * nbd_order_takes_share() is for everybody. All else here is the transmit side's:
- * nbd_conn.tx_mutex is held.
+ * nbd_order_is_mixed(), nbd_order_is_busy() and nbd_order_takes_share() for everybody. All else
+ * here is the transmit side's: nbd_conn.tx_mutex is held.
  */
 #ifndef _NBD_ORDER_H
 #define _NBD_ORDER_H
@@ -30,6 +31,7 @@
 #include <linux/jiffies.h>
 #include <linux/types.h>
 #include "conn.h"
+#include "later.h"
 #include "queue.h"
 #include "session.h"
 
@@ -84,16 +86,24 @@ static inline bool nbd_order_comes_apart(struct nbd_session *session, const stru
 }
 
 /*
- * Whether who sends for @conn has no more of a processor than its share: all that it carries is
- * long writes of ordinary tasks, and short requests have others.
+ * Whether who sends for @conn has no more of a processor than its share: what is left are long
+ * writes between short requests, and an ordinary task came last.
  */
 static inline bool nbd_order_takes_share(const struct nbd_conn *conn)
 {
-	unsigned int nr_long = READ_ONCE(conn->nr_long);
+	return READ_ONCE(conn->overtakable) && nbd_order_is_mixed(conn) &&
+	       !READ_ONCE(conn->burst.urgent);
+}
 
-	return nr_long && nr_long == READ_ONCE(conn->inflight) &&
-	       !READ_ONCE(conn->burst.urgent) && READ_ONCE(conn->session->live) > 1 &&
-	       time_before(jiffies, READ_ONCE(conn->session->short_until));
+/*
+ * Whether so many requests are under way that others may wait for more, to go out with them. A
+ * short one has nothing to wait for among long writes, which do not go out with it.
+ */
+static inline bool nbd_order_is_busy(const struct nbd_conn *conn)
+{
+	unsigned int nr = READ_ONCE(conn->inflight), nr_long = READ_ONCE(conn->nr_long);
+
+	return (nr == nr_long ? nr : nr - nr_long) > NBD_BUSY;
 }
 
 /**

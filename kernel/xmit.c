@@ -32,7 +32,7 @@
  * @headers:	conn->tx_headers
  * @nr_headers:	used ones
  * @mixed:	of long writes one part at most, and no bytes beyond @room
- * @room:	bytes
+ * @room:	bytes; 0 keeps long writes out
  */
 struct nbd_gather {
 	struct bio_vec *vec;
@@ -302,11 +302,21 @@ static void xmit_failed(struct nbd_conn *conn, int err)
 }
 
 /*
- * Sends until nothing is left, the socket is full, or @budget is spent, and the rest is left
- * to a work. tx_mutex is held, by who may @wait for the socket's lock or by who leaves that
- * to tx_wait.
+ * Whether the task at hand comes before ordinary ones, so that its requests must not wait
+ * for a thread that is one. Most of the kernel's own are to come before all others, whose
+ * requests they submit.
  */
-static void xmit_run(struct nbd_conn *conn, bool wait, unsigned int *budget)
+static bool submitter_is_urgent(void)
+{
+	return current->prio < (current->flags & PF_KTHREAD ? MAX_RT_PRIO : DEFAULT_PRIO);
+}
+
+/*
+ * Sends until nothing is left, the socket is full, or @budget is spent, and the rest is left
+ * to a work; so are, unless it is to send @all, long writes between short requests. tx_mutex is
+ * held, by who may @wait for the socket's lock or by who leaves that to tx_wait.
+ */
+static void xmit_run(struct nbd_conn *conn, bool wait, bool all, unsigned int *budget)
 {
 	struct iov_iter iter;
 	struct nbd_gather g;
@@ -335,10 +345,14 @@ static void xmit_run(struct nbd_conn *conn, bool wait, unsigned int *budget)
 		g = (struct nbd_gather){ .vec = conn->tx_vec, .headers = conn->tx_headers,
 					 .skip = conn->tx_off,
 					 .mixed = conn->overtakable && nbd_order_is_mixed(conn) };
-		if (g.mixed)
+		if (g.mixed && all)
 			g.room = nbd_socket_room(conn);
 		/* What did not fit comes at once, unless it has to wait for room. */
 		more = xmit_gather(conn, &g) && !g.mixed;
+		if (!g.bytes && !all && nbd_socket_room(conn)) {
+			xmit_queue(conn);
+			return;
+		}
 		if (!g.bytes) {
 			if (xmit_wait_for_room(conn))
 				return;
@@ -380,7 +394,7 @@ void nbd_conn_flush(struct nbd_conn *conn)
 		smp_mb();
 		if (!mutex_trylock(&conn->tx_mutex))
 			return;
-		xmit_run(conn, false, &budget);
+		xmit_run(conn, false, submitter_is_urgent(), &budget);
 		mutex_unlock(&conn->tx_mutex);
 		/* See above. */
 		smp_mb();
@@ -395,7 +409,7 @@ static void xmit_go_on(struct nbd_conn *conn)
 
 	/* Who has the mutex may have been told that the socket is full before there was space. */
 	if (mutex_trylock(&conn->tx_mutex)) {
-		xmit_run(conn, false, &budget);
+		xmit_run(conn, false, true, &budget);
 		mutex_unlock(&conn->tx_mutex);
 		nbd_conn_flush(conn);
 	} else {
@@ -419,7 +433,7 @@ void nbd_xmit_wait_work(struct work_struct *work)
 	unsigned int budget = NBD_TX_BUDGET;
 
 	mutex_lock(&conn->tx_mutex);
-	xmit_run(conn, true, &budget);
+	xmit_run(conn, true, true, &budget);
 	mutex_unlock(&conn->tx_mutex);
 	/*
 	 * While we had the mutex nobody else could send, and room may have been told of: the
@@ -440,16 +454,6 @@ void nbd_xmit_put_off(struct nbd_later *later)
 		WRITE_ONCE(conn->burst.lone, NBD_LONE_MEMORY);
 	nbd_conn_flush(conn);
 	nbd_conn_put(conn);
-}
-
-/*
- * Whether the task at hand comes before ordinary ones, so that its requests must not wait
- * for a thread that is one. Most of the kernel's own are to come before all others, whose
- * requests they submit.
- */
-static bool submitter_is_urgent(void)
-{
-	return current->prio < (current->flags & PF_KTHREAD ? MAX_RT_PRIO : DEFAULT_PRIO);
 }
 
 /* Notes a request of this task's; false if it is one that waits for each reply. */
@@ -510,7 +514,7 @@ void nbd_conn_submit(struct nbd_conn *conn, bool more)
 	if (READ_ONCE(conn->burst.urgent) != urgent)
 		WRITE_ONCE(conn->burst.urgent, urgent);
 	if (queue && !urgent && !xmit_batch_full(conn) &&
-	    (burst || READ_ONCE(conn->inflight) > NBD_BUSY))
+	    (burst || nbd_order_is_busy(conn)))
 		nbd_conn_put_off(conn, &conn->tx_later, queue);
 	else
 		nbd_conn_flush(conn);

@@ -247,33 +247,42 @@ static void shares(struct kunit *test)
 	}
 }
 
-/*
- * Who sends long writes of ordinary tasks, while short requests have other connections, has
- * its share of a processor, and nobody else.
- */
+/* Who sends long writes between short requests has its share of a processor. */
 static void takes_share(struct kunit *test)
 {
 	struct desk *desk = test->priv;
 	struct nbd_conn *conn = desk->conn;
 
-	come(desk, 0);	/* they are expected */
-	conn->session->live = 4;
+	come(desk, MIB);
+	arrange(desk);
 	KUNIT_EXPECT_FALSE(test, nbd_order_takes_share(conn));
-	conn->inflight = 3;
-	conn->nr_long = 3;
+	come(desk, MIB);
+	come(desk, 0);
+	arrange(desk);
 	KUNIT_EXPECT_TRUE(test, nbd_order_takes_share(conn));
-	conn->inflight++;
-	KUNIT_EXPECT_FALSE(test, nbd_order_takes_share(conn));
-	conn->inflight--;
 	conn->burst.urgent = true;
 	KUNIT_EXPECT_FALSE(test, nbd_order_takes_share(conn));
 	conn->burst.urgent = false;
-	conn->session->live = 1;
-	KUNIT_EXPECT_FALSE(test, nbd_order_takes_share(conn));
-	conn->session->live = 2;
-	KUNIT_EXPECT_TRUE(test, nbd_order_takes_share(conn));
 	conn->session->short_until = jiffies;
 	KUNIT_EXPECT_FALSE(test, nbd_order_takes_share(conn));
+}
+
+/* A short one waits for others of its kind, and a long one for any. */
+static void busy(struct kunit *test)
+{
+	struct desk *desk = test->priv;
+	struct nbd_conn *conn = desk->conn;
+
+	conn->inflight = NBD_BUSY;
+	KUNIT_EXPECT_FALSE(test, nbd_order_is_busy(conn));
+	conn->inflight++;
+	KUNIT_EXPECT_TRUE(test, nbd_order_is_busy(conn));
+	conn->nr_long = 1;
+	KUNIT_EXPECT_FALSE(test, nbd_order_is_busy(conn));
+	conn->nr_long = NBD_BUSY;
+	KUNIT_EXPECT_FALSE(test, nbd_order_is_busy(conn));
+	conn->nr_long++;
+	KUNIT_EXPECT_TRUE(test, nbd_order_is_busy(conn));
 }
 
 /* The parts are the write: in order, without gaps, each with a name of its own. */
@@ -361,6 +370,7 @@ static struct kunit_case order_cases[] = {
 	KUNIT_CASE(comes_apart),
 	KUNIT_CASE(shares),
 	KUNIT_CASE(takes_share),
+	KUNIT_CASE(busy),
 	KUNIT_CASE(parts),
 	KUNIT_CASE(largest),
 	KUNIT_CASE(answers),

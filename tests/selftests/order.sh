@@ -213,10 +213,10 @@ test_kinds_apart() {
 	detach
 }
 
-# trace_works: which works run, to the test's end
-trace_works() {
+# trace EVENT: to the test's end
+trace() {
 	cleanup_fn trace_nothing
-	echo workqueue:workqueue_execute_start >/sys/kernel/tracing/set_event
+	echo "$1" >/sys/kernel/tracing/set_event
 }
 
 trace_nothing() {
@@ -237,13 +237,36 @@ test_writes_take_share() {
 
 	start_slow
 	attach "${server_args[@]}" -connections 4
-	trace_works
+	trace workqueue:workqueue_execute_start
 	write_long 32
 	assert_equal "$(sent_in_share)" 0 "shares without reads"
 	read_on
 	write_long 32
 	[ "$(sent_in_share)" -gt 0 ] || fail "the writes were sent before all ordinary tasks"
 	stop_process "$reader"
+	detach
+}
+
+# payloads_sent [COMM]: how many writes were sent, of all or of such a task
+payloads_sent() {
+	grep -cE "^ *${1:-}.* nbd_payload_sent: " /sys/kernel/tracing/trace || true
+}
+
+# Nor does a reader, or who else comes, send the writes that short requests go before.
+ours_only[test_works_send_writes]=1
+timeouts[test_works_send_writes]=60
+test_works_send_writes() {
+	local transport=tcp reader
+
+	start_nbdkit memory 128M
+	attach "${server_args[@]}" -connections 1
+	read_on
+	trace nbd:nbd_payload_sent
+	write_long 64
+	stop_process "$reader"
+	assert_equal "$(payloads_sent)" 64 "writes sent"
+	# not all: where this machine stands still there is no reader for a while
+	assert_within "$(payloads_sent kworker)" 48 64 "of these by works"
 	detach
 }
 
