@@ -16,10 +16,11 @@
  * all connections of its kind are dead, or reserved (retry.h), it goes to any other; so does
  * a suspect.
  *
- * Processors are shared out, too. What sends goes before all ordinary tasks, but for who sends
- * long writes between short requests: of these there are always more, which would keep the
- * tasks that the short ones wait for from their processors. And whoever comes with a short
- * request does not send the long ones that it has overtaken.
+ * Processors are shared out, too. Whoever comes with a short request does not send the long
+ * ones that it has overtaken. A work does, and of these there are always more: if it went before
+ * all ordinary tasks, as what sends does, those that the short ones wait for would have what it
+ * leaves. Only where there is one connection it does, for what it keeps waiting there is the
+ * link.
  *
  * nbd_order_comes_apart() and nbd_order_share() are for who dispatches, under RCU, and
  * nbd_order_is_mixed(), nbd_order_is_busy() and nbd_order_takes_share() for everybody. All else
@@ -87,11 +88,12 @@ static inline bool nbd_order_comes_apart(struct nbd_session *session, const stru
 
 /*
  * Whether who sends for @conn has no more of a processor than its share: what is left are long
- * writes between short requests, and an ordinary task came last.
+ * writes between short requests, which have other connections, and an ordinary task came last.
  */
 static inline bool nbd_order_takes_share(const struct nbd_conn *conn)
 {
 	return READ_ONCE(conn->overtakable) && nbd_order_is_mixed(conn) &&
+	       READ_ONCE(conn->session->live) > 1 &&
 	       !READ_ONCE(conn->burst.urgent);
 }
 

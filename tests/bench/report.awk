@@ -110,6 +110,8 @@ function title(group,	f)
 		return describe(group) ", TLS in the kernel; proxy: in a process: IOPS at 10^9 instructions/s"
 	if (f[1] == "beside")
 		return describe(group) ", 4 KiB reads beside 1 MiB writes at 1 Gbit/s"
+	if (f[1] == "wide")
+		return describe(group) ", 4 KiB reads beside 1 MiB writes, link without a limit"
 	return describe(group) ": IOPS" (f[1] == "icount" ? " at 10^9 instructions/s" : ", wall clock")
 }
 

@@ -253,6 +253,7 @@ static void takes_share(struct kunit *test)
 	struct desk *desk = test->priv;
 	struct nbd_conn *conn = desk->conn;
 
+	conn->session->live = 2;
 	come(desk, MIB);
 	arrange(desk);
 	KUNIT_EXPECT_FALSE(test, nbd_order_takes_share(conn));
@@ -263,6 +264,9 @@ static void takes_share(struct kunit *test)
 	conn->burst.urgent = true;
 	KUNIT_EXPECT_FALSE(test, nbd_order_takes_share(conn));
 	conn->burst.urgent = false;
+	conn->session->live = 1;
+	KUNIT_EXPECT_FALSE(test, nbd_order_takes_share(conn));
+	conn->session->live = 2;
 	conn->session->short_until = jiffies;
 	KUNIT_EXPECT_FALSE(test, nbd_order_takes_share(conn));
 }

@@ -264,7 +264,7 @@ works_send() {
 ours_only[test_works_send_writes]=1
 timeouts[test_works_send_writes]=200
 test_works_send_writes() {
-	local transport=tcp reader rounds=5
+	local transport=tcp reader rounds=10
 
 	start_nbdkit null 512M
 	attach "${server_args[@]}" -connections 1
