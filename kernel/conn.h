@@ -144,7 +144,8 @@ struct nbd_conn_tls {
  * @refs:	see above
  * @timeout:	jiffies until an unanswered command kills it, 0 never
  * @tx_mutex:	protects @sending, @bulk, @tx_off, @tx_vec, @tx_headers, @tx_closed, @overtakable,
- *		@overtaken; held across sendmsg(), which never waits for the network
+ *		@overtaken; held across sendmsg(), which never waits for the network.
+ *		@overtakable is read without
  * @sending:	commands being sent, the first one up to @tx_off
  * @bulk:	long writes that others may overtake, see order.h
  * @tx_off:	bytes of the first command, or of the part of it that is sent next, that the
@@ -323,7 +324,8 @@ void nbd_conn_set_timeout(struct nbd_conn *conn, unsigned long timeout);
 
 /*
  * Sends what is pending, as far as the socket takes it without waiting; the
- * rest goes out when there is space, or when the socket is not locked any more.
+ * rest goes out when there is space, or when the socket is not locked any more. Long writes
+ * between short requests are left to a work, unless the task at hand is urgent.
  */
 void nbd_conn_flush(struct nbd_conn *conn);
 void nbd_xmit_work(struct work_struct *work);

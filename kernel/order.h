@@ -16,8 +16,8 @@
  * all connections of its kind are dead, or reserved (retry.h), it goes to any other; so does
  * a suspect.
  *
- * Processors are shared out, too. Whoever comes with a short request does not send the long
- * ones that it has overtaken. A work does, and of these there are always more: if it went before
+ * Processors are shared out, too. An ordinary task that comes with a short request does not send
+ * the long ones that it has overtaken. A work does, and of these there are always more: if it went before
  * all ordinary tasks, as what sends does, those that the short ones wait for would have what it
  * leaves. Only where there is one connection it does, for what it keeps waiting there is the
  * link.
@@ -105,7 +105,7 @@ static inline bool nbd_order_is_busy(const struct nbd_conn *conn)
 {
 	unsigned int nr = READ_ONCE(conn->inflight), nr_long = READ_ONCE(conn->nr_long);
 
-	return (nr == nr_long ? nr : nr - nr_long) > NBD_BUSY;
+	return (nr <= nr_long ? nr : nr - nr_long) > NBD_BUSY;
 }
 
 /**

@@ -349,9 +349,14 @@ static void xmit_run(struct nbd_conn *conn, bool wait, bool all, unsigned int *b
 			g.room = nbd_socket_room(conn);
 		/* What did not fit comes at once, unless it has to wait for room. */
 		more = xmit_gather(conn, &g) && !g.mixed;
-		if (!g.bytes && !all && nbd_socket_room(conn)) {
-			xmit_queue(conn);
-			return;
+		if (!g.bytes && !all) {
+			/* Whoever is told of room goes on; else what there is was not asked for. */
+			if (READ_ONCE(conn->tx_blocked))
+				return;
+			if (nbd_socket_room(conn)) {
+				xmit_queue(conn);
+				return;
+			}
 		}
 		if (!g.bytes) {
 			if (xmit_wait_for_room(conn))
@@ -382,7 +387,8 @@ static void xmit_run(struct nbd_conn *conn, bool wait, bool all, unsigned int *b
 	}
 }
 
-void nbd_conn_flush(struct nbd_conn *conn)
+/* The same, also what comes meanwhile, unless somebody else is sending: who does goes on. */
+static void xmit_flush(struct nbd_conn *conn, bool all)
 {
 	unsigned int budget = NBD_TX_BUDGET;
 
@@ -394,12 +400,17 @@ void nbd_conn_flush(struct nbd_conn *conn)
 		smp_mb();
 		if (!mutex_trylock(&conn->tx_mutex))
 			return;
-		xmit_run(conn, false, submitter_is_urgent(), &budget);
+		xmit_run(conn, false, all, &budget);
 		mutex_unlock(&conn->tx_mutex);
 		/* See above. */
 		smp_mb();
 	} while (READ_ONCE(conn->nr_pending) && !READ_ONCE(conn->tx_blocked) &&
 		 !READ_ONCE(conn->tx_left) && READ_ONCE(conn->state) == NBD_LIFE_RUNNING);
+}
+
+void nbd_conn_flush(struct nbd_conn *conn)
+{
+	xmit_flush(conn, submitter_is_urgent());
 }
 
 /* A work's turn to send. */
@@ -411,7 +422,7 @@ static void xmit_go_on(struct nbd_conn *conn)
 	if (mutex_trylock(&conn->tx_mutex)) {
 		xmit_run(conn, false, true, &budget);
 		mutex_unlock(&conn->tx_mutex);
-		nbd_conn_flush(conn);
+		xmit_flush(conn, true);
 	} else {
 		queue_work(nbd_lock_wq, &conn->tx_wait);
 	}
@@ -442,7 +453,7 @@ void nbd_xmit_wait_work(struct work_struct *work)
 	 */
 	smp_mb();
 	if (!READ_ONCE(conn->tx_blocked))
-		nbd_conn_flush(conn);
+		xmit_flush(conn, true);
 }
 
 /* The submitter sleeps, or has had its share, or there is room: send what was put off. */

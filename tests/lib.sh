@@ -272,6 +272,27 @@ connected_devices() {
 	done
 }
 
+# worker_ticks: sets ticks to what the kworkers whose last work was the driver's have used of the
+# processors since the call before (worker_used, an array of the caller's); what one used that
+# has ended meanwhile is lost
+worker_ticks() {
+	local stat words now pid
+	local -A used=()
+
+	ticks=0
+	for stat in /proc/[0-9]*/stat; do
+		{ read -r words <"$stat"; } 2>/dev/null || continue
+		[[ $words = *"(kworker/"*-nbd* ]] || continue
+		pid=${words%% *}
+		read -ra words <<<"${words##*) }"
+		now=$((words[11] + words[12]))
+		used[$pid]=$now
+		ticks=$((ticks + now - ${worker_used[$pid]:-0}))
+	done
+	worker_used=()
+	for pid in "${!used[@]}"; do worker_used[$pid]=${used[$pid]}; done
+}
+
 # --- servers ---
 # Each start_ function takes where to listen from $transport (tcp, tcp6 or unix,
 # default unix), and sets: $server_pid, $server_args (what nbd-client needs to

@@ -271,7 +271,7 @@ static void takes_share(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, nbd_order_takes_share(conn));
 }
 
-/* A short one waits for others of its kind, and a long one for any. */
+/* A short one waits for others of its kind; where there are none, a long one for others. */
 static void busy(struct kunit *test)
 {
 	struct desk *desk = test->priv;

@@ -278,6 +278,39 @@ test_works_send_writes() {
 	detach
 }
 
+# hang: a read and so many writes
+hang() {
+	local reads writes
+
+	read -r reads writes <"/sys/block/$name/inflight"
+	[ "$reads" -ge 1 ] && [ "$writes" -ge "$1" ]
+}
+
+# Nobody tries on and on to send what a full socket does not take.
+ours_only[test_full_socket]=1
+variants[test_full_socket]="transport:tcp,unix"
+timeouts[test_full_socket]=120
+test_full_socket() {
+	local reader writer ticks
+	local -A worker_used=()
+
+	start_nbdkit memory 128M
+	attach "${server_args[@]}" -connections 1
+	read_on
+	kill -STOP "$server_pid"
+	write_long 32 &
+	writer=$!
+	wait_for 20 hang 32
+	worker_ticks
+	sleep 2		# what is measured is how it passes
+	worker_ticks
+	kill -CONT "$server_pid"
+	assert_within $((ticks * 10)) 0 300 "milliseconds of the kworkers, of 2000"
+	wait "$writer"
+	stop_process "$reader"
+	detach
+}
+
 # No request waits for a later one to be sent with. Two reads go where this processor's always
 # go, and are not sent at once; the write, with which they were to go, goes to another
 # connection.

@@ -238,26 +238,6 @@ test_load() {
 	detach
 }
 
-# worker_ticks: sets ticks to what the kworkers whose last work was the driver's have used of the
-# processors since the call before; what one used that has ended meanwhile is lost
-worker_ticks() {
-	local stat words now pid
-	local -A used=()
-
-	ticks=0
-	for stat in /proc/[0-9]*/stat; do
-		{ read -r words <"$stat"; } 2>/dev/null || continue
-		[[ $words = *"(kworker/"*-nbd* ]] || continue
-		pid=${words%% *}
-		read -ra words <<<"${words##*) }"
-		now=$((words[11] + words[12]))
-		used[$pid]=$now
-		ticks=$((ticks + now - ${worker_used[$pid]:-0}))
-	done
-	worker_used=()
-	for pid in "${!used[@]}"; do worker_used[$pid]=${used[$pid]}; done
-}
-
 # Whoever waits for the rest of a record, or of a message, uses no processor meanwhile. The
 # request's timeout ends that, and moves the request.
 variants[test_silence]="steps:23=,22=04000001aa,22=04,21=01"
