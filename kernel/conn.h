@@ -150,7 +150,7 @@ struct nbd_conn_tls {
  * @bulk:	long writes that others may overtake, see order.h
  * @tx_off:	bytes of the first command, or of the part of it that is sent next, that the
  *		socket has taken
- * @overtakable: there are long writes on @bulk, or on @sending, that have not begun
+ * @overtakable: long writes, or parts of one, on @bulk or @sending have not begun
  * @overtaken:	bytes that went out before one of those
  * @tx_closed:	nothing may be sent any more
  * @tx_headers: a page for copies of the headers of one sendmsg(): others may take references to

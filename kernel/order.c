@@ -54,10 +54,11 @@ void nbd_order_arrange(struct nbd_conn *conn)
 	}
 	if (conn->overtakable)
 		order_put_back(conn);
-	WRITE_ONCE(conn->overtakable, !list_empty(&conn->bulk));
+	begun = order_begun(conn);
+	/* Parts behind one that has begun have not. */
+	WRITE_ONCE(conn->overtakable, !list_empty(&conn->bulk) || (begun && begun->part));
 	if (!conn->overtakable)
 		return;
-	begun = order_begun(conn);
 	if (begun && nbd_is_long(begun))
 		return;
 	cmd = list_first_entry(&conn->bulk, struct nbd_cmd, node);

@@ -204,6 +204,26 @@ static void mixed_no_more(struct kunit *test)
 	EXPECT_SENDING(test, a, b);
 }
 
+/* Also if it is the only long one, and a part of it has begun. */
+static void between_last_parts(struct kunit *test)
+{
+	struct desk *desk = test->priv;
+	struct nbd_cmd *r = come(desk, 0), *a = come(desk, MIB), *s;
+
+	arrange(desk);
+	EXPECT_SENDING(test, r, a);
+	take(desk, NBD_REQUEST_SIZE);
+	take(desk, NBD_REQUEST_SIZE);
+	arrange(desk);
+	s = come(desk, 0);
+	arrange(desk);
+	EXPECT_SENDING(test, a, s);
+	KUNIT_EXPECT_TRUE(test, desk->conn->overtakable);
+	take(desk, NBD_PART_BYTES);
+	arrange(desk);
+	EXPECT_SENDING(test, s, a);
+}
+
 /* Whoever comes when the other kind has come is apart; after a pause nobody is. */
 static void comes_apart(struct kunit *test)
 {
@@ -369,6 +389,7 @@ static struct kunit_case order_cases[] = {
 	KUNIT_CASE(short_ones_first),
 	KUNIT_CASE(overtaken_late),
 	KUNIT_CASE(between_parts),
+	KUNIT_CASE(between_last_parts),
 	KUNIT_CASE(no_starvation),
 	KUNIT_CASE(mixed_no_more),
 	KUNIT_CASE(comes_apart),
