@@ -38,6 +38,7 @@ test_load() {
 	prepare_faults
 	# the kernel warns of tracepoints that it had no memory for, and shows the stack
 	allow_log 'WARNING: .* at kernel/trace/trace_events\.c:|Call Trace:|lockdep_(un)?lock\+'
+	allow_log 'socket: no more sockets'
 	modprobe -r nbd
 	cp "$top/build/$(uname -r)/nbd.ko" .
 	MODULE=$PWD/nbd.ko faults load "$(stride 61)"
