@@ -16,11 +16,11 @@
  * all connections of its kind are dead, or reserved (retry.h), it goes to any other; so does
  * a suspect.
  *
- * Processors are shared out, too. An ordinary task that comes with a short request does not send
- * the long ones that it has overtaken. A work does, and of these there are always more: if it went before
- * all ordinary tasks, as what sends does, those that the short ones wait for would have what it
- * leaves. Only where there is one connection it does, for what it keeps waiting there is the
- * link.
+ * Processors are shared out, too. An ordinary task that comes with a short request does not
+ * send the long ones that it has overtaken. A work does, and of these there are always more: if
+ * it went before all ordinary tasks, as what sends does, those that the short ones wait for
+ * would have what it leaves. With one connection it does nevertheless, for there it is the link
+ * that it keeps waiting.
  *
  * nbd_order_comes_apart() and nbd_order_share() are for who dispatches, under RCU, and
  * nbd_order_is_mixed(), nbd_order_is_busy() and nbd_order_takes_share() for everybody. All else

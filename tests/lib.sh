@@ -276,21 +276,20 @@ connected_devices() {
 # processors since the call before (worker_used, an array of the caller's); what one used that
 # has ended meanwhile is lost
 worker_ticks() {
-	local stat words now pid
-	local -A used=()
+	local stat line fields now pid used=()
 
 	ticks=0
 	for stat in /proc/[0-9]*/stat; do
-		{ read -r words <"$stat"; } 2>/dev/null || continue
-		[[ $words = *"(kworker/"*-nbd* ]] || continue
-		pid=${words%% *}
-		read -ra words <<<"${words##*) }"
-		now=$((words[11] + words[12]))
-		used[$pid]=$now
-		ticks=$((ticks + now - ${worker_used[$pid]:-0}))
+		{ read -r line <"$stat"; } 2>/dev/null || continue
+		[[ $line = *"(kworker/"*-nbd* ]] || continue
+		pid=${line%% *}
+		read -ra fields <<<"${line##*) }"
+		now=$((fields[11] + fields[12]))
+		used[pid]=$now
+		ticks=$((ticks + now - ${worker_used[pid]:-0}))
 	done
 	worker_used=()
-	for pid in "${!used[@]}"; do worker_used[$pid]=${used[$pid]}; done
+	for pid in "${!used[@]}"; do worker_used[pid]=${used[pid]}; done
 }
 
 # --- servers ---

@@ -291,8 +291,7 @@ ours_only[test_full_socket]=1
 variants[test_full_socket]="transport:tcp,unix"
 timeouts[test_full_socket]=120
 test_full_socket() {
-	local reader writer ticks
-	local -A worker_used=()
+	local reader writer ticks worker_used=()
 
 	start_nbdkit memory 128M
 	attach "${server_args[@]}" -connections 1

@@ -243,7 +243,7 @@ test_load() {
 variants[test_silence]="steps:23=,22=04000001aa,22=04,21=01"
 test_silence() {
 	local version=1.3 deaths cause place=0 ticks begin
-	local -A worker_used=()
+	local worker_used=()
 
 	attach_forger -timeout $((2 * TIME_SCALE))
 	look
@@ -283,7 +283,7 @@ dies_full() {
 # Nor does whoever waits for room in the socket, of a server that reads nothing more.
 test_full() {
 	local version=1.3 deaths cause ticks begin load queued=0 full_since spent=0 until=0
-	local -A worker_used=()
+	local worker_used=()
 
 	attach_forger -connections 1 -timeout $((4 * TIME_SCALE))
 	look
