@@ -194,21 +194,27 @@ writes_come_apart() {
 	[ "$reads" -ge 20 ] && [ "$writes" -ge 32 ] && [ "$shared" -le $((writes / 8)) ]
 }
 
-# When this machine stands still no read is expected any more, and the writes that come then
-# go anywhere: so not each round has to pass.
+# within_rounds N TEXT COMMAND: one of so many rounds passes. When this machine stands still no
+# read is expected any more, and the writes that come then go anywhere, in whoever's time.
+within_rounds() {
+	local rounds=$1
+
+	until "$3"; do
+		rounds=$((rounds - 1))
+		[ $rounds != 0 ] || fail "$2"
+	done
+}
+
 ours_only[test_kinds_apart]=1
 timeouts[test_kinds_apart]=200
 test_kinds_apart() {
-	local transport=tcp reader rounds=10
+	local transport=tcp reader
 
 	start_slow
 	attach "${server_args[@]}" -connections 4
 	: >requests
 	read_on
-	until writes_come_apart; do
-		rounds=$((rounds - 1))
-		[ $rounds != 0 ] || fail "writes go where reads go"
-	done
+	within_rounds 10 "writes go where reads go" writes_come_apart
 	stop_process "$reader"
 	detach
 }
@@ -231,19 +237,21 @@ sent_in_share() {
 
 # writes_are_shared: also this says how often
 writes_are_shared() {
+	local shared
+
 	: >requests
 	wait_for 20 has_read
 	write_long 32
-	echo "$(sent_in_share) times, of $(grep -c ' function nbd_' /sys/kernel/tracing/trace)"
-	[ "$(sent_in_share)" -gt 0 ]
+	shared=$(sent_in_share)
+	echo "$shared times, of $(grep -c ' function nbd_' /sys/kernel/tracing/trace)"
+	[ "$shared" -gt 0 ]
 }
 
-# Who sends the writes does not keep the tasks that the reads wait for from the processors. As
-# above, not each round has to pass.
+# Who sends the writes does not keep the tasks that the reads wait for from the processors.
 ours_only[test_writes_take_share]=1
 timeouts[test_writes_take_share]=60
 test_writes_take_share() {
-	local transport=tcp reader rounds=5
+	local transport=tcp reader
 
 	start_slow
 	attach "${server_args[@]}" -connections 4
@@ -251,10 +259,7 @@ test_writes_take_share() {
 	write_long 32
 	assert_equal "$(sent_in_share)" 0 "shares without reads"
 	read_on
-	until writes_are_shared; do
-		rounds=$((rounds - 1))
-		[ $rounds != 0 ] || fail "the writes were sent before all ordinary tasks"
-	done
+	within_rounds 5 "the writes were sent before all ordinary tasks" writes_are_shared
 	stop_process "$reader"
 	detach
 }
@@ -271,21 +276,17 @@ works_send() {
 	[ "$all" = $n ] && [ $((works * 100)) -ge $((n * 97)) ]
 }
 
-# Nor does a reader, or who else comes, send the writes that short requests go before. When this
-# machine stands still there is no reader for a while: so not each round has to pass.
+# Nor does a reader, or who else comes, send the writes that short requests go before.
 ours_only[test_works_send_writes]=1
 timeouts[test_works_send_writes]=200
 test_works_send_writes() {
-	local transport=tcp reader rounds=10
+	local transport=tcp reader
 
 	start_nbdkit null 512M
 	attach "${server_args[@]}" -connections 1
 	read_on
 	trace nbd:nbd_payload_sent
-	until works_send; do
-		rounds=$((rounds - 1))
-		[ $rounds != 0 ] || fail "who comes meanwhile sends them, too"
-	done
+	within_rounds 10 "who comes meanwhile sends them, too" works_send
 	stop_process "$reader"
 	detach
 }
