@@ -350,7 +350,7 @@ static void xmit_run(struct nbd_conn *conn, bool wait, bool all, unsigned int *b
 		/* What did not fit comes at once, unless it has to wait for room. */
 		more = xmit_gather(conn, &g) && !g.mixed;
 		if (!g.bytes && !all) {
-			/* Whoever is told of room goes on; else what there is was not asked for. */
+			/* Who is told of room goes on then. */
 			if (READ_ONCE(conn->tx_blocked))
 				return;
 			if (nbd_socket_room(conn)) {
@@ -387,7 +387,7 @@ static void xmit_run(struct nbd_conn *conn, bool wait, bool all, unsigned int *b
 	}
 }
 
-/* The same, also what comes meanwhile, unless somebody else is sending: who does goes on. */
+/* xmit_run(), also for what comes meanwhile; if somebody else sends he does that. */
 static void xmit_flush(struct nbd_conn *conn, bool all)
 {
 	unsigned int budget = NBD_TX_BUDGET;
@@ -528,7 +528,7 @@ void nbd_conn_submit(struct nbd_conn *conn, bool more)
 	    (burst || nbd_order_is_busy(conn)))
 		nbd_conn_put_off(conn, &conn->tx_later, queue);
 	else
-		nbd_conn_flush(conn);
+		xmit_flush(conn, urgent);
 }
 
 bool nbd_conn_close(struct nbd_conn *conn)
